@@ -1,0 +1,136 @@
+"""Files written whole or not at all, and their hashes.
+
+A file or folder appears under its name only after its bytes are on disk: written beside it, fsynced, renamed.
+Knows nothing of what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tenor.errors import StorageError
+
+
+def fsync_folder(path: Path) -> None:
+    """Make a folder's entries durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file atomically: a reader sees the old bytes or the new, and a crash loses neither.
+
+    Raises:
+        StorageError: the disk is full or not writable; the old file is untouched.
+    """
+    with publish_file(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - JSON is any value
+    """Write JSON atomically: sorted keys, two spaces, no NaN."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+@contextlib.contextmanager
+def publish_file(path: Path) -> Iterator[Path]:
+    """Hand out a temporary path beside `path`; on success fsync it and rename it into place.
+
+    Raises:
+        StorageError: an OSError on the way; nothing is left behind.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as handle:
+            os.fsync(handle.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def publish_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+    """Hand out a temporary folder beside `path`; on success fsync its files and rename it into place.
+
+    Args:
+        path: the folder to publish.
+        replace: allow `path` to exist; it is moved away only once the new folder is complete.
+
+    Raises:
+        StorageError: `path` exists and replace is False, or an OSError on the way; nothing is left behind.
+    """
+    path = Path(path)
+    if path.exists() and not replace:
+        raise StorageError(f"{path} exists already: choose another destination, or remove it first")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        os.chmod(temporary, 0o777 & ~_umask())
+    except OSError as error:
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    try:
+        yield temporary
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                with open(os.path.join(folder, name), "rb+") as handle:
+                    os.fsync(handle.fileno())
+            fsync_folder(Path(folder))
+        _rename_folder(temporary, path)
+        fsync_folder(path.parent)
+    except OSError as error:
+        if isinstance(error, StorageError):
+            raise
+        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _rename_folder(temporary: Path, path: Path) -> None:
+    if not path.exists():
+        os.rename(temporary, path)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+    os.rename(path, old / "content")
+    try:
+        os.rename(temporary, path)
+    except OSError:
+        os.rename(old / "content", path)
+        raise
+    finally:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def sha256_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes, read in blocks."""
+    with Path(path).open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()

@@ -1,0 +1,34 @@
+"""Seeds and stable hashes: one seed comes in, independent streams go out.
+
+Knows nothing of torch: callers hand the derived integers to ``torch.Generator.manual_seed``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def derive_seed(seed: int, *names: str | int) -> int:
+    """Derive an independent 63-bit seed for a named purpose, the same on every machine.
+
+    Args:
+        seed: the run's one seed.
+        names: the purpose, such as ``"shuffle", epoch``.
+
+    Returns:
+        An integer in [0, 2**63).
+    """
+    text = "\x1f".join([str(seed), *map(str, names)])
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
+    """A numpy generator for a named purpose (see derive_seed)."""
+    return np.random.default_rng(derive_seed(seed, *names))
+
+
+def hash_fraction(seed: int, identifier: str) -> float:
+    """A stable pseudo-random number in [0, 1) that follows from the identifier and the seed alone."""
+    return derive_seed(seed, "fraction", identifier) / 2.0**63
