@@ -1,0 +1,1 @@
+"""Classifiers of conversations and of the people in them, at three linked levels."""
