@@ -1,0 +1,68 @@
+"""Scores for many sequences: a model over a dataset, results in the dataset's order.
+
+Knows nothing of labels, splits or thresholds.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from tenor.batching import SequenceDataset, StepLoader, make_loader
+from tenor.devices import Runtime
+from tenor.progress import progress_bar
+
+Floats = npt.NDArray[np.float64]
+
+#: Sequences that are sorted by length together; many, so that the cuts are nearly free of padding.
+SCORING_WINDOW = 4096
+
+
+def to_probs(logits: Floats) -> Floats:
+    """Probabilities from logits: the logistic function of (N,), the softmax of (N, C)."""
+    if logits.ndim == 1:
+        return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))  # stable for any size
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def score_dataset(
+    model: nn.Module, dataset: SequenceDataset, runtime: Runtime, *, progress: bool = False
+) -> Floats:
+    """Logits of every sequence, in order: (N,) float64 for two classes, (N, C) for more.
+
+    Args:
+        model: a SequenceClassifier; scored in eval and inference mode, its mode is restored.
+        dataset: the sequences, with their prior where the model has one.
+        runtime: device and processes; every process gets all scores.
+        progress: show a bar.
+    """
+    loader = make_loader(
+        dataset, SCORING_WINDOW, max_padded_messages=8192, rank=runtime.rank, world_size=runtime.world_size
+    )
+    return score_loader(model, loader, runtime, progress=progress)
+
+
+def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, progress: bool = False) -> Floats:
+    """Logits of a loader's sequences, in the dataset's order; see score_dataset."""
+    dataset = loader.dataset
+    shape = (len(dataset),) if dataset.num_classes == 2 else (len(dataset), dataset.num_classes)
+    logits = torch.zeros(shape, dtype=torch.float64)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(), progress_bar("scoring", len(dataset), enabled=progress) as advance:
+            for step in loader:
+                for batch in step:
+                    moved = batch.to(runtime.device)
+                    with runtime.autocast():
+                        scores = model(moved.features, moved.mask, prior=moved.prior)
+                    logits[batch.indices] = scores.double().cpu()
+                advance(step.count)
+    finally:
+        model.train(was_training)
+    if runtime.world_size > 1:
+        logits = runtime.sum(logits.to(runtime.device)).cpu()
+    return logits.numpy()

@@ -1,0 +1,181 @@
+"""The classifier of one sequence of messages: a conversation, or one author's messages in it.
+
+Knows nothing of corpora, thresholds or files: features, a mask and perhaps a prior go in, logits come out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tenor.errors import UsageError
+from tenor.nn.dropout import Dropout
+from tenor.nn.initialization import initialize_weights
+from tenor.nn.masking import check_mask, drop_full_mask, masked_mean, zero_padding
+from tenor.nn.multiscale import MultiScalePool, check_kernel_sizes
+from tenor.nn.positional import PositionalEncoding
+from tenor.nn.residual import ResidualBlock
+from tenor.nn.transformer import TransformerEncoder
+
+
+class SequenceClassifier(nn.Module):
+    """Linear, positions, transformer encoder, multi-scale max and mean pool, residual head, logits.
+
+    A sequence's logits depend on its real messages alone, not on padding, neighbours or batch size. A sequence
+    without messages has defined, finite logits: those of the pooled vector 0.
+    """
+
+    feature_mean: Tensor
+    feature_std: Tensor
+
+    def __init__(
+        self,
+        input_size: int = 256,
+        hidden_size: int = 256,
+        num_layers: int = 2,
+        num_heads: int = 8,
+        dropout: float = 0.3,
+        kernel_sizes: Sequence[int] = (3, 5, 7),
+        num_classes: int = 2,
+        has_prior: bool = False,
+    ) -> None:
+        """Build the model with freshly drawn weights.
+
+        Args:
+            input_size: features a message.
+            hidden_size: width of the encoder; a multiple of num_heads.
+            num_layers: transformer blocks; 0 is allowed.
+            num_heads: attention heads.
+            dropout: rate in [0, 1).
+            kernel_sizes: odd widths of the convolutions, in messages.
+            num_classes: 2 gives one logit a sequence, more give one a class.
+            has_prior: whether forward takes logits of another model to be added.
+
+        Raises:
+            UsageError: a value outside these.
+        """
+        super().__init__()
+        sizes = check_kernel_sizes(kernel_sizes)
+        _check_sizes(
+            input_size=input_size, hidden_size=hidden_size, num_heads=num_heads, num_classes=num_classes
+        )
+        self._config: dict[str, Any] = {
+            "input_size": input_size,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "num_heads": num_heads,
+            "dropout": dropout,
+            "kernel_sizes": list(sizes),
+            "num_classes": num_classes,
+            "has_prior": has_prior,
+        }
+        self.input_size, self.num_classes, self.has_prior = input_size, num_classes, has_prior
+        self.register_buffer("feature_mean", torch.zeros(input_size))
+        self.register_buffer("feature_std", torch.ones(input_size))
+        self.projection = nn.Linear(input_size, hidden_size)
+        self.positions = PositionalEncoding(hidden_size, dropout)
+        self.encoder = TransformerEncoder(hidden_size, num_layers, num_heads, dropout)
+        self.multiscale = MultiScalePool(hidden_size, sizes)
+        self.embedding_size = self.multiscale.output_size + hidden_size
+        self.head = nn.Sequential(
+            nn.Linear(self.embedding_size, hidden_size),
+            ResidualBlock(hidden_size, dropout),
+            nn.LayerNorm(hidden_size),
+            Dropout(dropout),
+            nn.Linear(hidden_size, 1 if num_classes == 2 else num_classes),
+        )
+        initialize_weights(self)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that build this model again, as plain JSON values."""
+        return {**self._config, "kernel_sizes": list(self._config["kernel_sizes"])}
+
+    @torch.no_grad()
+    def set_scaling(self, mean: Any, std: Any) -> None:  # noqa: ANN401 - array or tensor
+        """Set what features are standardised with: (x - mean) / std.
+
+        Args:
+            mean: (F,), finite.
+            std: (F,), finite and above 0.
+
+        Raises:
+            UsageError: another shape, or a value outside these.
+        """
+        for name, given, buffer in (("mean", mean, self.feature_mean), ("std", std, self.feature_std)):
+            values = torch.as_tensor(given).to(buffer)
+            if values.shape != buffer.shape:
+                raise UsageError(f"{name} must have shape ({self.input_size},), found {tuple(values.shape)}")
+            if not bool(torch.isfinite(values).all()) or (name == "std" and not bool((values > 0).all())):
+                raise UsageError(f"{name} must be finite{' and above 0' if name == 'std' else ''}")
+            buffer.copy_(values)
+
+    def forward(self, features: Tensor, mask: Tensor | None = None, prior: Tensor | None = None) -> Tensor:
+        """Score sequences.
+
+        Args:
+            features: (B, T, F) of any float dtype; what stands at padding does not matter. T may be 0.
+            mask: (B, T) bool, True = a real message; None = all are real.
+            prior: logits to add, (B,) or (B, C) as the result; for a model with has_prior.
+
+        Returns:
+            Logits: (B,) for two classes, (B, C) for more.
+
+        Raises:
+            UsageError: shapes or dtypes that do not fit, or a prior that is missing or not wanted.
+        """
+        logits: Tensor = self.head(self.embed(features, mask))
+        if self.num_classes == 2:
+            logits = logits.squeeze(1)
+        if (prior is not None) != self.has_prior:
+            raise UsageError(
+                f"this model was built with has_prior={self.has_prior}: "
+                + ("forward needs a prior" if self.has_prior else "forward takes no prior")
+            )
+        if prior is None:
+            return logits
+        if prior.shape != logits.shape:
+            raise UsageError(f"prior must have shape {tuple(logits.shape)}, found {tuple(prior.shape)}")
+        return logits + prior.to(logits.dtype)
+
+    def embed(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The pooled vector of each sequence, before the head.
+
+        Args:
+            features: (B, T, F).
+            mask: (B, T) bool or None.
+
+        Returns:
+            (B, embedding_size); 0 for a sequence without messages.
+        """
+        self._check_features(features)
+        if mask is not None:
+            check_mask(mask, features)
+        if features.shape[1] == 0:
+            return self.feature_mean.new_zeros(features.shape[0], self.embedding_size)
+        mask = drop_full_mask(mask)
+        values = (features.to(self.feature_mean.dtype) - self.feature_mean) / self.feature_std
+        values = self.positions(self.projection(zero_padding(values, mask)))  # (B, T, H)
+        values = self.encoder(values, mask)
+        return torch.cat([self.multiscale(values, mask), masked_mean(values, mask)], dim=1)
+
+    def _check_features(self, features: Tensor) -> None:
+        if features.ndim != 3 or not features.is_floating_point():
+            raise UsageError(
+                "features must be floats of shape (sequences, messages, features), found "
+                f"{str(features.dtype).removeprefix('torch.')} of shape {tuple(features.shape)}"
+            )
+        if features.shape[2] != self.input_size:
+            raise UsageError(
+                f"the model reads {self.input_size} features a message, found {features.shape[2]}: "
+                "use the corpus encoded with the model's encoder"
+            )
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, value in sizes.items():
+        least = 2 if name == "num_classes" else 1
+        if value < least:
+            raise UsageError(f"{name} must be at least {least}, found {value}")

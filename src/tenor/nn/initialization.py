@@ -1,0 +1,57 @@
+"""How weights start: Xavier for linear layers, Kaiming for convolutions, an own scale for attention.
+
+Knows nothing of the seed: it draws from the generator given.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from tenor.nn.multiscale import MultiScalePool
+from tenor.nn.transformer import SelfAttention, TransformerEncoder
+
+
+@torch.no_grad()
+def initialize_weights(model: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Draw all weights of a model anew; biases become 0, LayerNorms the identity.
+
+    - Linear: Xavier uniform (Glorot and Bengio 2010), variance 2 / (in + out).
+    - Convolution: Kaiming normal for ReLU (He et al. 2015), variance 2 / (kernel * in).
+    - Attention: queries, keys and values Xavier uniform each for itself with gain 1/sqrt(2), as
+      nn.MultiheadAttention's fused matrix has it; the output projection Xavier uniform divided by
+      sqrt(2 * layers), so that the residual stream keeps its scale (Radford et al. 2019, GPT-2).
+
+    Args:
+        model: any module.
+        generator: on the device of the weights; None = torch's default generator.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
+    for module in model.modules():
+        if isinstance(module, MultiScalePool):
+            for convolution in module.convolutions:
+                _initialize_convolution(convolution, generator)
+        elif isinstance(module, TransformerEncoder):
+            for attention in (child for child in module.modules() if isinstance(child, SelfAttention)):
+                _initialize_attention(attention, len(module.blocks), generator)
+
+
+def _initialize_convolution(convolution: nn.Module, generator: torch.Generator | None) -> None:
+    weight = convolution.get_parameter("weight")
+    nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+
+
+def _initialize_attention(
+    attention: SelfAttention, num_layers: int, generator: torch.Generator | None
+) -> None:
+    for part in attention.qkv.weight.chunk(3, dim=0):
+        nn.init.xavier_uniform_(part, gain=math.sqrt(0.5), generator=generator)
+    nn.init.xavier_uniform_(attention.output.weight, gain=(2 * num_layers) ** -0.5, generator=generator)

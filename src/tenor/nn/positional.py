@@ -1,0 +1,61 @@
+"""Sinusoidal positions for sequences of any length.
+
+Knows nothing of masks: a padded message gets a position too, and is masked where it matters.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from tenor.nn.dropout import Dropout
+
+
+def sinusoidal_positions(length: int, hidden_size: int) -> Tensor:
+    """The table of Vaswani et al. 2017, "Attention Is All You Need", section 3.5.
+
+    PE(pos, 2i) = sin(pos / 10000^(2i / hidden_size)), PE(pos, 2i + 1) = cos of the same.
+
+    Args:
+        length: how many positions, from 0.
+        hidden_size: columns; an odd number leaves out the last cosine.
+
+    Returns:
+        (length, hidden_size) float32 on CPU, computed in float64.
+    """
+    positions = torch.arange(length, dtype=torch.float64)[:, None]
+    exponents = torch.arange(0, hidden_size, 2, dtype=torch.float64) / hidden_size
+    angles = positions / 10000.0**exponents  # (length, ceil(hidden_size / 2))
+    table = torch.stack([angles.sin(), angles.cos()], dim=2).flatten(1)
+    return table[:, :hidden_size].float()
+
+
+class PositionalEncoding(nn.Module):
+    """Adds sinusoidal positions, then applies dropout."""
+
+    def __init__(self, hidden_size: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.hidden_size = hidden_size
+        self.dropout = Dropout(dropout)
+        # Not a buffer: it grows with the longest sequence seen, and processes that compare or broadcast
+        # buffers would then disagree about its size.
+        self._table = sinusoidal_positions(0, hidden_size)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Add the position of each message.
+
+        Args:
+            values: (B, T, H), any T.
+
+        Returns:
+            (B, T, H).
+        """
+        placed: Tensor = self.dropout(values + self.table(values.shape[1], values))
+        return placed
+
+    def table(self, length: int, like: Tensor) -> Tensor:
+        """The first `length` positions, (length, H), in the dtype and on the device of `like`."""
+        if self._table.shape[0] < length:
+            self._table = sinusoidal_positions(max(length, 2 * self._table.shape[0], 64), self.hidden_size)
+        self._table = self._table.to(like.device)
+        return self._table[:length].to(like.dtype)
