@@ -1,1 +1,1 @@
-
+"""The classifiers of sequences and profiles, and their file."""

@@ -24,8 +24,8 @@ from tenor.nn.transformer import TransformerEncoder
 class SequenceClassifier(nn.Module):
     """Linear, positions, transformer encoder, multi-scale max and mean pool, residual head, logits.
 
-    A sequence's logits depend on its real messages alone, not on padding, neighbours or batch size. A sequence
-    without messages has defined, finite logits: those of the pooled vector 0.
+    A sequence's logits depend on its real messages alone, not on padding, neighbours or batch size. A
+    sequence without messages has defined, finite logits: those of the pooled vector 0.
     """
 
     feature_mean: Tensor

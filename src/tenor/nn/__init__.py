@@ -1,1 +1,1 @@
-
+"""Layers that respect masks: the parts that the models are built of."""

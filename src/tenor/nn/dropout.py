@@ -19,8 +19,8 @@ class Dropout(nn.Module):
     """Inverted dropout (Srivastava et al. 2014) with masks from random bytes.
 
     An element is kept when its byte is below ``round((1 - p) * 256)``, so the rate of dropping is `p` rounded
-    to a multiple of 1/256 (0.3 becomes 77/256 = 0.30078); the kept are scaled by the exact inverse of the rate
-    of keeping, so the expectation is unchanged.
+    to a multiple of 1/256 (0.3 becomes 77/256 = 0.30078); the kept are scaled by the exact inverse of the
+    rate of keeping, so the expectation is unchanged.
 
     Attributes:
         p: the rate asked for, in [0, 1).
