@@ -1,0 +1,321 @@
+"""From arrays to torch: datasets, steps and padded batches.
+
+The only door between the corpus and the models. A *step* is what one optimizer step reads: `batch_size` sequences
+drawn at random, sorted by length and cut into micro-batches of bounded padded size. Knows nothing of models, losses
+or devices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.schema import Label, Level
+from tenor.corpus.views import SequenceView, view_sequences
+from tenor.errors import CorpusError, UsageError
+from tenor.seeding import numpy_generator
+
+Indices = npt.NDArray[np.int64]
+
+#: Padded messages of one micro-batch: large enough for efficient matrix products, small enough for the cache.
+MAX_PADDED_MESSAGES = 4096
+
+#: What starting one more micro-batch costs, in messages: the cut trades it against padding.
+OVERHEAD_MESSAGES = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded sequences, ready for a model.
+
+    Attributes:
+        features: (B, T, F) in the corpus's dtype (float16 or float32), zero at padding.
+        mask: (B, T) bool, True = a real message.
+        labels: (B,) int64 class indices, -1 = unlabelled.
+        indices: (B,) int64 positions in the dataset.
+        prior: (B,) or (B, C) float32 logits of the lexical prior; None when the dataset has none.
+    """
+
+    features: torch.Tensor
+    mask: torch.Tensor
+    labels: torch.Tensor
+    indices: torch.Tensor
+    prior: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Move every tensor to a device."""
+        prior = None if self.prior is None else self.prior.to(device, non_blocking=True)
+        return Batch(
+            self.features.to(device, non_blocking=True),
+            self.mask.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            self.indices,
+            prior,
+        )
+
+
+@dataclass(frozen=True)
+class SequenceDataset:
+    """The sequences of one level, optionally of one split.
+
+    Indexing gives ``(features (T, F), label)``; iterate with make_loader, which pads whole batches at once.
+
+    Attributes:
+        view: the sequences.
+        prior: (S,) or (S, C) float32 logits added to the network's; None without a prior.
+    """
+
+    view: SequenceView
+    prior: npt.NDArray[np.float32] | None = None
+
+    def __len__(self) -> int:
+        return len(self.view)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sequence {index} of a dataset of {len(self)}")
+        position = np.array([index % len(self)], dtype=np.int64)
+        return torch.from_numpy(self.view.gather_features(position)), self.labels[index]
+
+    @property
+    def labels(self) -> torch.Tensor:
+        """(S,) int64 class indices, -1 = unlabelled."""
+        return torch.from_numpy(self.view.labels)
+
+    @property
+    def lengths(self) -> Indices:
+        """(S,) messages a sequence."""
+        return self.view.lengths
+
+    @property
+    def input_size(self) -> int:
+        """Features a message."""
+        return require_features(self.view.corpus)
+
+    @property
+    def classes(self) -> tuple[Label, ...]:
+        """The labels as the user wrote them; a class's index is its integer label."""
+        return self.view.classes
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes; 2 = binary."""
+        return max(2, len(self.view.classes))
+
+    def with_prior(self, prior: npt.NDArray[np.floating] | None) -> SequenceDataset:
+        """The same sequences with a prior logit (or one a class) each."""
+        return replace(self, prior=None if prior is None else prior.astype(np.float32))
+
+    def batch(self, indices: Indices) -> Batch:
+        """Pad the sequences at `indices` to the longest of them."""
+        lengths = self.view.lengths[indices]
+        longest = int(lengths.max(initial=0))
+        mask = np.arange(longest) < lengths[:, None]  # (B, T)
+        packed = self.view.gather_features(indices)  # (sum of lengths, F)
+        if mask.all():
+            features = packed.reshape(len(indices), longest, packed.shape[1])
+        else:
+            features = np.zeros((len(indices), longest, packed.shape[1]), dtype=packed.dtype)
+            features[mask] = packed
+        return Batch(
+            torch.from_numpy(features),
+            torch.from_numpy(mask),
+            torch.from_numpy(self.view.labels[indices]),
+            torch.from_numpy(indices),
+            None if self.prior is None else torch.from_numpy(self.prior[indices]),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The sequences of one optimizer step, as index arrays of its micro-batches.
+
+    Attributes:
+        dataset: where they come from.
+        cuts: positions in the dataset, one array a micro-batch of this process.
+        count: sequences in the whole step, over all processes: what the summed loss is divided by.
+    """
+
+    dataset: SequenceDataset
+    cuts: list[Indices]
+    count: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        return (self.dataset.batch(cut) for cut in self.cuts)
+
+
+@dataclass
+class StepLoader:
+    """Steps of `batch_size` sequences; see make_loader.
+
+    Attributes:
+        epoch: which shuffle is drawn; set it before each pass.
+    """
+
+    dataset: SequenceDataset
+    batch_size: int = 256
+    shuffle: bool = False
+    seed: int = 0
+    max_padded_messages: int = MAX_PADDED_MESSAGES
+    rank: int = 0
+    world_size: int = 1
+    epoch: int = 0
+
+    def __len__(self) -> int:
+        return -(-len(self.dataset) // self.batch_size)
+
+    def __iter__(self) -> Iterator[Step]:
+        return self.steps()
+
+    def steps(self, start: int = 0) -> Iterator[Step]:
+        """The epoch's steps from number `start` on (0 = the first)."""
+        order = np.arange(len(self.dataset), dtype=np.int64)
+        if self.shuffle:
+            numpy_generator(self.seed, "shuffle", self.epoch).shuffle(order)
+        for first in range(start * self.batch_size, len(order), self.batch_size):
+            drawn = order[first : first + self.batch_size]
+            cuts = cut_by_length(self.dataset.lengths[drawn], self.max_padded_messages, self.world_size)
+            mine = share_cuts(cuts, self.dataset.lengths[drawn], self.rank, self.world_size)
+            yield Step(self.dataset, [drawn[cut] for cut in mine], len(drawn))
+
+
+def load_dataset(
+    dataset_path: str | Path | Corpus, model_type: Level, split: str | None = None, *, labelled: bool = False
+) -> SequenceDataset:
+    """Open the sequences of a corpus at one level.
+
+    Args:
+        dataset_path: an analyzed corpus.
+        model_type: ``"conversation"`` or ``"author"``.
+        split: ``"train"``, ``"validation"``, ``"test"``, or None for all sequences.
+        labelled: keep labelled sequences only.
+
+    Raises:
+        CorpusError: the corpus has no features yet.
+        UsageError: an unknown level or split.
+    """
+    corpus = dataset_path if isinstance(dataset_path, Corpus) else open_corpus(dataset_path)
+    require_features(corpus)
+    view = view_sequences(corpus, require_level(model_type), split)
+    return SequenceDataset(view.labelled() if labelled else view)
+
+
+def require_level(model_type: str) -> Level:
+    """Check the level of a sequence model.
+
+    Raises:
+        UsageError: it is neither ``conversation`` nor ``author``.
+    """
+    if model_type == "conversation":
+        return "conversation"
+    if model_type == "author":
+        return "author"
+    raise UsageError(f"model_type must be 'conversation' or 'author', not {model_type!r}")
+
+
+def require_features(corpus: Corpus) -> int:
+    """The width of the corpus's features.
+
+    Raises:
+        CorpusError: its messages carry none.
+    """
+    width = corpus.info.input_size
+    if width is None:
+        remedy = "encode it first: tenor encode SOURCE DEST" if corpus.has_text else "import it with text or features"
+        raise CorpusError(f"{corpus.path}: expected messages with features, found none ({remedy})")
+    return width
+
+
+def make_loader(
+    dataset: SequenceDataset,
+    batch_size: int = 256,
+    *,
+    shuffle: bool = False,
+    seed: int = 0,
+    max_padded_messages: int = MAX_PADDED_MESSAGES,
+    rank: int = 0,
+    world_size: int = 1,
+) -> StepLoader:
+    """Cut a dataset into optimizer steps; train_epoch and evaluate take the result.
+
+    Args:
+        dataset: from load_dataset.
+        batch_size: sequences an optimizer step.
+        shuffle: draw them at random, anew each epoch (``loader.epoch``), else in order.
+        seed: of the shuffle.
+        max_padded_messages: B x T of a micro-batch is at most this (a single longer sequence stands alone).
+        rank: this process's number.
+        world_size: how many processes share each step's micro-batches.
+
+    Raises:
+        UsageError: a batch size below 1.
+    """
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+    return StepLoader(dataset, batch_size, shuffle, seed, max_padded_messages, rank, world_size)
+
+
+def cut_by_length(lengths: Indices, max_padded_messages: int, at_least: int = 1) -> list[Indices]:
+    """Cut sequences into micro-batches of similar length, with the least padding and overhead together.
+
+    Exact minimum over cuts of the sequences sorted by length of ``sum(B * T + OVERHEAD_MESSAGES)`` subject to
+    ``B * T <= max_padded_messages``, by dynamic programming over the distinct lengths; a run of one length that
+    is too large for one micro-batch is divided evenly afterwards.
+
+    Args:
+        lengths: (B,) messages of each sequence.
+        max_padded_messages: bound of a micro-batch's padded size.
+        at_least: make this many micro-batches if there are as many sequences (one for each process).
+
+    Returns:
+        Index arrays into `lengths`, shortest sequences first.
+    """
+    if len(lengths) == 0:
+        return []
+    order = np.argsort(lengths, kind="stable")
+    distinct, firsts = np.unique(lengths[order], return_index=True)
+    ends = np.append(firsts[1:], len(order))  # sequences of a length: order[first:end]
+    cost = np.zeros(len(distinct) + 1)
+    start_of = np.zeros(len(distinct), dtype=np.int64)
+    for last in range(len(distinct)):
+        padded = (ends[last] - firsts[: last + 1]) * distinct[last]  # as one micro-batch from each possible start
+        pieces = np.maximum(1, -(-padded // max(1, max_padded_messages)))
+        total = cost[: last + 1] + padded + pieces * OVERHEAD_MESSAGES
+        start_of[last] = int(np.argmin(total))
+        cost[last + 1] = total[start_of[last]]
+    cuts: list[Indices] = []
+    last = len(distinct) - 1
+    while last >= 0:
+        begin, end = firsts[start_of[last]], ends[last]
+        fits = max(1, max_padded_messages // max(1, int(distinct[last])))
+        cuts.extend(reversed(np.array_split(order[begin:end], -(-int(end - begin) // fits))))
+        last = int(start_of[last]) - 1
+    cuts.reverse()
+    while len(cuts) < min(at_least, len(lengths)):
+        largest = max(range(len(cuts)), key=lambda index: len(cuts[index]))
+        cuts[largest : largest + 1] = np.array_split(cuts[largest], 2)
+    return cuts
+
+
+def share_cuts(cuts: list[Indices], lengths: Indices, rank: int, world_size: int) -> list[Indices]:
+    """This process's part of a step's micro-batches: largest first to the least loaded, the same on every process."""
+    if world_size == 1:
+        return cuts
+    sizes = [len(cut) * max(1, int(lengths[cut].max())) for cut in cuts]
+    loads = [0] * world_size
+    mine = []
+    for index in sorted(range(len(cuts)), key=lambda index: -sizes[index]):
+        owner = loads.index(min(loads))
+        loads[owner] += sizes[index]
+        if owner == rank:
+            mine.append(index)
+    return [cuts[index] for index in sorted(mine)]

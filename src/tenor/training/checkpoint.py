@@ -1,0 +1,159 @@
+"""Checkpoints: a run folder from which a killed run goes on to the same bits.
+
+A run folder holds step folders, each published by rename with a manifest of hashes, and the file ``latest``, which is
+moved last. State is tensors (safetensors) and JSON only. Knows nothing of what the tensors mean.
+
+::
+
+    RUN/config.json            what the run was started with
+    RUN/step-00000120/         tensors.safetensors, state.json, manifest.json
+    RUN/latest                 "step-00000120"
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import logging
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+
+from tenor.errors import StorageError, TrainingError
+from tenor.files import publish_folder, sha256_file, write_bytes, write_json
+
+logger = logging.getLogger(__name__)
+
+#: Good checkpoints that stay: the newest, and one more in case its disk sectors go bad.
+KEPT = 2
+
+_STEP_FOLDER = re.compile(r"step-\d{8,}")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Everything that a run needs to go on.
+
+    Attributes:
+        step: optimizer steps taken since the run began.
+        tensors: weights, optimizer moments, states of random generators.
+        state: counters and scores, JSON-ready.
+    """
+
+    step: int
+    tensors: dict[str, torch.Tensor]
+    state: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one run keeps its checkpoints.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for this run.
+
+        Raises:
+            StorageError: another run holds it.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StorageError(
+                    f"{self.path} is in use by another run: wait for it, or choose another model path"
+                ) from error
+            yield
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Begin anew: forget older checkpoints, write down the configuration."""
+        (self.path / "latest").unlink(missing_ok=True)
+        for folder in self._step_folders():
+            shutil.rmtree(folder)
+        write_json(self.path / "config.json", config)
+
+    def require_same_config(self, config: dict[str, Any]) -> None:
+        """Refuse to go on with other data, settings or processes.
+
+        Raises:
+            TrainingError: the differences, one by one.
+        """
+        file = self.path / "config.json"
+        if not file.exists():
+            raise TrainingError(f"{self.path} holds no run to resume (start one without resume)")
+        before = json.loads(file.read_text())
+        now = json.loads(json.dumps(config))  # tuples become lists, as in the file
+        keys = sorted(before.keys() | now.keys())
+        different = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)]
+        if different:
+            raise TrainingError(
+                f"cannot resume {self.path}: {'; '.join(different)} (use the run's own settings, or start anew)"
+            )
+
+    def save(self, checkpoint: Checkpoint) -> Path:
+        """Publish a checkpoint; older ones beyond the kept are removed only afterwards.
+
+        Raises:
+            StorageError: the disk is full or not writable; the last good checkpoint stays.
+        """
+        name = f"step-{checkpoint.step:08d}"
+        with publish_folder(self.path / name, replace=True) as folder:
+            (folder / "tensors.safetensors").write_bytes(save(checkpoint.tensors))
+            (folder / "state.json").write_text(json.dumps(checkpoint.state, allow_nan=False))
+            files = {file: sha256_file(folder / file) for file in ("tensors.safetensors", "state.json")}
+            (folder / "manifest.json").write_text(json.dumps({"step": checkpoint.step, "files": files}))
+        write_bytes(self.path / "latest", name.encode())
+        for old in self._step_folders()[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+        return self.path / name
+
+    def load(self) -> Checkpoint | None:
+        """The newest checkpoint whose hashes are right; None when there is none.
+
+        Raises:
+            TrainingError: there are checkpoints, but all are damaged.
+        """
+        folders = self._step_folders()
+        for folder in reversed(folders):
+            checkpoint = _read_checkpoint(folder)
+            if checkpoint is not None:
+                return checkpoint
+            logger.warning("%s is damaged; trying the one before", folder)
+        if folders:
+            raise TrainingError(f"{self.path}: all {len(folders)} checkpoints are damaged (start anew)")
+        return None
+
+    def clear(self) -> None:
+        """Remove the checkpoints of a finished run."""
+        shutil.rmtree(self.path)
+
+    def _step_folders(self) -> list[Path]:
+        """Published step folders, oldest first."""
+        if not self.path.exists():
+            return []
+        return sorted(folder for folder in self.path.iterdir() if _STEP_FOLDER.fullmatch(folder.name))
+
+
+def _read_checkpoint(folder: Path) -> Checkpoint | None:
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        if any(sha256_file(folder / file) != digest for file, digest in manifest["files"].items()):
+            return None
+        state = json.loads((folder / "state.json").read_text())
+        return Checkpoint(manifest["step"], load_file(folder / "tensors.safetensors"), state)
+    except (OSError, ValueError, KeyError):
+        return None

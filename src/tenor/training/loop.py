@@ -1,0 +1,218 @@
+"""One pass over the data: train_epoch and evaluate, the exact step behind them.
+
+A step's sequences come as micro-batches of similar length; their losses are summed, divided by the step's count and
+accumulated, so the update is the one that the single padded batch would have made. Knows nothing of epochs,
+checkpoints or early stopping: those are in ``train``.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from tenor.batching import Batch, Step, StepLoader
+from tenor.devices import Runtime, plain_runtime
+from tenor.errors import TrainingError, UsageError
+from tenor.metrics.scores import calculate_metrics_threshold
+from tenor.models.scoring import score_loader, to_probs
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What one optimizer step saw.
+
+    Attributes:
+        number: of the step in its epoch, from 0.
+        loss_sum: summed loss of the step's sequences, over all processes.
+        count: sequences in the step, over all processes.
+        probs: (B,) or (B, C) of this process's sequences, from the training-mode forward pass.
+        labels: (B,) of this process's sequences.
+    """
+
+    number: int
+    loss_sum: float
+    count: int
+    probs: Floats
+    labels: Integers
+
+
+def run_steps(
+    model: nn.Module,
+    loader: StepLoader,
+    criterion: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    runtime: Runtime,
+    *,
+    clip_norm: float | None = 1.0,
+    start: int = 0,
+) -> Iterator[StepResult]:
+    """Take the epoch's optimizer steps from number `start` on, one for each result that is asked for.
+
+    Args:
+        model: takes (features, mask, prior) and gives logits.
+        loader: from make_loader.
+        criterion: a loss module with a ``reduction``, such as ``BCEWithLogitsLoss``; its mean is taken over the step.
+        optimizer: over the model's parameters.
+        runtime: device and processes.
+        clip_norm: the gradient's largest 2-norm; None = not clipped.
+        start: steps of this epoch already taken.
+
+    Raises:
+        TrainingError: a loss or gradient that is not finite; the weights are still those of the last good step.
+    """
+    summed = _summing(criterion).to(runtime.device)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for number, step in enumerate(loader.steps(start), start=start):
+        model.train()
+        optimizer.zero_grad(set_to_none=True)
+        loss_sum, probs, labels = _accumulate(model, step, number, summed, runtime)
+        _share_gradients(parameters, runtime)
+        norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
+        if not torch.isfinite(norm):
+            raise TrainingError(
+                f"step {number}: the gradient's norm is {float(norm)}; its sequences: {_name_sequences(step)} "
+                "(lower the learning rate, or look for extreme features)"
+            )
+        optimizer.step()
+        yield StepResult(number, loss_sum, step.count, probs, labels)
+
+
+def train_epoch(
+    model: nn.Module,
+    train_loader: StepLoader,
+    criterion: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device | str,
+    *,
+    clip_norm: float | None = 1.0,
+) -> tuple[float, Floats, Integers]:
+    """Train on every sequence once.
+
+    Args:
+        model: a SequenceClassifier.
+        train_loader: from make_loader, with ``shuffle=True``.
+        criterion: ``BCEWithLogitsLoss`` for two classes, ``CrossEntropyLoss`` for more.
+        optimizer: over the model's parameters.
+        device: where to compute; the model is moved there.
+        clip_norm: the gradient's largest 2-norm; None = not clipped.
+
+    Returns:
+        (mean loss, probs (N,) or (N, C), labels (N,)); the probs are those of the training-mode passes, in the order
+        of training.
+
+    Raises:
+        TrainingError: a loss or gradient that is not finite.
+    """
+    model.to(device)
+    runtime = plain_runtime(device)
+    results = list(run_steps(model, train_loader, criterion, optimizer, runtime, clip_norm=clip_norm))
+    train_loader.epoch += 1  # the next pass draws another shuffle
+    if not results:
+        raise TrainingError("expected at least one sequence to train on, found none")
+    loss = sum(result.loss_sum for result in results) / sum(result.count for result in results)
+    probs = np.concatenate([result.probs for result in results])
+    return loss, probs, np.concatenate([result.labels for result in results])
+
+
+def evaluate(
+    model: nn.Module, val_loader: StepLoader, criterion: nn.Module, device: torch.device | str
+) -> tuple[float, Floats, Integers, Metrics, float]:
+    """Score every sequence in eval and inference mode; the model's mode is restored.
+
+    Args:
+        model: a SequenceClassifier.
+        val_loader: from make_loader.
+        criterion: as in train_epoch.
+        device: where to compute; the model is moved there.
+
+    Returns:
+        (mean loss, probs (N,) or (N, C), labels (N,), metrics, threshold), in the dataset's order. The threshold is the
+        one with the best F1 on these data, so hand in validation data.
+    """
+    model.to(device)
+    return evaluate_loader(model, val_loader, criterion, plain_runtime(device))
+
+
+def evaluate_loader(
+    model: nn.Module, loader: StepLoader, criterion: nn.Module, runtime: Runtime
+) -> tuple[float, Floats, Integers, Metrics, float]:
+    """Evaluate on all processes of a runtime; see evaluate."""
+    logits = score_loader(model, loader, runtime)
+    labels = loader.dataset.view.labels
+    loss = _summing(criterion).cpu()(*_loss_arguments(torch.from_numpy(logits).float(), torch.from_numpy(labels)))
+    probs = to_probs(logits)
+    metrics, threshold = calculate_metrics_threshold(labels, probs)
+    return float(loss) / max(1, len(labels)), probs, labels, metrics, threshold
+
+
+def _accumulate(
+    model: nn.Module, step: Step, number: int, summed: nn.Module, runtime: Runtime
+) -> tuple[float, Floats, Integers]:
+    """Forward and backward over this process's micro-batches; the loss is summed over all processes."""
+    total = 0.0
+    probs, labels, broken = [], [], []
+    for batch in step:
+        batch = batch.to(runtime.device)
+        with runtime.autocast():
+            logits = model(batch.features, batch.mask, prior=batch.prior)
+        loss = summed(*_loss_arguments(logits.float(), batch.labels))
+        (loss / step.count).backward()
+        total += float(loss.detach())
+        if not np.isfinite(total):
+            broken.append(batch)
+        probs.append(to_probs(logits.detach().double().cpu().numpy()))
+        labels.append(batch.labels.cpu().numpy())
+    loss_sum = runtime.sum_float(total)
+    if not np.isfinite(loss_sum):
+        raise TrainingError(
+            f"step {number}: the loss is {loss_sum}; sequences: {_name_sequences(step, broken)} "
+            "(lower the learning rate, or look for extreme features)"
+        )
+    empty = np.zeros(0), np.zeros(0, dtype=np.int64)
+    return loss_sum, np.concatenate(probs) if probs else empty[0], np.concatenate(labels) if labels else empty[1]
+
+
+def _share_gradients(parameters: list[nn.Parameter], runtime: Runtime) -> None:
+    """Sum the gradients over all processes, in one message."""
+    if runtime.world_size == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:  # this process had no micro-batch of the step
+            parameter.grad = torch.zeros_like(parameter)
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = runtime.sum(torch.cat([gradient.reshape(-1) for gradient in gradients]))
+    for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def _summing(criterion: nn.Module) -> nn.Module:
+    """The same loss, summed over sequences."""
+    if not hasattr(criterion, "reduction"):
+        raise UsageError(
+            f"expected a loss module with a reduction, such as BCEWithLogitsLoss, found {type(criterion).__name__}"
+        )
+    summed = copy.copy(criterion)
+    summed.reduction = "sum"
+    return summed
+
+
+def _loss_arguments(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Binary losses want float labels, losses over classes integer ones."""
+    return (logits, labels.to(logits.dtype)) if logits.ndim == 1 else (logits, labels)
+
+
+def _name_sequences(step: Step, batches: list[Batch] | None = None) -> str:
+    """The first few conversation ids of a step or of some of its micro-batches."""
+    cuts = step.cuts if not batches else [batch.indices.numpy() for batch in batches]
+    names = [str(name) for cut in cuts for name in step.dataset.view.conversation_ids[cut]]
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
