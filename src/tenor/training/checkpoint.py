@@ -62,13 +62,20 @@ class RunFolder:
 
     path: Path
 
+    def exists(self) -> bool:
+        """Whether a run began here and has not finished."""
+        return (self.path / "config.json").exists()
+
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the folder for this run.
+    def locked(self, enabled: bool = True) -> Iterator[None]:
+        """Hold the folder for this run; of several processes only one does (`enabled`).
 
         Raises:
             StorageError: another run holds it.
         """
+        if not enabled:
+            yield
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as handle:
             try:
@@ -92,10 +99,7 @@ class RunFolder:
         Raises:
             TrainingError: the differences, one by one.
         """
-        file = self.path / "config.json"
-        if not file.exists():
-            raise TrainingError(f"{self.path} holds no run to resume (start one without resume)")
-        before = json.loads(file.read_text())
+        before = json.loads((self.path / "config.json").read_text())
         now = json.loads(json.dumps(config))  # tuples become lists, as in the file
         keys = sorted(before.keys() | now.keys())
         different = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)]

@@ -1,0 +1,135 @@
+"""What stands before the first step: audited sequences, feature scaling, the lexical prior, the loss.
+
+Everything fitted here sees training sequences only. Knows nothing of epochs and checkpoints.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from tenor.batching import SequenceDataset, load_dataset, require_level
+from tenor.corpus.audit import require_both_classes, require_clean_splits, require_split
+from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.encoding.scaling import feature_scaling
+from tenor.errors import CorpusError
+from tenor.lexical import LexicalModel, fit_lexical, out_of_fold_logits
+from tenor.models.sequence import SequenceClassifier
+from tenor.nn.initialization import initialize_weights
+from tenor.seeding import derive_seed
+from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
+from tenor.training.settings import TrainSettings
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """What a run reads.
+
+    Attributes:
+        corpus: where it comes from.
+        train: labelled training sequences; their prior is out-of-fold.
+        validation: labelled validation sequences; their prior is of the whole training set's model.
+        lexical: the prior's model, fitted on all training sequences; None without a prior.
+    """
+
+    corpus: Corpus
+    train: SequenceDataset
+    validation: SequenceDataset
+    lexical: LexicalModel | None
+
+
+def prepare_data(dataset_path: str, settings: TrainSettings) -> TrainingData:
+    """Open, audit and, where the corpus has text, fit the lexical prior.
+
+    Raises:
+        CorpusError: no features, no labels, or no text for a prior that was asked for.
+        SplitError: a missing or empty split, or a group in two of them.
+        TrainingError: training labels of one class only.
+    """
+    corpus = open_corpus(dataset_path)
+    everything = load_dataset(corpus, require_level(settings.level), labelled=True)
+    require_clean_splits(everything.view)
+    require_split(everything.view, "train")
+    require_split(everything.view, "validation")
+    train = SequenceDataset(everything.view.in_split("train"))
+    validation = SequenceDataset(everything.view.in_split("validation"))
+    require_both_classes(train.view)
+    if settings.prior == "lexical" and not corpus.has_text:
+        raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='none')")
+    if settings.prior == "none" or not corpus.has_text:
+        return TrainingData(corpus, train, validation, None)
+    return _with_lexical_prior(corpus, train, validation, settings.seed)
+
+
+def _with_lexical_prior(
+    corpus: Corpus, train: SequenceDataset, validation: SequenceDataset, seed: int
+) -> TrainingData:
+    """Fit the n-gram model; training sequences get the logits of folds that did not hold their group."""
+    texts = sequence_texts(train)
+    labels, groups = train.view.labels, train.view.groups
+    prior = out_of_fold_logits(texts, labels, groups, seed=seed, num_classes=train.num_classes)
+    lexical = fit_lexical(texts, labels, num_classes=train.num_classes)
+    validation_prior = lexical.logits(sequence_texts(validation))
+    return TrainingData(corpus, train.with_prior(prior), validation.with_prior(validation_prior), lexical)
+
+
+def sequence_texts(dataset: SequenceDataset) -> list[str]:
+    """Each sequence's messages, one a line."""
+    return ["\n".join(messages) for messages in dataset.view.texts(np.arange(len(dataset)))]
+
+
+def build_model(data: TrainingData, settings: TrainSettings) -> SequenceClassifier:
+    """A freshly initialised model that knows the training features' scale.
+
+    With a prior the last layer starts at zero, so that before any training the scores are the prior's; without one
+    its bias starts at the classes' log frequencies (Lin et al. 2017, "Focal Loss", sec. 4.1).
+    """
+    model = SequenceClassifier(
+        input_size=data.train.input_size,
+        hidden_size=settings.hidden_size,
+        num_layers=settings.num_layers,
+        num_heads=settings.num_heads,
+        dropout=settings.dropout,
+        kernel_sizes=settings.kernel_sizes,
+        num_classes=data.train.num_classes,
+        has_prior=data.lexical is not None,
+    )
+    initialize_weights(model, torch.Generator().manual_seed(derive_seed(settings.seed, "weights")))
+    mean, std = feature_scaling(data.train.view)
+    model.set_scaling(mean, std)
+    last = model.head[-1]
+    if isinstance(last, nn.Linear):
+        with torch.no_grad():
+            if data.lexical is not None:
+                last.weight.zero_()
+            else:
+                last.bias.copy_(_log_frequencies(data.train.view.labels, data.train.num_classes))
+    return model
+
+
+def _log_frequencies(labels: npt.NDArray[np.int64], num_classes: int) -> torch.Tensor:
+    """The bias that makes an input-blind model predict the base rate: (1,) log-odds, or (C,) log frequencies."""
+    logs = torch.log(torch.from_numpy(np.bincount(labels, minlength=num_classes) / len(labels)).clamp_min(1e-8))
+    return (logs[1:] - logs[:1] if num_classes == 2 else logs).float()
+
+
+def build_criterion(labels: npt.NDArray[np.int64], num_classes: int, settings: TrainSettings) -> nn.Module:
+    """The loss: logistic for two classes, cross-entropy for more, weighted as asked."""
+    if num_classes == 2:
+        weight = settings.pos_weight
+        if isinstance(weight, str):
+            weight = estimate_pos_weight(labels, weight, beta=settings.beta, gamma=settings.gamma)
+        return nn.BCEWithLogitsLoss(pos_weight=None if weight is None else torch.tensor(float(weight)))
+    if settings.pos_weight is None or isinstance(settings.pos_weight, float):
+        return nn.CrossEntropyLoss()
+    weights = estimate_class_weights(
+        labels, num_classes, settings.pos_weight, beta=settings.beta, gamma=settings.gamma
+    )
+    return nn.CrossEntropyLoss(weight=torch.from_numpy(weights).float())
