@@ -12,7 +12,7 @@ import pytest
 
 SOURCE = Path(__file__).parents[1] / "src" / "tenor"
 
-#: From the ground up. A unit is a module or package right under tenor; it may import units of lower rows only.
+#: From the ground up. A unit is a module or package right under tenor; it imports units of lower rows only.
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (

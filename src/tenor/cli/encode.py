@@ -1,0 +1,50 @@
+"""``tenor encode``: texts become features, and a corpus an analyzed corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tenor.cli.options import CorpusArgument, ProgressOption
+from tenor.cli.output import print_line
+
+SUMMARY = "Turn texts into features: an analyzed corpus."
+
+EXAMPLES = """
+\b
+Examples:
+  tenor encode corpus analyzed
+  tenor encode corpus analyzed --encoder lsa+dynamics --input-size 128
+  tenor encode corpus analyzed --encoder sentence:path/to/model
+  tenor encode new-corpus new-analyzed --encoder like:analyzed
+"""
+
+
+def run(
+    source: CorpusArgument,
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the analyzed corpus to make.")],
+    encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="ENCODER",
+            help="lsa, dynamics, static:MODEL, sentence:MODEL, a sum such as lsa+dynamics, or like:CORPUS.",
+        ),
+    ] = "lsa",
+    input_size: Annotated[
+        int, typer.Option(help="Features a message, where the encoder lets one choose.")
+    ] = 256,
+    seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
+    dtype: Annotated[Literal["float16", "float32"], typer.Option(help="Type on disk.")] = "float16",
+    progress: ProgressOption = True,
+) -> None:
+    """Give every message of a corpus a feature vector; what is fitted is fitted on training messages only."""
+    from tenor.corpus.corpus import open_corpus
+    from tenor.encoding.encode import encode_corpus
+
+    path = encode_corpus(
+        source, dest, encoder=encoder, input_size=input_size, seed=seed, dtype=dtype, progress=progress
+    )
+    corpus = open_corpus(path)
+    print_line(f"{path}: {corpus.num_messages:,} messages, {corpus.info.input_size} features each")

@@ -1,0 +1,70 @@
+"""``tenor import``: a source of chats becomes a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tenor.cli.options import parse_numbers
+from tenor.cli.output import print_line
+
+SUMMARY = "Read a source of chats into a corpus."
+
+EXAMPLES = """
+\b
+Examples:
+  tenor import chats.jsonl.gz corpus
+  tenor import messages.csv corpus --column author=user --column text=body
+  tenor import chats.jsonl corpus --split-by author --fractions 0.8,0.1,0.1 --on-error quarantine
+"""
+
+
+def run(
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="File or folder of conversations.")],
+    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the corpus to make.")],
+    format: Annotated[
+        str | None,
+        typer.Option(metavar="FORMAT", help="jsonl, csv, parquet or huggingface; by default from the name."),
+    ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=COLUMN", help="The source's name of one of tenor's columns; repeatable."),
+    ] = None,
+    on_error: Annotated[
+        Literal["raise", "quarantine"],
+        typer.Option(help="Stop at a bad row, or set it aside in rejects.jsonl and count it."),
+    ] = "raise",
+    split_by: Annotated[
+        Literal["author", "conversation", "group"] | None,
+        typer.Option(help="Split both levels by one thing instead of each by its own."),
+    ] = None,
+    fractions: Annotated[
+        str, typer.Option(metavar="TRAIN,VALIDATION,TEST", help="Shares of the groups in each split.")
+    ] = "0.7,0.1,0.2",
+    seed: Annotated[int, typer.Option(help="Seed of the splits.")] = 0,
+) -> None:
+    """Read JSONL (plain, .gz, .zst), CSV, Parquet or a Hugging Face dataset folder into a corpus.
+
+    Splits into train, validation and test are made here, by a hash of each group's id.
+    """
+    shares = parse_numbers(fractions, "--fractions")
+    from tenor.corpus.corpus import open_corpus
+    from tenor.corpus.importing import import_corpus
+    from tenor.corpus.readers.columns import ColumnMap
+
+    path = import_corpus(
+        source,
+        dest,
+        format=format,
+        columns=None if column is None else ColumnMap.from_strings(column),
+        on_error=on_error,
+        split_by=split_by,
+        fractions=shares,
+        seed=seed,
+    )
+    corpus = open_corpus(path)
+    rejected = corpus.info.counts.get("rejected", 0)
+    note = f"; {rejected:,} rows set aside" if rejected else ""
+    print_line(f"{path}: {corpus.num_conversations:,} conversations, {corpus.num_messages:,} messages{note}")

@@ -1,0 +1,134 @@
+"""``tenor inspect``: what a corpus, a model file or a predictions file is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tenor.cli.options import JsonOption
+from tenor.cli.output import print_fields, print_json
+from tenor.errors import UsageError
+
+if TYPE_CHECKING:
+    from tenor.corpus.info import CorpusInfo
+    from tenor.models.model_file import ModelMetadata
+    from tenor.predictions import Predictions
+
+SUMMARY = "Say what a corpus, model or predictions file is."
+
+EXAMPLES = """
+\b
+Examples:
+  tenor inspect analyzed
+  tenor inspect models/conversation.safetensors
+  tenor inspect predictions.parquet --json
+"""
+
+PARQUET_MAGIC = b"PAR1"
+
+
+def run(
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A corpus, a model file or a predictions file.")
+    ],
+    json: JsonOption = False,
+) -> None:
+    """Say what a path holds; nothing is judged by its name, and nothing in it is run."""
+    fields = inspect_path(path)
+    if json:
+        print_json(fields)
+        return
+    shown = {name.replace("_", " "): flatten(value) for name, value in fields.items() if name != "kind"}
+    print_fields(shown, title=f"{path}: {fields['kind']}")
+
+
+def inspect_path(path: Path) -> dict[str, Any]:
+    """What a path holds, as plain JSON values; ``kind`` says which of the three it is.
+
+    Raises:
+        UsageError: there is nothing at the path.
+        TenorError: what is there is none of the three, or damaged.
+    """
+    if path.is_dir():
+        from tenor.corpus.corpus import open_corpus
+
+        return describe_corpus(open_corpus(path).info)
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file or folder")
+    with path.open("rb") as handle:
+        magic = handle.read(len(PARQUET_MAGIC))
+    if magic == PARQUET_MAGIC:
+        from tenor.predictions import read_predictions
+
+        return describe_predictions(read_predictions(path))
+    from tenor.models.model_file import read_metadata
+
+    return describe_model(read_metadata(path))
+
+
+def describe_corpus(info: CorpusInfo) -> dict[str, Any]:
+    """A corpus's facts."""
+    encoder = None if info.encoder is None else f"{info.encoder.name} ({info.encoder.hash[:12]})"
+    return {
+        "kind": "corpus" if info.input_size is None else "analyzed corpus",
+        **{name: count for name, count in info.counts.items() if count},
+        "classes": {level: list(classes) for level, classes in info.classes.items()},
+        "has_text": info.has_text,
+        "has_timestamps": info.has_timestamps,
+        "input_size": info.input_size,
+        "encoder": encoder,
+        "split_seed": info.split.seed,
+        "split_fractions": list(info.split.fractions),
+        "split_by": info.split.by,
+        "sources": [source.name for source in info.sources],
+        "fingerprint": info.fingerprint,
+        "format_version": info.format_version,
+    }
+
+
+def describe_model(metadata: ModelMetadata) -> dict[str, Any]:
+    """A model file's facts."""
+    return {
+        "kind": "model",
+        "level": metadata.level,
+        "classes": list(metadata.classes),
+        "threshold": metadata.threshold,
+        "threshold_objective": metadata.threshold_objective,
+        "profile_thresholds": dict(metadata.profile_thresholds),
+        "config": dict(metadata.config),
+        "training": dict(metadata.training),
+        "encoder": None
+        if metadata.encoder_name is None
+        else f"{metadata.encoder_name} ({metadata.encoder_hash})",
+        "split_hash": metadata.split_hash,
+        "tenor_version": metadata.tenor_version,
+        "format_version": metadata.format_version,
+    }
+
+
+def describe_predictions(predictions: Predictions) -> dict[str, Any]:
+    """A predictions file's facts."""
+    splits = predictions.splits.tolist()
+    return {
+        "kind": "predictions",
+        "level": predictions.level,
+        "rows": len(predictions),
+        "labelled": int((predictions.labels >= 0).sum()),
+        "groups": len(set(predictions.groups.tolist())),
+        "splits": {split: splits.count(split) for split in sorted(set(splits))},
+        "classes": list(predictions.classes),
+        "threshold": predictions.threshold,
+        "model": predictions.model,
+        "model_hash": predictions.model_hash,
+    }
+
+
+def flatten(value: object) -> object:
+    """A value for one table cell: lists and mappings as text with commas."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {flatten(part)}" for name, part in value.items() if part not in ([], None))
+    if isinstance(value, list):
+        return ", ".join(str(part) for part in value)
+    return ("no", "yes")[value] if isinstance(value, bool) else value

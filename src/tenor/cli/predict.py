@@ -1,0 +1,33 @@
+"""``tenor predict``: scores of a split as a Parquet file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from tenor.cli.options import DataArgument, ModelArgument
+from tenor.cli.output import print_line
+
+SUMMARY = "Write the scores of a split as Parquet."
+
+EXAMPLES = """
+\b
+Examples:
+  tenor predict models/conversation.safetensors analyzed --output predictions.parquet
+  tenor predict models/author.safetensors analyzed --split validation --output validation.parquet
+"""
+
+
+def run(
+    model: ModelArgument,
+    data: DataArgument,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Parquet file to write.")],
+    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which split.")] = "test",
+) -> None:
+    """Write ids, group, split, label, logit and prob of every sequence of a split."""
+    from tenor.evaluation import predict
+
+    predictions = predict(model, data, split=split, output=output)
+    print_line(f"{output}: {len(predictions):,} {predictions.level} predictions")

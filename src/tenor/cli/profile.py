@@ -1,0 +1,49 @@
+"""``tenor profile``: the metrics of an author model over whole profiles."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+from tenor.cli.options import DataArgument, JsonOption, ModelArgument
+from tenor.cli.output import print_json, print_metrics
+
+SUMMARY = "Evaluate an author model over whole profiles."
+
+EXAMPLES = """
+\b
+Examples:
+  tenor profile models/author.safetensors analyzed
+  tenor profile models/author.safetensors analyzed --aggregation median
+  tenor profile models/author.safetensors analyzed --aggregation compare --json
+"""
+
+
+def run(
+    model: ModelArgument,
+    data: DataArgument,
+    aggregation: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="mean, median, mean_vote, total_vote, ..., or compare for all of them."
+        ),
+    ] = "mean",
+    profile_label: Annotated[
+        Literal["any", "majority", "constant"],
+        typer.Option(help="How an author's differing sequence labels make the profile's."),
+    ] = "majority",
+    json: JsonOption = False,
+) -> None:
+    """Aggregate an author's sequence scores into one score a profile, and evaluate on the test split."""
+    from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier
+
+    if aggregation == "compare":
+        results = compare_aggregation_methods(model, data, profile_label=profile_label)
+    else:
+        metrics = evaluate_profile_classifier(model, data, aggregation, profile_label=profile_label)
+        results = {aggregation: metrics}
+    if json:
+        print_json(results if aggregation == "compare" else results[aggregation])
+        return
+    print_metrics(results, title=f"profiles in the test split of {data}")

@@ -1,0 +1,28 @@
+"""``tenor test``: the metrics of a model on the test split."""
+
+from __future__ import annotations
+
+from tenor.cli.options import DataArgument, JsonOption, ModelArgument
+from tenor.cli.output import print_json, print_metrics
+
+SUMMARY = "Evaluate a model on the test split."
+
+EXAMPLES = """
+\b
+Examples:
+  tenor test models/conversation.safetensors analyzed
+  tenor test models/author.safetensors analyzed --json
+"""
+
+
+def run(model: ModelArgument, data: DataArgument, json: JsonOption = False) -> None:
+    """Score the test split once, at the threshold that validation chose."""
+    from tenor.evaluation import test_model
+    from tenor.models.model_file import read_metadata
+
+    level = read_metadata(model).level
+    metrics = test_model(level, model, data)
+    if json:
+        print_json(metrics)
+        return
+    print_metrics({level: metrics}, title=f"test split of {data}")
