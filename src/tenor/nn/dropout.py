@@ -44,14 +44,15 @@ class Dropout(nn.Module):
         """Drop in training mode; return `values` itself in evaluation mode or when nothing is dropped."""
         if not self.training or self._kept_levels == _LEVELS:
             return values
-        return values * self.keep_mask(values) * (1.0 / self.keep_rate)
+        return values * self.draw_factors(values)
 
-    def keep_mask(self, values: Tensor) -> Tensor:
-        """Draw which elements are kept: bool, of the shape and on the device of `values`."""
+    def draw_factors(self, values: Tensor) -> Tensor:
+        """Draw what to multiply by: 0 or 1 / keep_rate, of the shape, dtype and device of `values`."""
         words = torch.empty((values.numel() + 7) // 8, dtype=torch.int64, device=values.device)
         words.random_(_LOWEST_INT64, None, generator=self.generator)  # all 64 bits
-        kept = words.view(torch.uint8)[: values.numel()] < self._kept_levels
-        return kept.view(values.shape)
+        levels = words.view(torch.uint8)[: values.numel()].view(values.shape)
+        # Comparing as floats, in place, is vectorised; a bool mask would take four times as long.
+        return levels.to(values.dtype).lt_(self._kept_levels).mul_(1.0 / self.keep_rate)
 
     def extra_repr(self) -> str:
         """What repr shows."""

@@ -19,8 +19,9 @@ class MultiScalePool(nn.Module):
     """Conv1d of several odd kernel sizes side by side, masked max over messages, ReLU; concatenated.
 
     Padding is zeroed before the convolutions, so that it equals the zero border of a sequence on its own.
-    ReLU follows the pool, where it is cheaper: max and ReLU commute. Each convolution is kept as the matrix
-    that multiplies a window of messages laid side by side: ``weight.view(out, kernel, in)``.
+    ReLU follows the pool, where it is cheaper: max and ReLU commute. The convolutions run as two-dimensional
+    ones of height 1 on the channels-last view of (B, T, H), which needs no transposed copy and reaches the
+    matrix rate of the machine; windows laid side by side and multiplied took 1.3 to 1.6 times as long.
     """
 
     def __init__(self, hidden_size: int, kernel_sizes: Sequence[int]) -> None:
@@ -28,7 +29,7 @@ class MultiScalePool(nn.Module):
         self.kernel_sizes = check_kernel_sizes(kernel_sizes)
         self.hidden_size = hidden_size
         self.convolutions = nn.ModuleList(
-            nn.Linear(size * hidden_size, hidden_size) for size in self.kernel_sizes
+            nn.Conv1d(hidden_size, hidden_size, size, padding=size // 2) for size in self.kernel_sizes
         )
 
     @property
@@ -46,17 +47,17 @@ class MultiScalePool(nn.Module):
         Returns:
             (B, len(kernel_sizes) * H); 0 for a row without real messages.
         """
-        batch, length, hidden = values.shape
-        widest = max(self.kernel_sizes)
-        reach = widest // 2
-        padded = functional.pad(zero_padding(values, mask), (0, 0, reach, reach))
-        windows = torch.cat([padded[:, offset : offset + length] for offset in range(widest)], dim=2)
-        windows = windows.view(batch * length, widest * hidden)
+        image = zero_padding(values, mask).transpose(1, 2).unsqueeze(2)  # (B, H, 1, T), channels last
         pooled = []
-        for size, convolution in zip(self.kernel_sizes, self.convolutions, strict=True):
-            first = (reach - size // 2) * hidden
-            scale = convolution(windows[:, first : first + size * hidden])  # (B * T, H)
-            pooled.append(masked_max(scale.view(batch, length, hidden), mask))
+        for convolution in self.convolutions:
+            weight = convolution.get_parameter("weight")
+            scale = functional.conv2d(
+                image,
+                weight.unsqueeze(2),
+                convolution.get_parameter("bias"),
+                padding=(0, weight.shape[2] // 2),
+            )  # (B, H, 1, T), channels last
+            pooled.append(masked_max(scale.squeeze(2).transpose(1, 2), mask))
         return functional.relu(torch.cat(pooled, dim=1))
 
 
