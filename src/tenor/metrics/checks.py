@@ -1,0 +1,95 @@
+"""What labels, scores and groups must look like before a metric sees them.
+
+Knows nothing of files, levels or models: arrays come in, checked arrays go out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.errors import UsageError
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+def check_labels(labels: npt.ArrayLike) -> Integers:
+    """Labels as (N,) int64; numbers that are whole are taken as integers.
+
+    Raises:
+        UsageError: another shape, fractions, or unlabelled rows (-1).
+    """
+    array = np.asarray(labels)
+    if array.ndim != 1:
+        raise UsageError(f"labels must have shape (N,), found {array.shape}")
+    if array.dtype.kind not in "biuf":
+        raise UsageError(f"labels must be integers from 0, found {array.dtype}: pass codes, not class names")
+    if array.dtype.kind == "f" and not (np.isfinite(array) & (array == np.floor(array))).all():
+        raise UsageError("labels must be whole numbers, found fractions or values that are not finite")
+    codes = array.astype(np.int64)
+    if (codes < 0).any():
+        count = int((codes < 0).sum())
+        raise UsageError(
+            f"{count} of {codes.size} rows are unlabelled: drop them first (predictions.labelled())"
+        )
+    return codes
+
+
+def check_scores(labels: npt.ArrayLike, probs: npt.ArrayLike) -> tuple[Integers, Floats]:
+    """Labels (N,) int64 and scores (N,) or (N, C) float64 that belong together.
+
+    Scores need not be probabilities (vote counts are scores too), only finite numbers.
+
+    Raises:
+        UsageError: shapes that differ, scores that are not finite, labels outside the classes.
+    """
+    codes = check_labels(labels)
+    scores = np.asarray(probs, dtype=np.float64)
+    if scores.ndim not in (1, 2) or len(scores) != len(codes) or (scores.ndim == 2 and scores.shape[1] < 2):
+        expected = f"({len(codes)},) or ({len(codes)}, C) with C >= 2"
+        raise UsageError(f"probs must have shape {expected}, found {scores.shape}")
+    if not np.isfinite(scores).all():
+        raise UsageError(f"{int((~np.isfinite(scores)).sum())} scores are not finite")
+    classes = 2 if scores.ndim == 1 else scores.shape[1]
+    if (codes >= classes).any():
+        raise UsageError(f"labels must be 0 to {classes - 1} for these scores, found {int(codes.max())}")
+    return codes, scores
+
+
+def check_probs(labels: npt.ArrayLike, probs: npt.ArrayLike) -> tuple[Integers, Floats]:
+    """Like check_scores, and the scores are probabilities.
+
+    Raises:
+        UsageError: also when a score is outside [0, 1] (logits or vote counts, say).
+    """
+    codes, scores = check_scores(labels, probs)
+    if ((scores < 0) | (scores > 1)).any():
+        raise UsageError("probs must be in [0, 1], found others: pass probabilities, not logits or counts")
+    return codes, scores
+
+
+def encode_groups(groups: npt.NDArray[Any] | list[Any], rows: int) -> tuple[Integers, int]:
+    """Group names as codes 0..G-1 in sorted order, so that the order of the rows does not matter.
+
+    Args:
+        groups: (N,) strings or integers.
+        rows: the N expected.
+
+    Returns:
+        Codes (N,) int64 and the number of groups G.
+
+    Raises:
+        UsageError: another shape.
+    """
+    array = np.asarray(groups)
+    if array.shape != (rows,):
+        raise UsageError(f"groups must have shape ({rows},), found {array.shape}")
+    if array.dtype.kind in "iu":
+        names, codes = np.unique(array, return_inverse=True)
+        return codes.astype(np.int64), len(names)
+    values = [str(value) for value in array.tolist()]  # a dictionary beats sorting a million strings
+    rank = {name: code for code, name in enumerate(sorted(set(values)))}
+    return np.fromiter((rank[value] for value in values), dtype=np.int64, count=rows), len(rank)

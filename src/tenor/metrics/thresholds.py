@@ -1,0 +1,267 @@
+"""Choosing a threshold on validation: by F, by cost, by a floor, or by how many alarms can be looked at.
+
+A threshold stands midway between two scores, so that scores equal on one machine and a hair apart on another
+fall on the same side. Rows of split test are refused. Knows nothing of models or files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.errors import UsageError
+from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
+from tenor.metrics.resampling import interval_of_draws, resample_groups
+
+Objective = Literal[
+    "f1", "f_beta", "cost", "recall_at_precision", "precision_at_recall", "alarms_per_thousand"
+]
+OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
+
+#: The threshold where nothing can be learned from the rows.
+FALLBACK = 0.5
+
+#: Objective -> the argument it takes, its least and highest value, and how many numbers that argument holds.
+_PARAMETERS: dict[str, tuple[str, float, float, int]] = {
+    "f_beta": ("beta", 0.0, 1e6, 1),
+    "cost": ("cost_ratio", 0.0, 1e12, 2),
+    "recall_at_precision": ("floor", 0.0, 1.0, 1),
+    "precision_at_recall": ("floor", 0.0, 1.0, 1),
+    "alarms_per_thousand": ("alarms_per_thousand", 0.0, 1000.0, 1),
+}
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A threshold with what it was chosen for, and how sure it is.
+
+    Attributes:
+        value: a row is positive at score >= value. Just above the highest score when no alarm at all is best.
+        objective: one of OBJECTIVES.
+        parameters: beta; the costs of a false alarm and of a miss; the floor; or the alarms per thousand.
+        score: what is reached on the rows it was chosen on: F; mean cost a row (lower is better); recall at
+            the precision floor; precision at the recall floor; alarms per thousand. None when undefined.
+        low, high: 95% interval of `value` by resampling groups; None without groups.
+        warning: what to know before using it; None when there is nothing.
+    """
+
+    value: float
+    objective: Objective
+    parameters: tuple[float, ...]
+    score: float | None
+    low: float | None
+    high: float | None
+    warning: str | None
+
+
+def choose_threshold(
+    labels: npt.ArrayLike,
+    probs: npt.ArrayLike,
+    objective: Objective = "f1",
+    *,
+    beta: float | None = None,
+    cost_ratio: tuple[float, float] | None = None,
+    floor: float | None = None,
+    alarms_per_thousand: float | None = None,
+    groups: npt.NDArray[Any] | None = None,
+    splits: npt.NDArray[Any] | None = None,
+    replicates: int = 1000,
+    seed: int = 0,
+) -> Threshold:
+    """Choose the threshold that is best for an objective. One sort; equal scores stay together.
+
+    Of several equally good thresholds the one with the fewest alarms is taken (for a recall floor: the most).
+
+    Args:
+        labels: (N,) 0 or 1.
+        probs: (N,) scores.
+        objective: ``f1``; ``f_beta`` (with `beta`); ``cost`` (with `cost_ratio`); ``recall_at_precision`` and
+            ``precision_at_recall`` (with `floor`); ``alarms_per_thousand`` (with the argument of that name).
+        beta: how many times recall counts as much as precision (van Rijsbergen 1979).
+        cost_ratio: (what a false alarm costs, what a miss costs), such as (1, 20).
+        floor: in [0, 1], the precision or recall to keep.
+        alarms_per_thousand: at most so many of 1,000 rows may be alarms.
+        groups: (N,) groups to resample for `low` and `high`.
+        splits: (N,) the rows' splits, to make sure none is test.
+        replicates: of the bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        UsageError: rows of split test, several classes, an unknown objective, or its argument missing or
+            wrong.
+    """
+    codes, scores = check_scores(labels, probs)
+    if scores.ndim == 2:
+        raise UsageError("several classes have no threshold: the highest score decides")
+    _refuse_test(splits)
+    parameters = _check_parameters(objective, beta, cost_ratio, floor, alarms_per_thousand)
+    if len(codes) == 0 or (objective != "alarms_per_thousand" and codes.min() == codes.max()):
+        reason = "no labelled row" if len(codes) == 0 else "every label is of one class"
+        return Threshold(
+            FALLBACK, objective, parameters, None, None, None, f"{reason}: {FALLBACK} is a fallback"
+        )
+    sweep = _Sweep(codes, scores)
+    hits, alarms = (counts[0] for counts in sweep.count(np.ones((1, len(codes)), dtype=np.int64)))
+    cut = int(_best_cut(objective, parameters, hits[None], alarms[None])[0])
+    score = _reached(objective, parameters, hits, alarms, cut)
+    warning = None
+    if objective == "recall_at_precision" and hits[cut] < parameters[0] * alarms[cut]:
+        best = hits[cut] / alarms[cut]
+        warning = (
+            f"no threshold reaches precision {parameters[0]}: the one of the highest, {best:.3f}, is taken"
+        )
+    low, high = None, None
+    if groups is not None:
+        low, high = _interval(sweep, objective, parameters, groups, replicates, seed)
+    return Threshold(float(sweep.cuts[cut]), objective, parameters, score, low, high, warning)
+
+
+def _refuse_test(splits: npt.NDArray[Any] | None) -> None:
+    count = 0 if splits is None else int((np.asarray(splits) == "test").sum())
+    if count:
+        raise UsageError(
+            f"a threshold is chosen on validation, and {count} rows are of split test: "
+            "pass the validation rows alone (predictions.in_split('validation'))"
+        )
+
+
+def _check_parameters(
+    objective: str,
+    beta: float | None,
+    cost_ratio: tuple[float, float] | None,
+    floor: float | None,
+    alarms_per_thousand: float | None,
+) -> tuple[float, ...]:
+    """The parameters that the objective takes, checked; those of other objectives must not be given."""
+    if objective not in OBJECTIVES:
+        raise UsageError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective!r}")
+    given: dict[str, tuple[float, ...] | None] = {
+        "beta": None if beta is None else (beta,),
+        "cost_ratio": None if cost_ratio is None else tuple(cost_ratio),
+        "floor": None if floor is None else (floor,),
+        "alarms_per_thousand": None if alarms_per_thousand is None else (alarms_per_thousand,),
+    }
+    wanted, least, most, size = _PARAMETERS.get(objective, ("", 0.0, 0.0, 0))
+    for name, value in given.items():
+        if name != wanted and value is not None:
+            raise UsageError(f"objective {objective} takes no {name}")
+    if not wanted:
+        return ()
+    parameters = given[wanted]
+    if parameters is None:
+        raise UsageError(f"objective {objective} needs {wanted}")
+    values = tuple(float(value) for value in parameters)
+    if len(values) != size or not all(least <= value <= most for value in values) or not any(values):
+        raise UsageError(
+            f"{wanted} must be {size} number(s) from {least} to {most}, not all 0, found {parameters}"
+        )
+    return values
+
+
+class _Sweep:
+    """Rows sorted by descending score, and the thresholds between them.
+
+    Attributes:
+        order: (N,) row numbers.
+        edges: (K + 1,) alarms at each cut: 0, after each distinct score, N.
+        cuts: (K + 1,) the threshold of each cut, descending.
+        positives: indices into the sorted rows of those with label 1.
+    """
+
+    def __init__(self, labels: Integers, scores: Floats) -> None:
+        self.order = np.argsort(-scores, kind="stable")
+        ranked = scores[self.order]
+        self.edges = np.concatenate([[0], np.flatnonzero(np.diff(ranked)) + 1, [len(ranked)]])
+        distinct = ranked[self.edges[:-1]]  # (K,) descending
+        above = 1.0 if distinct[0] < 1 else np.nextafter(distinct[0], np.inf)
+        below = 0.0 if distinct[-1] > 0 else distinct[-1]
+        upper, lower = np.concatenate([[above], distinct]), np.concatenate([distinct, [below]])
+        middle = lower + (upper - lower) / 2
+        # between neighbouring floats there is no middle: then the upper one, so that the lower is no alarm
+        self.cuts: Floats = np.where((middle > lower) | (upper == lower), middle, upper)
+        self.positives = np.flatnonzero(labels[self.order] == 1)
+        self._found = np.searchsorted(self.positives, self.edges)
+
+    def count(self, weights: Integers) -> tuple[Integers, Integers]:
+        """Hits and alarms (R, K + 1) at each cut, of sorted rows with weights (R, N)."""
+        alarms = np.zeros((len(weights), weights.shape[1] + 1), dtype=np.int64)
+        np.cumsum(weights, axis=1, out=alarms[:, 1:])
+        hits = np.zeros((len(weights), len(self.positives) + 1), dtype=np.int64)
+        np.cumsum(weights[:, self.positives], axis=1, out=hits[:, 1:])
+        return hits[:, self._found], alarms[:, self.edges]
+
+
+def _best_cut(
+    objective: Objective, parameters: tuple[float, ...], hits: Integers, alarms: Integers
+) -> Integers:
+    """Which of the cuts is best, for each replicate: hits and alarms (R, K + 1) -> (R,)."""
+    positives, count = hits[:, -1:], alarms[:, -1:]
+    if objective in ("f1", "f_beta"):
+        return np.asarray(_f_score(parameters, hits, alarms, positives).argmax(axis=1))
+    if objective == "cost":
+        false_alarm, miss = parameters
+        cost = false_alarm * (alarms - hits) + miss * (positives - hits)
+        return np.asarray(cost.argmin(axis=1))
+    if objective == "alarms_per_thousand":
+        allowed = alarms * 1000 <= parameters[0] * count
+        return np.asarray(allowed.shape[1] - 1 - allowed[:, ::-1].argmax(axis=1))
+    precision = hits / np.maximum(alarms, 1)
+    if objective == "recall_at_precision":
+        kept = (hits >= parameters[0] * alarms) & (alarms > 0)
+        # kept cuts by recall; where none is kept, all by precision, which is below 1 there
+        return np.asarray(np.where(kept, 1 + hits / np.maximum(positives, 1), precision).argmax(axis=1))
+    kept = hits >= parameters[0] * positives
+    reverse = np.where(kept & (alarms > 0), precision, -1.0)[:, ::-1]
+    return np.asarray(reverse.shape[1] - 1 - reverse.argmax(axis=1))
+
+
+def _f_score(
+    parameters: tuple[float, ...], hits: Integers, alarms: Integers, positives: Integers
+) -> npt.NDArray[np.float64]:
+    beta = parameters[0] if parameters else 1.0
+    return np.asarray((1 + beta**2) * hits / np.maximum(beta**2 * positives + alarms, 1))
+
+
+def _reached(
+    objective: Objective, parameters: tuple[float, ...], hits: Integers, alarms: Integers, cut: int
+) -> float:
+    """What the objective comes to at a cut, in the units of Threshold.score."""
+    positives, count = hits[-1], alarms[-1]
+    if objective in ("f1", "f_beta"):
+        return float(_f_score(parameters, hits, alarms, positives)[cut])
+    if objective == "cost":
+        false_alarm, miss = parameters
+        cost = false_alarm * (alarms[cut] - hits[cut]) + miss * (positives - hits[cut])
+        return float(cost / count)
+    if objective == "alarms_per_thousand":
+        return float(1000 * alarms[cut] / count)
+    return float(hits[cut] / (positives if objective == "recall_at_precision" else alarms[cut]))
+
+
+def _interval(
+    sweep: _Sweep,
+    objective: Objective,
+    parameters: tuple[float, ...],
+    groups: npt.NDArray[Any],
+    replicates: int,
+    seed: int,
+) -> tuple[float, float] | tuple[None, None]:
+    codes, num_groups = encode_groups(groups, len(sweep.order))
+    ranked_codes = codes[sweep.order]
+
+    def measure(weights: Integers) -> dict[str, Floats]:
+        hits, alarms = sweep.count(np.take(weights, ranked_codes, axis=1))
+        chosen = sweep.cuts[_best_cut(objective, parameters, hits, alarms)]
+        if objective == "alarms_per_thousand":
+            return {"threshold": chosen}
+        one_class = (hits[:, -1] == 0) | (hits[:, -1] == alarms[:, -1])
+        return {"threshold": np.where(one_class, np.nan, chosen)}
+
+    draws = resample_groups(
+        measure, rows=len(codes), num_groups=num_groups, replicates=replicates, seed=seed
+    )["threshold"]
+    interval = interval_of_draws(draws, 0.95, num_groups)
+    return (None, None) if interval is None else interval
