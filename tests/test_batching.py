@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenor.batching import OVERHEAD_MESSAGES, cut_by_length, load_dataset, make_loader, share_cuts
+from tenor.errors import CorpusError, UsageError
+
+LENGTHS = st.lists(st.integers(0, 60), max_size=40).map(lambda values: np.array(values, dtype=np.int64))
+
+
+@given(LENGTHS, st.integers(1, 200), st.integers(1, 4))
+def test_cuts_hold_each_sequence_once_within_the_bound(lengths: np.ndarray, bound: int, at_least: int) -> None:
+    cuts = cut_by_length(lengths, bound, at_least)
+    assert sorted(np.concatenate(cuts).tolist() if cuts else []) == list(range(len(lengths)))
+    assert len(cuts) >= min(at_least, len(lengths))
+    for cut in cuts:
+        assert len(cut) == 1 or len(cut) * lengths[cut].max() <= bound
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=8))
+def test_cuts_cost_no_more_than_any_other_cut_of_the_sorted_lengths(values: list[int]) -> None:
+    lengths = np.array(values, dtype=np.int64)
+    cuts = cut_by_length(lengths, 10_000)
+    cost = sum(len(cut) * lengths[cut].max() + OVERHEAD_MESSAGES for cut in cuts)
+    ordered = np.sort(lengths)
+    best = min(
+        sum(len(part) * part.max() + OVERHEAD_MESSAGES for part in np.split(ordered, where))
+        for number in range(len(values))
+        for where in combinations(range(1, len(values)), number)
+    )
+    assert cost == best
+
+
+@given(LENGTHS, st.integers(1, 4))
+def test_processes_share_out_every_cut_once(lengths: np.ndarray, world_size: int) -> None:
+    cuts = cut_by_length(lengths, 100, world_size)
+    shared = [share_cuts(cuts, lengths, rank, world_size) for rank in range(world_size)]
+    everything = sorted(index for part in shared for cut in part for index in cut.tolist())
+    assert everything == list(range(len(lengths)))
+    if len(lengths) >= world_size:
+        assert all(part for part in shared)
+
+
+def test_a_batch_holds_each_sequence_padded_with_zeros(small_corpus: Path) -> None:
+    dataset = load_dataset(small_corpus, "conversation")
+    indices = np.array([5, 0, 17, 3])
+    batch = dataset.batch(indices)
+    assert batch.features.shape[1] == int(dataset.lengths[indices].max())
+    for row, index in enumerate(indices):
+        features, label = dataset[int(index)]
+        length = len(features)
+        assert length == dataset.lengths[index]
+        assert torch.equal(batch.features[row, :length], features)
+        assert batch.features[row, length:].abs().sum() == 0
+        assert batch.mask[row].tolist() == [True] * length + [False] * (batch.mask.shape[1] - length)
+        assert batch.labels[row] == label
+
+
+def test_an_epoch_reads_each_sequence_once_in_an_order_of_its_own(small_corpus: Path) -> None:
+    dataset = load_dataset(small_corpus, "author")
+    loader = make_loader(dataset, batch_size=16, shuffle=True, seed=3)
+    orders = []
+    for epoch in (0, 1, 0):
+        loader.epoch = epoch
+        orders.append([sorted(np.concatenate(step.cuts).tolist()) for step in loader])
+    assert len(loader) == len(orders[0]) == -(-len(dataset) // 16)
+    assert sorted(sum(orders[0], [])) == list(range(len(dataset)))
+    assert orders[0] == orders[2] != orders[1]
+    assert [sorted(np.concatenate(step.cuts).tolist()) for step in loader.steps(2)] == orders[0][2:]
+
+
+def test_the_dataset_tells_its_labels_and_width(small_corpus: Path) -> None:
+    dataset = load_dataset(small_corpus, "conversation", "train")
+    assert dataset.input_size == 8
+    assert dataset.labels.dtype == torch.int64
+    assert set(dataset.labels.tolist()) == {0, 1}
+    assert set(dataset.view.splits) == {"train"}
+    with pytest.raises(IndexError):
+        dataset[len(dataset)]
+
+
+def test_wrong_arguments_are_named(small_corpus: Path) -> None:
+    with pytest.raises(UsageError, match="'conversation' or 'author', not 'profile'"):
+        load_dataset(small_corpus, "profile")
+    with pytest.raises(UsageError, match="batch_size must be at least 1, not 0"):
+        make_loader(load_dataset(small_corpus, "author"), 0)
+
+
+def test_a_corpus_without_features_names_the_remedy(write_source, tmp_path: Path) -> None:  # noqa: ANN001
+    from tenor.corpus.importing import import_corpus
+
+    corpus = import_corpus(write_source(tmp_path / "text.jsonl", input_size=None), tmp_path / "corpus")
+    with pytest.raises(CorpusError, match="expected messages with features, found none .*tenor encode"):
+        load_dataset(corpus, "conversation")
