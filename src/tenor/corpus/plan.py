@@ -1,0 +1,78 @@
+"""Which split a group belongs to: a hash of its id, so that no other row can change it.
+
+Knows nothing of files, labels or views.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from tenor.corpus.schema import SPLITS, Split
+from tenor.errors import UsageError
+from tenor.seeding import hash_fraction
+
+#: What a split is made by; None stands for both assignments, conversations and authors each by their own id.
+SplitBy = Literal["author", "conversation", "group"]
+
+
+@dataclass(frozen=True, slots=True)
+class SplitPlan:
+    """How a corpus is split: part of the corpus, so that added rows follow the same plan.
+
+    What a hash of the id can promise, and what it cannot: a group's split follows from its id and the seed alone,
+    so it is stable when rows are reordered, added or removed. Labels never enter, hence every class is spread over
+    the splits in the given fractions *in expectation*, with the scatter of independent draws of groups: with 50
+    positive groups and a fraction of 0.1, validation holds 5 ± 2.1 of them. A draw that balances labels exactly
+    would have to move groups whenever a row is added. `summarize_splits` shows the realised rates and warns.
+
+    Attributes:
+        seed: of the hash; another seed gives another, independent assignment.
+        fractions: expected shares of groups in train, validation, test; they add up to 1, train is not 0.
+        by: None = conversations by their id at level conversation, authors by their name at level author, and a
+            named group, where a conversation has one, in place of both. ``"author"``: authors at level author, and
+            a conversation goes with the author of its first message. ``"conversation"``: all sequences of a
+            conversation go with it at both levels. ``"group"``: as None, but every conversation must name its group.
+        strict: one joint assignment in which no author and no conversation is shared between splits; what cannot
+            be placed is left out (see `assign_strict`).
+    """
+
+    seed: int = 0
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    by: SplitBy | None = None
+    strict: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "fractions", tuple(self.fractions))
+        numbers = all(isinstance(part, int | float) and not isinstance(part, bool) for part in self.fractions)
+        if (
+            len(self.fractions) != len(SPLITS)
+            or not numbers
+            or not all(math.isfinite(part) and 0 <= part <= 1 for part in self.fractions)
+            or not math.isclose(sum(self.fractions), 1.0, abs_tol=1e-6)
+            or self.fractions[0] == 0
+        ):
+            raise UsageError(
+                "fractions: expected three numbers (train, validation, test) that add up to 1, train above 0, "
+                f"found {self.fractions!r}"
+            )
+        if self.by is not None and self.by not in get_args(SplitBy):
+            raise UsageError(f"split by: expected author, conversation or group, found {self.by!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+            raise UsageError(f"split seed: expected an integer, found {self.seed!r}")
+
+
+def assign_split(group_id: str, plan: SplitPlan) -> Split:
+    """The split of a group: where the hash of its id falls among the plan's cumulated fractions.
+
+    Args:
+        group_id: id of the conversation, the author or the named group.
+        plan: seed and fractions; `by` and `strict` do not matter here.
+    """
+    position = hash_fraction(plan.seed, group_id)
+    if position < plan.fractions[0]:
+        return "train"
+    if position < plan.fractions[0] + plan.fractions[1] or plan.fractions[2] == 0:
+        return "validation" if plan.fractions[1] > 0 else "train"
+    return "test"
