@@ -5,6 +5,7 @@ Knows nothing of files, levels or models: arrays come in, checked arrays go out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,7 @@ def check_probs(labels: npt.ArrayLike, probs: npt.ArrayLike) -> tuple[Integers, 
     return codes, scores
 
 
-def encode_groups(groups: npt.NDArray[Any] | list[Any], rows: int) -> tuple[Integers, int]:
+def encode_groups(groups: npt.NDArray[Any] | Sequence[Any], rows: int) -> tuple[Integers, int]:
     """Group names as codes 0..G-1 in sorted order, so that the order of the rows does not matter.
 
     Args:

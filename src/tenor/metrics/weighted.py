@@ -30,7 +30,7 @@ _TALLIED = ("accuracy", "precision", "recall", "f1", "selection_rate", "false_po
 
 @dataclass(frozen=True)
 class Ranking:
-    """Rows in descending order of score, with the tie blocks that hold a positive row.
+    """Rows in descending order of score, with the blocks of equal scores that hold a positive row.
 
     Attributes:
         codes: (N,) group of each row.
@@ -77,23 +77,26 @@ def measure_ranking(ranking: Ranking, weights: Integers) -> tuple[Floats, Floats
     Returns:
         AUC (R,) and average precision (R,); NaN where there is no positive (or, for AUC, no negative) row.
     """
-    replicates = len(weights)
-    total = np.zeros((replicates, len(ranking.codes) + 1), dtype=np.int64)
-    np.cumsum(np.take(weights, ranking.codes, axis=1), axis=1, out=total[:, 1:])
-    found = np.zeros((replicates, len(ranking.positive_codes) + 1), dtype=np.int64)
-    np.cumsum(np.take(weights, ranking.positive_codes, axis=1), axis=1, out=found[:, 1:])
-    positives = found[:, -1].astype(np.float64)
-    negatives = total[:, -1] - positives
-    at_end = total[:, ranking.ends]  # (R, K) rows at or above the block
-    found_end = found[:, ranking.positive_ends]
-    block = np.diff(found_end, axis=1, prepend=0)  # positive rows in the block
-    in_block = at_end - total[:, ranking.starts]
-    # negatives below the block, plus half of those inside it; twice that number is whole
-    twice = 2 * (negatives[:, None].astype(np.int64) - (at_end - found_end)) + (in_block - block)
-    pairs = np.einsum("rk,rk->r", block, twice) / 2.0
-    precision = found_end / np.maximum(at_end, 1)
-    gain = np.einsum("rk,rk->r", block.astype(np.float64), precision)
-    return divide(pairs, positives * negatives), divide(gain, positives)
+    if len(ranking.positive_codes) == 0:
+        return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
+    rows = _running_count(weights, ranking.codes)
+    above = rows[:, ranking.ends - 1]  # (R, K) rows at or above the block
+    before = rows[:, ranking.starts - 1]
+    before[:, ranking.starts == 0] = 0
+    found = _running_count(weights, ranking.positive_codes)[:, ranking.positive_ends - 1]
+    block = np.diff(found, axis=1, prepend=0)  # positive rows in the block
+    positives, negatives = found[:, -1], rows[:, -1] - found[:, -1]
+    # negatives below the block, and half of those inside it; twice that number is whole
+    twice = 2 * (negatives[:, None] - above + found) + (above - before - block)
+    pairs = np.einsum("rk,rk->r", block, twice)
+    gain = np.einsum("rk,rk->r", block.astype(np.float64), found / np.maximum(above, 1))
+    return divide(pairs, 2.0 * positives * negatives), divide(gain, positives)
+
+
+def _running_count(weights: Integers, codes: Integers) -> Integers:
+    """How much the rows up to each one weigh: weights (R, G), groups of the rows (N,) -> (R, N)."""
+    counts = np.take(weights, codes, axis=1)
+    return np.cumsum(counts, axis=1, out=counts)
 
 
 def divide(numerator: npt.NDArray[np.number], denominator: npt.NDArray[np.number]) -> Floats:
@@ -166,12 +169,14 @@ class WeightedMetrics:
         rows = [np.ones(len(labels)), predicted == labels, *hits, *alarms, *true]
         rows += [_proper_score(name, labels, probs) for name in ("brier", "log_loss") if name in metrics]
         sums = [np.bincount(codes, weights=row, minlength=num_groups) for row in rows]
-        self._sums = np.stack(sums, axis=1)  # (G, 2 + 3 C + proper scores)
+        self._sums = np.stack(sums)  # (2 + 3 C + proper scores, G)
         self._classes = len(classes)
 
     def measure(self, weights: Integers) -> dict[str, Floats]:
         """Every metric asked for under weights (R, G): name -> (R,), NaN where undefined."""
-        sums = weights.astype(np.float64) @ self._sums
+        sums = np.einsum(
+            "rg,kg->rk", weights.astype(np.float64), self._sums
+        )  # BLAS would start its own threads
         count, correct = sums[:, 0], sums[:, 1]
         c = self._classes
         hits, alarms, true = (sums[:, 2 + i * c : 2 + (i + 1) * c].T for i in range(3))  # (C, R)

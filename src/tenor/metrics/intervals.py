@@ -1,0 +1,113 @@
+"""Every metric with its interval, by resampling groups.
+
+Rows of one author or one conversation resemble each other, so rows are not drawn one by one: whole groups
+are. Knows nothing of models or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
+from tenor.metrics.resampling import interval_of_draws, resample_groups
+from tenor.metrics.weighted import METRICS, WeightedMetrics
+
+#: With fewer groups an interval carries a warning.
+FEW_GROUPS = 30
+
+#: With a larger share of undefined replicates an interval carries a warning.
+_MANY_UNDEFINED = 0.05
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number with its interval.
+
+    Attributes:
+        value: on the rows themselves; None when undefined.
+        low, high: ends of the interval; None when `value` is.
+        groups: how many groups the rows are of.
+        warning: why not to lean on it; None when there is no reason.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    groups: int
+    warning: str | None
+
+
+def bootstrap_metrics(
+    labels: npt.ArrayLike,
+    probs: npt.ArrayLike,
+    groups: npt.NDArray[Any] | Sequence[Any],
+    threshold: float | None = 0.5,
+    *,
+    metrics: Sequence[str] = METRICS,
+    replicates: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Interval]:
+    """Measure metrics with intervals by a cluster bootstrap; all of them on the same replicates.
+
+    Args:
+        labels: (N,) integers, every row labelled.
+        probs: (N,), or (N, C) for several classes.
+        groups: (N,) what is resampled.
+        threshold: for two classes; held fixed over the replicates.
+        metrics: which, of METRICS and MORE_METRICS (tenor.metrics.weighted).
+        replicates: how many times the groups are drawn.
+        level: of the interval.
+        seed: of the draws.
+        threads: None uses every core; the numbers do not depend on it.
+
+    Returns:
+        Metric -> Interval.
+
+    Raises:
+        UsageError: shapes that differ, unlabelled rows, an unknown metric.
+    """
+    codes, scores = check_scores(labels, probs)
+    group_codes, num_groups = encode_groups(groups, len(codes))
+    prepared = WeightedMetrics(
+        codes, scores, threshold, codes=group_codes, num_groups=num_groups, metrics=metrics
+    )
+    values = prepared.measure(np.ones((1, num_groups), dtype=np.int64))
+    if num_groups == 0:
+        return {name: Interval(None, None, None, 0, "there is no labelled row") for name in metrics}
+    draws = resample_groups(
+        prepared.measure,
+        rows=len(codes),
+        num_groups=num_groups,
+        replicates=replicates,
+        seed=seed,
+        threads=threads,
+    )
+    return {name: make_interval(values[name][0], draws[name], num_groups, level) for name in metrics}
+
+
+def make_interval(value: float, draws: Floats, groups: int, level: float = 0.95) -> Interval:
+    """An Interval from a value and its replicates (R,); NaN = undefined.
+
+    The interval is the expanded percentile one (tenor.metrics.resampling.expanded_tail).
+    """
+    if np.isnan(value):
+        return Interval(None, None, None, groups, "undefined on these rows")
+    warnings = [f"only {groups} groups, fewer than {FEW_GROUPS}"] if groups < FEW_GROUPS else []
+    undefined = float(np.isnan(draws).mean())
+    if undefined > _MANY_UNDEFINED:
+        warnings.append(f"undefined in {undefined:.0%} of the replicates")
+    ends = interval_of_draws(draws, level, groups)
+    low, high = (None, None) if ends is None else ends
+    return Interval(float(value), low, high, groups, "; ".join(warnings) if warnings else None)
+
+
+def one_group_each(rows: int) -> Integers:
+    """Groups (N,) for rows that are known to be independent."""
+    return np.arange(rows, dtype=np.int64)
