@@ -39,7 +39,7 @@ class PositionalEncoding(nn.Module):
         self.dropout = Dropout(dropout)
         # Not a buffer: it grows with the longest sequence seen, and processes that compare or broadcast
         # buffers would then disagree about its size.
-        self._table = sinusoidal_positions(0, hidden_size)
+        self._table = torch.empty(0, hidden_size, device="cpu")
 
     def forward(self, values: Tensor) -> Tensor:
         """Add the position of each message.

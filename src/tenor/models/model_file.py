@@ -1,0 +1,170 @@
+"""One file for a trained model: weights, scaling, lexical prior and metadata, and nothing that could run.
+
+What a file may contain is decided in ``metadata`` (JSON) and ``tensor_file`` (container); here they meet the
+classes. Importing this module and reading metadata needs no torch.
+Knows nothing of training or of corpora.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tenor.errors import ModelFileError
+from tenor.models.metadata import MODEL_FORMAT_VERSION, list_names, parse_metadata
+from tenor.models.metadata import ModelMetadata as ModelMetadata
+from tenor.models.tensor_file import Array, TensorFile, open_tensor_file, write_tensor_file
+
+if TYPE_CHECKING:
+    from tenor.lexical import LexicalModel
+    from tenor.models.sequence import SequenceClassifier
+
+_LEXICAL = "lexical."  # prefix of the prior's tensors
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """What a model file holds.
+
+    Attributes:
+        model: in evaluation mode, on CPU, float32.
+        metadata: what the file says of it.
+        lexical: the model whose logits are its prior; None when it has none.
+    """
+
+    model: SequenceClassifier
+    metadata: ModelMetadata
+    lexical: LexicalModel | None = None
+
+
+def save_model(
+    path: str | Path,
+    model: SequenceClassifier,
+    metadata: ModelMetadata,
+    *,
+    lexical: LexicalModel | None = None,
+) -> Path:
+    """Write a model file; the same model and metadata give the same bytes.
+
+    Args:
+        path: any name (``.pt`` too); the content is always safetensors. Replaced at once and whole.
+        model: on any device; weights of at most 32 bits, finite.
+        metadata: its `config` must be the model's.
+        lexical: the model of the prior, for a model with has_prior.
+
+    Returns:
+        The path.
+
+    Raises:
+        ModelFileError: weights that are not finite or too wide, metadata that fit not the model or the format.
+        StorageError: the file cannot be written; an older one is untouched.
+    """
+    path = Path(path)
+    if metadata.config != model.config():
+        raise ModelFileError(f"{path}: metadata.config is not the model's config, not written")
+    arrays = _model_arrays(path, model)
+    if lexical is not None:
+        if not model.has_prior:
+            raise ModelFileError(f"{path}: a lexical prior was given for a model built with has_prior=False")
+        arrays.update({_LEXICAL + name: np.asarray(array) for name, array in lexical.to_tensors().items()})
+    write_tensor_file(path, arrays, metadata.to_json())
+    return path
+
+
+def read_metadata(path: str | Path) -> ModelMetadata:
+    """What a model file says of itself, after its checksum was checked; imports no torch.
+
+    Raises:
+        ModelFileError: not a whole model file of this format.
+    """
+    return _open_model_file(path)[1]
+
+
+def load_model(path: str | Path) -> LoadedModel:
+    """Read a model file.
+
+    Raises:
+        ModelFileError: not a whole model file of this format; the message lists what is missing, unknown,
+            misshapen or not finite. Nothing in the file is ever executed.
+    """
+    import torch
+
+    file, metadata = _open_model_file(path)
+    model = _build_empty(metadata)
+    _check_shapes(file, {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()})
+    arrays = file.read()
+    tensors = {
+        name: torch.from_numpy(array) for name, array in arrays.items() if not name.startswith(_LEXICAL)
+    }
+    if bool((tensors["feature_std"] <= 0).any()):
+        raise ModelFileError(f"{file.path}: feature_std must be above 0")
+    model.load_state_dict(tensors, assign=True)
+    lexical = {
+        name.removeprefix(_LEXICAL): array for name, array in arrays.items() if name.startswith(_LEXICAL)
+    }
+    return LoadedModel(model.eval(), metadata, _load_lexical(file.path, lexical, model) if lexical else None)
+
+
+def _open_model_file(path: str | Path) -> tuple[TensorFile, ModelMetadata]:
+    file = open_tensor_file(path, MODEL_FORMAT_VERSION)
+    try:
+        return file, parse_metadata(file.metadata)
+    except ModelFileError as error:
+        raise ModelFileError(f"{file.path}: {error}") from error
+
+
+def _build_empty(metadata: ModelMetadata) -> SequenceClassifier:
+    """The model without memory for its weights: nothing is allocated before the file is checked."""
+    import torch
+
+    from tenor.models.sequence import SequenceClassifier
+
+    with torch.device("meta"):
+        return SequenceClassifier(**metadata.config)
+
+
+def _check_shapes(file: TensorFile, expected: dict[str, tuple[int, ...]]) -> None:
+    found = {name: spec for name, spec in file.specs.items() if not name.startswith(_LEXICAL)}
+    misshapen = [
+        f"{name} {found[name].dtype} {found[name].shape} instead of float32 {shape}"
+        for name, shape in expected.items()
+        if name in found and (found[name].shape != shape or found[name].dtype != np.float32)
+    ]
+    problems = [
+        f"{kind}: {list_names(names)}"
+        for kind, names in (
+            ("missing", sorted(expected.keys() - found.keys())),
+            ("unknown", sorted(found.keys() - expected.keys())),
+            ("misshapen", misshapen),
+        )
+        if names
+    ]
+    if problems:
+        raise ModelFileError(f"{file.path}: the tensors are not those of the config: {'; '.join(problems)}")
+
+
+def _model_arrays(path: Path, model: SequenceClassifier) -> dict[str, Array]:
+    import torch
+
+    arrays: dict[str, Array] = {}
+    for name, tensor in model.state_dict().items():
+        if tensor.dtype not in (torch.float32, torch.float16, torch.bfloat16):
+            raise ModelFileError(
+                f"{path}: {name} is {tensor.dtype}: weights are kept in float32, not written"
+            )
+        arrays[name] = tensor.detach().to("cpu", torch.float32).numpy()
+    return arrays
+
+
+def _load_lexical(path: Path, arrays: dict[str, Array], model: SequenceClassifier) -> LexicalModel:
+    from tenor.lexical import LexicalModel
+
+    if not model.has_prior:
+        raise ModelFileError(f"{path}: there are tensors of a lexical prior, but config.has_prior is false")
+    try:
+        return LexicalModel.from_tensors(arrays)
+    except (KeyError, ValueError) as error:
+        raise ModelFileError(f"{path}: the lexical prior: {error}") from error
