@@ -1,0 +1,233 @@
+"""The report's numbers and the sentences made of them.
+
+Measures each scorer once and says in words what a reader should take from it. Knows nothing of figures, of
+HTML, or of Markdown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tenor.metrics.scores import calculate_metrics, explain_undefined
+from tenor.predictions import Predictions
+from tenor.report.content import Difference, Interval, LevelSection, Report, Scorer
+from tenor.report.curves import Floats, Integers
+
+#: Metric -> what a reader calls it, in the order of the table.
+METRIC_NAMES = {
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "f1": "F1",
+    "precision": "Precision",
+    "recall": "Recall",
+    "accuracy": "Accuracy",
+}
+
+#: The metric by which the model is compared with its baselines in words.
+HEADLINE = "roc_auc"
+
+#: Level -> heading, and what one row and several rows are called.
+LEVEL_NAMES = {
+    "conversation": ("Conversations", "conversation", "conversations"),
+    "author": ("Authors in conversations", "author sequence", "author sequences"),
+    "profile": ("Profiles", "profile", "profiles"),
+}
+
+#: What the page and the card say about people.
+NOTICE = (
+    "No decision about a person should be made from these scores without human review. A score says that "
+    "messages resemble labelled ones; it does not say what a person did, meant, or will do."
+)
+
+_NEEDS_THRESHOLD = ("f1", "precision", "recall", "accuracy")
+_NO_THRESHOLD = "no threshold was chosen"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A scorer with its metrics.
+
+    Attributes:
+        scorer: what was measured.
+        test: metric -> value on the labelled rows of test.
+        validation: the same of validation; empty when there are no rows.
+        reasons: metric -> why it is None on test.
+    """
+
+    scorer: Scorer
+    test: dict[str, float | None]
+    validation: dict[str, float | None] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The scorer's name."""
+        return self.scorer.name
+
+    def interval(self, metric: str) -> Interval | None:
+        """The 95% interval of a metric on test."""
+        return self.scorer.intervals.get(metric)
+
+
+def measure(scorer: Scorer) -> Measured:
+    """Calculate a scorer's metrics on test and validation."""
+    test, reasons = _measure_split(scorer.predictions.in_split("test").labelled())
+    rows = scorer.predictions.in_split("validation").labelled()
+    validation = _measure_split(rows)[0] if len(rows) else {}
+    return Measured(scorer, test, validation, reasons)
+
+
+def _measure_split(rows: Predictions) -> tuple[dict[str, float | None], dict[str, str]]:
+    binary = rows.probs.ndim == 1
+    missing = binary and rows.threshold is None
+    metrics = calculate_metrics(rows.labels, rows.probs, 0.5 if missing else rows.threshold)
+    reasons = explain_undefined(metrics)
+    if missing:
+        for name in (*_NEEDS_THRESHOLD, "threshold"):
+            metrics[name] = None
+            reasons[name] = _NO_THRESHOLD
+    return metrics, reasons
+
+
+def labelled_rows(predictions: Predictions, split: str) -> tuple[Integers, Floats]:
+    """Labels (N,) and probs (N,) or (N, C) of the labelled rows of a split."""
+    rows = predictions.in_split(split).labelled()
+    return rows.labels, rows.probs
+
+
+def format_number(value: float | None) -> str:
+    """Three decimals, with a real minus sign; a dash for None."""
+    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+
+
+def format_interval(interval: Interval) -> str:
+    """Such as ``0.771 to 0.849``."""
+    return f"{format_number(interval[0])} to {format_number(interval[1])}"
+
+
+def format_count(count: int, one: str, several: str) -> str:
+    """Such as ``1 profile`` or ``2,257 conversations``."""
+    return f"{count:,} {one if count == 1 else several}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model beats its baselines.
+
+    Attributes:
+        kind: ``better``, ``unclear`` (ahead, but an interval holds 0) or ``worse``.
+        sentence: for a reader.
+    """
+
+    kind: str
+    sentence: str
+
+
+def judge_baselines(model: Measured, baselines: Sequence[Measured]) -> Verdict | None:
+    """Compare the model with the strongest of its baselines on test; None when there is nothing to compare.
+
+    The strongest is the one that the model is least ahead of. With an interval of the difference, "better"
+    means that the interval lies above 0; without one only the two values are compared, and the sentence
+    says so.
+    """
+    own = model.test[HEADLINE]
+    known = [(_difference(model, other), other) for other in baselines if other.test[HEADLINE] is not None]
+    if own is None or not known:
+        return None
+    difference, rival = min(known, key=lambda pair: (_lower_end(pair[0]), pair[0].value))
+    values = f"{METRIC_NAMES[HEADLINE]} {own:.3f} against {format_number(rival.test[HEADLINE])}"
+    low = _lower_end(difference)
+    kind = "better" if low > 0 else "unclear" if difference.value > 0 else "worse"
+    if difference.interval is None:
+        detail = f"{values}. These are two values without an interval of their difference"
+    else:
+        detail = (
+            f"{values}, a difference of {format_number(difference.value)} "
+            f"(95% interval {format_interval(difference.interval)})"
+        )
+    if kind == "better":
+        each = "every baseline" if len(known) > 1 else rival.name
+        strongest = f"; the strongest is {rival.name}" if len(known) > 1 else ""
+        return Verdict(kind, f"On test the model beats {each}{strongest}: {detail}.")
+    adverb = "clearly " if kind == "unclear" else ""
+    return Verdict(kind, f"On test the model does not {adverb}beat {rival.name}: {detail}.")
+
+
+def _difference(model: Measured, other: Measured) -> Difference:
+    given = other.scorer.differences.get(HEADLINE)
+    if given is not None:
+        return given
+    return Difference(float(model.test[HEADLINE]) - float(other.test[HEADLINE]))  # type: ignore[arg-type]
+
+
+def _lower_end(difference: Difference) -> float:
+    return difference.value if difference.interval is None else difference.interval[0]
+
+
+@dataclass(frozen=True)
+class SplitCounts:
+    """Rows of one split of one level: all, labelled, of the positive class (None for several), and groups."""
+
+    level: str
+    split: str
+    rows: int
+    labelled: int
+    positives: int | None
+    groups: int
+
+
+def count_splits(section: LevelSection) -> list[SplitCounts]:
+    """Count the rows of validation and test; a split without rows is left out."""
+    counts = []
+    for split in ("validation", "test"):
+        rows = section.model.predictions.in_split(split)
+        if len(rows):
+            binary = len(section.classes) == 2
+            positives = int((rows.labels == 1).sum()) if binary else None
+            labelled = int((rows.labels >= 0).sum())
+            groups = len(np.unique(rows.groups.astype(str)))
+            counts.append(SplitCounts(section.level, split, len(rows), labelled, positives, groups))
+    return counts
+
+
+def compose_summary(
+    report: Report, models: Sequence[Measured], verdicts: Sequence[Verdict | None]
+) -> tuple[str, ...]:
+    """Three sentences: what was scored, how it was chosen, what came out."""
+    if report.summary:
+        return tuple(report.summary)
+    scored = _join(
+        [
+            format_count(int(model.test["count"] or 0), *LEVEL_NAMES[section.level][1:])
+            for section, model in zip(report.sections, models, strict=True)
+        ]
+    )
+    trained = any(section.history for section in report.sections)
+    start = "Models were trained on one part of the data and scored" if trained else "Models scored"
+    results = [
+        f"{format_number(model.test[HEADLINE])} for {LEVEL_NAMES[section.level][2]}"
+        for section, model in zip(report.sections, models, strict=True)
+    ]
+    last = f"On test, {METRIC_NAMES[HEADLINE]} is {_join(results)}"
+    return (
+        f"{start} {scored} of the test split.",
+        "Thresholds were chosen on validation, never on test.",
+        f"{last}{_overall(report, verdicts)}.",
+    )
+
+
+def _overall(report: Report, verdicts: Sequence[Verdict | None]) -> str:
+    judged = [(s.level, v) for s, v in zip(report.sections, verdicts, strict=True) if v is not None]
+    if not judged:
+        return ""
+    behind = [LEVEL_NAMES[level][2] for level, verdict in judged if verdict.kind != "better"]
+    if not behind:
+        return "; the model beats every baseline" + (" at each level" if len(judged) > 1 else "")
+    return f"; the model does not clearly beat every baseline for {_join(behind)}"
+
+
+def _join(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
