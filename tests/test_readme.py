@@ -1,8 +1,8 @@
 """Every example of the README and of the how-to pages runs, in the order of its page.
 
 A fenced block marked ``<!-- not run -->`` on the line above it is left out. The Python blocks of a page share
-one session, as a reader's would; a bash block runs with ``set -e`` and this interpreter's ``tenor``. Both start
-in a folder that holds a small source ``chats.jsonl`` and its corpus ``data/analyzed_conversations``.
+one session, as a reader's would; a bash block runs with ``set -e`` and this interpreter's ``tenor``. Both
+start in a folder that holds a small source ``chats.jsonl`` and its corpus ``data/analyzed_conversations``.
 """
 
 from __future__ import annotations

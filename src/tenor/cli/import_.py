@@ -49,7 +49,7 @@ def run(
 
     Splits into train, validation and test are made here, by a hash of each group's id.
     """
-    shares = parse_numbers(fractions, "--fractions")
+    shares = parse_numbers(fractions, "--fractions", float)
     from tenor.corpus.corpus import open_corpus
     from tenor.corpus.importing import import_corpus
     from tenor.corpus.readers.columns import ColumnMap

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -12,9 +12,17 @@ DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of an
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file (.safetensors).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 ProgressOption = Annotated[bool, typer.Option(help="Show progress on standard error.")]
+DeviceOption = Annotated[
+    str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, ...; by default the best there is.")
+]
+PrecisionOption = Annotated[
+    Literal["no", "bf16", "fp16"], typer.Option(help="Precision of the forward pass.")
+]
+
+Number = TypeVar("Number", int, float)
 
 
-def parse_numbers(text: str, option: str, kind: type[int] | type[float] = float) -> tuple[float, ...]:
+def parse_numbers(text: str, option: str, kind: type[Number]) -> tuple[Number, ...]:
     """Numbers from comma-separated text, such as ``3,5,7``.
 
     Raises:
@@ -23,7 +31,21 @@ def parse_numbers(text: str, option: str, kind: type[int] | type[float] = float)
     try:
         return tuple(kind(part) for part in text.split(","))
     except ValueError as error:
-        name = "whole numbers" if kind is int else "numbers"
+        wanted = "whole numbers" if kind is int else "numbers"
         raise typer.BadParameter(
-            f"expected {name} with commas between, found {text!r}", param_hint=option
+            f"expected {wanted} with commas between, not {text!r}", param_hint=option
         ) from error
+
+
+def parse_optional(text: str, option: str) -> float | None:
+    """A number, or None for ``none``.
+
+    Raises:
+        typer.BadParameter: something else; exit code 2.
+    """
+    if text == "none":
+        return None
+    try:
+        return float(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"expected a number or none, not {text!r}", param_hint=option) from error

@@ -77,12 +77,27 @@ def print_fields(fields: Mapping[str, object], *, title: str = "") -> None:
 
 def print_metrics(rows: Mapping[str, Mapping[str, Any]], *, title: str, caption: str = "") -> None:
     """Print one line of metrics a name, and under the table why any of them is not known."""
-    keys = [key for key in METRIC_HEADINGS if any(key in metrics for metrics in rows.values())]
+    from tenor.metrics.scores import explain_undefined
+
+    keys = [key for key in METRIC_HEADINGS if any(metrics.get(key) is not None for metrics in rows.values())]
     table = [[name, *(metrics.get(key) for key in keys)] for name, metrics in rows.items()]
     print_table(["", *(METRIC_HEADINGS[key] for key in keys)], table, title=title, caption=caption)
     for name, metrics in rows.items():
-        for key, reason in metrics.get("reasons", {}).items():
-            sys.stdout.write(clean_line(f"{name}: {key} is not known: {reason}") + "\n")
+        for key, reason in explain_undefined(dict(metrics)).items():
+            if key in METRIC_HEADINGS:
+                print_line(f"{name}: no {METRIC_HEADINGS[key]}: {reason}")
+
+
+def count_reads(metrics: Mapping[str, Any]) -> str:
+    """How often the test split was read, as a sentence; empty where that is not counted."""
+    reads = metrics.get("test_reads")
+    if reads is None:
+        return ""
+    return (
+        "the test split was read for the first time"
+        if reads == 1
+        else f"the test split was read {reads} times"
+    )
 
 
 def print_json(value: object) -> None:

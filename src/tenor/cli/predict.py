@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import DataArgument, ModelArgument
+from tenor.cli.options import DataArgument, DeviceOption, ModelArgument, PrecisionOption, ProgressOption
 from tenor.cli.output import print_line
 
 SUMMARY = "Write the scores of a split as Parquet."
@@ -24,10 +24,23 @@ def run(
     model: ModelArgument,
     data: DataArgument,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Parquet file to write.")],
-    split: Annotated[Literal["train", "validation", "test"], typer.Option(help="Which split.")] = "test",
+    split: Annotated[
+        Literal["train", "validation", "test", "all"], typer.Option(help="Which split, or all.")
+    ] = "test",
+    device: DeviceOption = None,
+    mixed_precision: PrecisionOption = "no",
+    progress: ProgressOption = True,
 ) -> None:
     """Write ids, group, split, label, logit and prob of every sequence of a split."""
     from tenor.evaluation import predict
 
-    predictions = predict(model, data, split=split, output=output)
+    predictions = predict(
+        model,
+        data,
+        split=split,
+        output=output,
+        device=device,
+        mixed_precision=mixed_precision,
+        progress=progress,
+    )
     print_line(f"{output}: {len(predictions):,} {predictions.level} predictions")

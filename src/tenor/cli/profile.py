@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import DataArgument, JsonOption, ModelArgument
-from tenor.cli.output import print_json, print_metrics
+from tenor.cli.options import DataArgument, DeviceOption, JsonOption, ModelArgument, ProgressOption
+from tenor.cli.output import count_reads, print_json, print_metrics
 
 SUMMARY = "Evaluate an author model over whole profiles."
 
@@ -33,17 +33,24 @@ def run(
         Literal["any", "majority", "constant"],
         typer.Option(help="How an author's differing sequence labels make the profile's."),
     ] = "majority",
+    device: DeviceOption = None,
+    progress: ProgressOption = True,
     json: JsonOption = False,
 ) -> None:
     """Aggregate an author's sequence scores into one score a profile, and evaluate on the test split."""
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier
 
     if aggregation == "compare":
-        results = compare_aggregation_methods(model, data, profile_label=profile_label)
+        results = compare_aggregation_methods(
+            model, data, profile_label=profile_label, device=device, progress=progress
+        )
     else:
-        metrics = evaluate_profile_classifier(model, data, aggregation, profile_label=profile_label)
+        metrics = evaluate_profile_classifier(
+            model, data, aggregation, profile_label=profile_label, device=device, progress=progress
+        )
         results = {aggregation: metrics}
     if json:
         print_json(results if aggregation == "compare" else results[aggregation])
         return
-    print_metrics(results, title=f"profiles in the test split of {data}")
+    caption = count_reads(next(iter(results.values())))
+    print_metrics(results, title=f"profiles in the test split of {data}", caption=caption)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tenor.cli.options import CorpusArgument, JsonOption
-from tenor.cli.output import print_json, print_table
+from tenor.cli.output import print_json, print_line, print_table
 
 SUMMARY = "Show what each split holds."
 
@@ -14,15 +16,40 @@ Examples:
   tenor splits corpus --json
 """
 
+#: Key of a row of `summarize_splits` -> heading, in order; a column without a single value is left out.
+HEADINGS = {
+    "level": "level",
+    "split": "split",
+    "sequences": "sequences",
+    "labelled": "labelled",
+    "positives": "positives",
+    "positive_rate": "share",
+    "classes": "classes",
+    "authors": "authors",
+    "groups": "groups",
+}
+
 
 def run(corpus: CorpusArgument, json: JsonOption = False) -> None:
     """Show counts, positives and authors of each split, at each level."""
     from tenor.corpus.corpus import open_corpus
     from tenor.corpus.splits import summarize_splits
 
-    rows = [dict(row) for row in summarize_splits(open_corpus(corpus))]
+    rows = summarize_splits(open_corpus(corpus))
     if json:
         print_json(rows)
         return
-    columns = list(rows[0])
-    print_table(columns, [list(row.values()) for row in rows], title=f"splits of {corpus}")
+    shown = [{**row, "classes": describe_classes(row)} for row in rows]
+    keys = [key for key in HEADINGS if any(row[key] is not None for row in shown)]
+    table = [[row[key] for key in keys] for row in shown]
+    print_table([HEADINGS[key] for key in keys], table, title=f"splits of {corpus}")
+    for row in rows:
+        if row["warning"]:
+            print_line(f"warning: level {row['level']}, split {row['split']}: {row['warning']}")
+
+
+def describe_classes(row: dict[str, Any]) -> str | None:
+    """How often each class occurs, as text; None for binary labels, whose positives say it."""
+    if row["positives"] is not None or not row["labels"]:
+        return None
+    return ", ".join(f"{name} {count:,}" for name, count in row["labels"].items())

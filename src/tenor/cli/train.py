@@ -7,8 +7,15 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import DataArgument, ProgressOption, parse_numbers
-from tenor.cli.output import METRIC_HEADINGS, print_line, print_metrics
+from tenor.cli.options import (
+    DataArgument,
+    DeviceOption,
+    PrecisionOption,
+    ProgressOption,
+    parse_numbers,
+    parse_optional,
+)
+from tenor.cli.output import print_line, print_metrics
 
 SUMMARY = "Fit a classifier of conversations or of authors."
 
@@ -22,7 +29,7 @@ Examples:
 
 
 def parse_pos_weight(text: str) -> str | float | None:
-    """A method's name, a number, or ``none``."""
+    """A method's name, a number, or None for ``none``."""
     if text == "none":
         return None
     try:
@@ -52,26 +59,40 @@ def run(
     ] = "3,5,7",
     pos_weight: Annotated[
         str,
-        typer.Option(metavar="WEIGHT", help="balanced, effective, focal, sqrt, none, or a number."),
-    ] = "balanced",
-    scheduler: Annotated[str, typer.Option(metavar="NAME", help="plateau, cosine or constant.")] = "plateau",
-    warmup_fraction: Annotated[float, typer.Option(help="Share of the steps that warm up.")] = 0.1,
+        typer.Option(metavar="WEIGHT", help="balanced, effective, focal, sqrt, a number, or none."),
+    ] = "none",
+    beta: Annotated[float, typer.Option(help="Parameter of the weight effective.")] = 0.999,
+    gamma: Annotated[float, typer.Option(help="Parameter of the weight focal.")] = 2.0,
+    scheduler: Annotated[
+        str, typer.Option(metavar="NAME", help="plateau, or cosine after a warm-up.")
+    ] = "plateau",
+    warmup_fraction: Annotated[
+        float, typer.Option(help="Share of the steps that warm up, for cosine.")
+    ] = 0.1,
     weight_decay: Annotated[float, typer.Option(help="Of AdamW.")] = 0.01,
-    clip_norm: Annotated[float, typer.Option(help="Largest norm of the gradient.")] = 1.0,
+    clip_norm: Annotated[
+        str, typer.Option(metavar="NORM", help="Largest norm of the gradient, or none.")
+    ] = "1.0",
     patience: Annotated[
         int, typer.Option(help="Epochs without a better validation score before stopping.")
     ] = 10,
     monitor: Annotated[
         str, typer.Option(metavar="METRIC", help="Validation score that chooses the best epoch.")
     ] = "average_precision",
+    prior: Annotated[
+        str, typer.Option(metavar="PRIOR", help="lexical, none, or auto: lexical where there is text.")
+    ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    device: Annotated[
-        str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, ...; by default the best there is.")
+    device: DeviceOption = None,
+    mixed_precision: PrecisionOption = "no",
+    max_padded_messages: Annotated[int, typer.Option(help="Bound of a micro-batch's padded size.")] = 4096,
+    checkpoint_every_steps: Annotated[
+        int | None, typer.Option(metavar="STEPS", help="Save a checkpoint after so many steps.")
     ] = None,
-    mixed_precision: Annotated[
-        Literal["no", "bf16", "fp16"], typer.Option(help="Precision of the forward pass.")
-    ] = "no",
+    checkpoint_every_s: Annotated[
+        str, typer.Option(metavar="SECONDS", help="Save a checkpoint after so many seconds, or none.")
+    ] = "300.0",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
     tracker: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="An accelerate tracker, such as tensorboard; repeatable."),
@@ -79,7 +100,9 @@ def run(
     progress: ProgressOption = True,
 ) -> None:
     """Train on the train split; validation chooses the epoch and the threshold; test is not read."""
-    kernels = tuple(int(size) for size in parse_numbers(kernel_sizes, "--kernel-sizes", int))
+    kernels = parse_numbers(kernel_sizes, "--kernel-sizes", int)
+    norm = parse_optional(clip_norm, "--clip-norm")
+    seconds = parse_optional(checkpoint_every_s, "--checkpoint-every-s")
     from tenor.models.model_file import read_metadata
     from tenor.training.train import train_model
 
@@ -96,21 +119,26 @@ def run(
         dropout=dropout,
         kernel_sizes=kernels,
         pos_weight=parse_pos_weight(pos_weight),
+        beta=beta,
+        gamma=gamma,
         scheduler=scheduler,
         warmup_fraction=warmup_fraction,
         weight_decay=weight_decay,
-        clip_norm=clip_norm,
+        clip_norm=norm,
         patience=patience,
         monitor=monitor,
+        prior=prior,
         seed=seed,
-        resume=resume,
         device=device,
         mixed_precision=mixed_precision,
-        trackers=tuple(tracker) if tracker is not None else (),
+        max_padded_messages=max_padded_messages,
+        checkpoint_every_steps=checkpoint_every_steps,
+        checkpoint_every_s=seconds,
+        resume=resume,
+        trackers=() if tracker is None else tracker,
         progress=progress,
     )
-    training = read_metadata(path).training
-    shown = {key: training[key] for key in METRIC_HEADINGS if key in training}
-    if shown:
-        print_metrics({"validation": shown}, title=f"{level} classifier")
+    metadata = read_metadata(path)
+    if metadata.training.get("validation"):
+        print_metrics({"validation": metadata.training["validation"]}, title=f"{level} classifier")
     print_line(f"model: {path}")

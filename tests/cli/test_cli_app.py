@@ -1,0 +1,210 @@
+"""The command as a whole: help, versions, exit codes, and errors of one line."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenor import __version__
+from tenor.cli import train
+from tenor.cli.app import COMMANDS
+from tenor.cli.options import parse_numbers, parse_optional
+
+RunCli = Callable[..., Any]
+TENOR = [sys.executable, "-m", "tenor"]
+
+JOB = ("import", "encode", "splits", "audit", "train", "test", "profile", "predict", "inspect", "demo")
+
+
+def test_help_names_every_command(run_cli: RunCli) -> None:
+    done = run_cli("--help")
+    assert done.code == 0
+    assert done.err == ""
+    assert tuple(re.findall(r"^  (\w+)  +\w", done.out.partition("Commands:")[2], re.MULTILINE)) == JOB
+
+
+@pytest.mark.parametrize("command", JOB)
+def test_every_command_s_help_has_an_example_that_parses(run_cli: RunCli, command: str) -> None:
+    done = run_cli(command, "--help")
+    assert done.code == 0
+    examples = re.findall(rf"^ +tenor {command} (.*)$", done.out, re.MULTILINE)
+    assert examples
+    options = set(re.findall(r"--[a-z][a-z-]*", done.out.partition("Options:")[2].partition("Example")[0]))
+    for example in examples:
+        assert set(re.findall(r"--[a-z-]+", example)) <= options, example
+
+
+def test_no_help_line_is_cut_short(run_cli: RunCli) -> None:
+    assert "..." not in run_cli("--help").out.partition("Commands:")[2]
+
+
+def test_version(run_cli: RunCli) -> None:
+    assert run_cli("--version").out == f"tenor {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Usage: tenor"),
+        (["nowhere"], "No such command 'nowhere'"),
+        (["train", "profile", "data"], "'profile' is not one of 'conversation', 'author'"),
+        (["train", "author"], "Missing argument 'DATA'"),
+        (["splits"], "Usage: tenor splits"),
+        (["import", "a", "b", "--on-error", "ignore"], "'ignore' is not one of 'raise', 'quarantine'"),
+        (["import", "a", "b", "--fractions", "most"], "expected numbers with commas between, not 'most'"),
+        (["train", "author", "data", "--kernel-sizes", "3,x"], "expected whole numbers with commas between"),
+        (["train", "author", "data", "--clip-norm", "x"], "expected a number or none, not 'x'"),
+        (["predict", "model", "data"], "Missing option '--output'"),
+    ],
+)
+def test_wrong_usage_exits_2(run_cli: RunCli, arguments: list[str], message: str) -> None:
+    done = run_cli(*arguments)
+    assert done.code == 2
+    assert message in done.out + done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["import", "{missing}", "{dest}"],
+        ["encode", "{missing}", "{dest}"],
+        ["splits", "{missing}"],
+        ["audit", "{missing}"],
+        ["train", "author", "{missing}", "--model", "{dest}"],
+        ["test", "{missing}", "{missing}"],
+        ["profile", "{missing}", "{missing}"],
+        ["predict", "{missing}", "{missing}", "--output", "{dest}"],
+        ["inspect", "{missing}"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_path_that_is_not_there_is_one_line_and_exit_1(
+    run_cli: RunCli, tmp_path: Path, arguments: list[str]
+) -> None:
+    missing, dest = tmp_path / "missing", tmp_path / "dest"
+    done = run_cli(*(part.format(missing=missing, dest=dest) for part in arguments))
+    assert done.code == 1
+    assert done.out == ""
+    assert re.fullmatch(r"error: [^\n]+\n", done.err)
+    assert str(missing) in done.err
+    assert not dest.exists()
+
+
+def test_an_error_is_one_line_even_where_its_message_has_more(run_cli: RunCli, tmp_path: Path) -> None:
+    done = run_cli("inspect", tmp_path / "a\nb\x1b[31m\u202e")
+    assert done.code == 1
+    assert done.err == f"error: {tmp_path}/a\\nb\\x1b[31m\\u202e: there is no such file or folder\n"
+
+
+def test_a_real_process_shows_no_traceback(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*TENOR, "inspect", str(tmp_path / "missing")], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"error: {tmp_path}/missing: there is no such file or folder\n"
+
+
+def test_a_closed_pipe_is_silent(small_corpus: Path) -> None:
+    command = " ".join([*TENOR, "inspect", str(small_corpus), "--json"])
+    done = subprocess.run(
+        ["bash", "-c", f"{command} | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+
+
+def test_ctrl_c_exits_130(tmp_path: Path) -> None:
+    fifo = tmp_path / "chats.jsonl"
+    os.mkfifo(fifo)  # the import waits here for its first line
+    process = subprocess.Popen([*TENOR, "import", str(fifo), str(tmp_path / "dest")], stderr=subprocess.PIPE)
+    with fifo.open("wb") as handle:  # opens once the other side reads
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        handle.close()
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+
+
+def test_python_m_tenor_is_the_same_command() -> None:
+    done = subprocess.run([*TENOR, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"tenor {__version__}\n"
+
+
+def test_numbers_are_parsed() -> None:
+    assert parse_numbers("3,5,7", "--kernel-sizes", int) == (3, 5, 7)
+    assert parse_numbers("0.8,0.1,0.1", "--fractions", float) == (0.8, 0.1, 0.1)
+    assert parse_optional("none", "--clip-norm") is None
+    assert parse_optional("0.5", "--clip-norm") == 0.5
+    assert train.parse_pos_weight("none") is None
+    assert train.parse_pos_weight("2.5") == 2.5
+    assert train.parse_pos_weight("focal") == "focal"
+
+
+#: Option of the command -> argument of its function, where the names differ.
+RENAMED = {
+    "import": {"column": "columns"},
+    "train": {
+        "level": "model_type",
+        "data": "dataset_path",
+        "model": "model_path",
+        "epochs": "num_epochs",
+        "tracker": "trackers",
+    },
+    "predict": {"model": "model_path", "data": "dataset_path"},
+    "encode": {},
+    "demo": {},
+}
+#: Arguments of functions that the command does not offer: objects, and what a person would not set.
+LEFT_OUT = {"import": set(), "encode": set(), "train": set(), "predict": set(), "demo": set()}
+
+
+def find_function(command: str) -> Callable[..., Any]:
+    import tenor
+    from tenor.demo import run_demo
+
+    functions = {
+        "import": tenor.import_corpus,
+        "encode": tenor.encode_corpus,
+        "train": tenor.train_model,
+        "predict": tenor.predict,
+        "demo": run_demo,
+    }
+    return functions[command]
+
+
+@pytest.mark.parametrize("command", sorted(RENAMED))
+def test_the_command_mirrors_the_function(command: str) -> None:
+    options = inspect.signature(COMMANDS[command].run).parameters
+    arguments = inspect.signature(find_function(command)).parameters
+    names = {RENAMED[command].get(name, name): name for name in options}
+    assert set(arguments) - LEFT_OUT[command] == set(names)
+    for name, argument in arguments.items():
+        if name in LEFT_OUT[command] or argument.default is inspect.Parameter.empty:
+            continue
+        given = options[names[name]].default
+        if isinstance(given, str) and not isinstance(argument.default, str):
+            default = argument.default
+            wanted = (
+                "none"
+                if default is None
+                else ",".join(map(str, default))
+                if isinstance(default, tuple)
+                else default
+            )
+            assert given == str(wanted), name
+        elif name in ("columns", "trackers", "output") or isinstance(given, Path):
+            continue
+        else:
+            assert given == argument.default, name

@@ -1,0 +1,97 @@
+"""Tables and JSON: numbers, alignment, and text that cannot command a terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tenor.cli.output import (
+    clean_line,
+    count_reads,
+    format_cell,
+    print_fields,
+    print_json,
+    print_metrics,
+    print_table,
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (0.123456, "0.1235"),
+        (1.0, "1.0000"),
+        (float("inf"), "inf"),
+        (1234567, "1,234,567"),
+        (True, "True"),
+        ("größer 日本", "größer 日本"),
+        ("a\tb\x1b]0;x\x07", "a\\tb\\x1b]0;x\\x07"),
+    ],
+)
+def test_cells(value: object, text: str) -> None:
+    assert format_cell(value) == text
+
+
+def test_text_of_users_reaches_the_terminal_harmless() -> None:
+    assert clean_line("a\nb\r\x9b\u200b\u202e") == "a\\nb\\r\\x9b\\u200b\\u202e"
+
+
+def test_a_table_shows_every_cell_with_numbers_flush_right(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table(["name", "count"], [["[bold]a[/]", 5], ["b", 12345], ["c", None]], title="t", caption="why")
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert [line.split() for line in lines if line.strip(" ─")] == [
+        ["t"],
+        ["name", "count"],
+        ["[bold]a[/]", "5"],
+        ["b", "12,345"],
+        ["c", "–"],
+        ["why"],
+    ]
+    ends = {len(line) for line in lines if line.endswith(("5", "12,345", "–"))}
+    assert len(ends) == 1
+
+
+def test_fields_are_one_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_fields({"rows": 3, "threshold": None}, title="x")
+    assert [line.split() for line in capsys.readouterr().out.splitlines() if line.strip(" ─")] == [
+        ["x"],
+        ["rows", "3"],
+        ["threshold", "–"],
+    ]
+
+
+def test_json_takes_paths_and_numpy(capsys: pytest.CaptureFixture[str]) -> None:
+    print_json({"path": Path("a/b"), "count": np.int64(3), "scores": np.array([0.5, 1.0]), "none": None})
+    assert json.loads(capsys.readouterr().out) == {
+        "path": "a/b",
+        "count": 3,
+        "scores": [0.5, 1.0],
+        "none": None,
+    }
+    with pytest.raises(TypeError, match="no JSON for set"):
+        print_json({1})
+
+
+def test_metrics_that_are_not_known_say_why(capsys: pytest.CaptureFixture[str]) -> None:
+    from tenor.metrics.scores import calculate_metrics
+
+    print_metrics({"test": calculate_metrics([1, 1], [0.2, 0.9], 0.5)}, title="m")
+    out = capsys.readouterr().out
+    assert "ROC AUC" not in out.split("test: ")[0]
+    assert "test: no ROC AUC: every label is of one class" in out
+
+
+@pytest.mark.parametrize(
+    ("metrics", "sentence"),
+    [
+        ({}, ""),
+        ({"test_reads": 1}, "the test split was read for the first time"),
+        ({"test_reads": 4}, "the test split was read 4 times"),
+    ],
+)
+def test_reads_of_test_are_said(metrics: dict[str, int], sentence: str) -> None:
+    assert count_reads(metrics) == sentence
