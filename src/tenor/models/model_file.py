@@ -59,7 +59,7 @@ def save_model(
         The path.
 
     Raises:
-        ModelFileError: weights that are not finite or too wide, metadata that fit not the model or the format.
+        ModelFileError: weights that are not finite or too wide, metadata unfit for the model or the format.
         StorageError: the file cannot be written; an older one is untouched.
     """
     path = Path(path)

@@ -91,7 +91,7 @@ def aggregate_probs(
         threshold: of a sequence's vote, for two classes.
 
     Returns:
-        (P,) or (P, C) float64; 0 for a profile without sequences (1 / C with several classes, but for counts).
+        (P,) or (P, C) float64; a profile without sequences has 0, of several classes 1 / C but for counts.
 
     Raises:
         UsageError: an unknown aggregation, or profiles that do not fit.
@@ -150,5 +150,6 @@ def _check_profiles(profiles: Tensor, num_sequences: int, num_profiles: int) -> 
         )
     if num_sequences and not 0 <= int(profiles.min()) <= int(profiles.max()) < num_profiles:
         raise UsageError(
-            f"profiles reach from {int(profiles.min())} to {int(profiles.max())}, expected 0 to {num_profiles - 1}"
+            f"profiles reach from {int(profiles.min())} to {int(profiles.max())}, "
+            f"outside [0, {num_profiles})"
         )

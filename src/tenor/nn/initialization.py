@@ -10,7 +10,6 @@ import math
 import torch
 from torch import nn
 
-from tenor.nn.multiscale import MultiScalePool
 from tenor.nn.transformer import SelfAttention, TransformerEncoder
 
 
@@ -29,24 +28,20 @@ def initialize_weights(model: nn.Module, generator: torch.Generator | None = Non
         generator: on the device of the weights; None = torch's default generator.
     """
     for module in model.modules():
-        if isinstance(module, nn.Linear):
-            nn.init.xavier_uniform_(module.weight, generator=generator)
+        if isinstance(module, nn.Linear | nn.Conv1d):
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight, generator=generator)
+            else:
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             module.reset_parameters()
-    for module in model.modules():
-        if isinstance(module, MultiScalePool):
-            for convolution in module.convolutions:
-                _initialize_convolution(convolution, generator)
-        elif isinstance(module, TransformerEncoder):
-            for attention in (child for child in module.modules() if isinstance(child, SelfAttention)):
-                _initialize_attention(attention, len(module.blocks), generator)
-
-
-def _initialize_convolution(convolution: nn.Module, generator: torch.Generator | None) -> None:
-    weight = convolution.get_parameter("weight")
-    nn.init.kaiming_normal_(weight, nonlinearity="relu", generator=generator)
+    for encoder in model.modules():
+        if isinstance(encoder, TransformerEncoder):
+            for attention in encoder.modules():
+                if isinstance(attention, SelfAttention):
+                    _initialize_attention(attention, len(encoder.blocks), generator)
 
 
 def _initialize_attention(

@@ -55,7 +55,8 @@ class PositionalEncoding(nn.Module):
 
     def table(self, length: int, like: Tensor) -> Tensor:
         """The first `length` positions, (length, H), in the dtype and on the device of `like`."""
-        if self._table.shape[0] < length:
-            self._table = sinusoidal_positions(max(length, 2 * self._table.shape[0], 64), self.hidden_size)
-        self._table = self._table.to(like.device)
+        if self._table.shape[0] < length or self._table.device != like.device:
+            grown = 1 << max(length - 1, 63).bit_length()
+            with torch.inference_mode(False):  # the table outlives an evaluation; training reads it too
+                self._table = sinusoidal_positions(grown, self.hidden_size).to(like.device)
         return self._table[:length].to(like.dtype)
