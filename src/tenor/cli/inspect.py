@@ -40,8 +40,8 @@ def run(
     if json:
         print_json(fields)
         return
-    shown = {name.replace("_", " "): flatten(value) for name, value in fields.items() if name != "kind"}
-    print_fields(shown, title=f"{path}: {fields['kind']}")
+    kind = fields.pop("kind")
+    print_fields(flatten_fields(fields), title=f"{path}: {kind}")
 
 
 def inspect_path(path: Path) -> dict[str, Any]:
@@ -125,10 +125,16 @@ def describe_predictions(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def flatten(value: object) -> object:
-    """A value for one table cell: lists and mappings as text with commas."""
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {flatten(part)}" for name, part in value.items() if part not in ([], None))
-    if isinstance(value, list):
-        return ", ".join(str(part) for part in value)
-    return ("no", "yes")[value] if isinstance(value, bool) else value
+def flatten_fields(fields: dict[str, Any]) -> dict[str, object]:
+    """One name a line: mappings in mappings as ``outer inner``, lists with commas, empty lists left out."""
+    flat: dict[str, object] = {}
+    for name, value in fields.items():
+        name = str(name).replace("_", " ")
+        if isinstance(value, dict):
+            flat |= {f"{name} {inner}": part for inner, part in flatten_fields(value).items()}
+        elif isinstance(value, list | tuple):
+            if value:
+                flat[name] = ", ".join(map(str, value))
+        else:
+            flat[name] = ("no", "yes")[value] if isinstance(value, bool) else value
+    return flat
