@@ -99,7 +99,8 @@ class Corpus:
     def chunk_offsets(self) -> npt.NDArray[np.int64]:
         """Where each record batch's messages begin among all messages: (batches + 1,)."""
         rows = np.cumsum([0, *(len(chunk) for chunk in self.table["conversation_id"].chunks)])
-        return self.message_offsets[rows]
+        offsets: npt.NDArray[np.int64] = self.message_offsets[rows]
+        return offsets
 
     @cached_property
     def feature_chunks(self) -> list[npt.NDArray[np.floating[Any]]]:
@@ -144,14 +145,16 @@ class Corpus:
                 f"{self.path}: expected messages with text, found none (import the source with its text)"
             )
         texts = [chunk.flatten() for chunk in self.column("text").chunks]
-        if any(map(len, texts)) and [len(part) for part in texts] != np.diff(self.chunk_offsets).tolist():
+        lengths = [len(part) - part.null_count for part in texts]
+        if lengths != np.diff(self.chunk_offsets).tolist():
             raise CorpusError(f"{self.path}: expected a text for every message: import the source again")
         return texts
 
     def conversations(self, start: int = 0, stop: int | None = None) -> Iterator[Conversation]:
         """Read conversations one after another, a few in memory at a time.
 
-        Each brings the splits that the corpus gave it, so that a `CorpusWriter` with the same plan keeps them.
+        Each brings the splits that the corpus gave it, so that a `CorpusWriter` with the same plan keeps
+        them.
 
         Args:
             start: the first row.
@@ -200,8 +203,8 @@ def open_corpus(path: Path | str, *, verify: bool | None = None) -> Corpus:
 
     Args:
         path: the folder.
-        verify: compare all files with their hashes; None = when they are 256 MiB or less. Sizes, structure and the
-            columns that are read are checked in any case.
+        verify: compare all files with their hashes; None = when they are 256 MiB or less. Sizes, structure
+            and the columns that are read are checked in any case.
 
     Raises:
         CorpusError: no corpus, or a damaged one, or one of a newer format version; with the remedy.
@@ -221,8 +224,8 @@ def open_corpus(path: Path | str, *, verify: bool | None = None) -> Corpus:
         found = (folder / file.name).stat().st_size
         if found != file.num_bytes:
             raise CorpusError(
-                f"{folder / file.name}: expected {file.num_bytes} bytes, found {found}: truncated or changed, "
-                "import the source again"
+                f"{folder / file.name}: expected {file.num_bytes} bytes, found {found}: "
+                "truncated or changed, import the source again"
             )
         if is_verified and sha256_file(folder / file.name) != file.sha256:
             raise CorpusError(
@@ -285,6 +288,6 @@ def _check_columns(folder: Path, info: CorpusInfo, tables: list[pa.Table]) -> No
                 raise CorpusError(f"{folder / file.name}: {name} has empty rows: import the source again")
         if table.num_rows != file.num_conversations:
             raise CorpusError(
-                f"{folder / file.name}: expected {file.num_conversations} conversations, found {table.num_rows}: "
-                "import the source again"
+                f"{folder / file.name}: expected {file.num_conversations} conversations, "
+                f"found {table.num_rows}: import the source again"
             )

@@ -1,4 +1,4 @@
-"""From written Arrow files to a finished corpus folder: strict splits, counts, classes, hashes, the JSON files.
+"""From written Arrow files to a finished corpus folder: strict splits, counts, classes, hashes, JSON.
 
 Works on the memory-mapped files with Arrow and numpy; only ids stay in memory.
 """
@@ -92,7 +92,8 @@ def finish_corpus(
     return info
 
 
-#: Split columns to put in place of those written: split (C,), participant_splits' entries (P,) and offsets (C + 1,).
+#: Split columns to put in place of those written: split (C,), participant_splits' entries (P,) and offsets (C
+#: + 1,).
 _SplitColumns = tuple[pa.Array, pa.Array, np.ndarray]
 
 
@@ -107,8 +108,11 @@ def _assign_strict_columns(tables: Sequence[pa.Table], plan: SplitPlan) -> _Spli
     )
     offsets = np.concatenate([[0], np.cumsum(list_lengths(table["participants"]))])
     splits, entries = (
-        pa.array(np.where(names == "", None, names), pa.string())
-        for names in (assignment.conversation_splits, assignment.participant_splits)
+        pc.if_else(pc.equal(strings, ""), None, strings)
+        for strings in (
+            pa.array(assignment.conversation_splits, pa.string()),
+            pa.array(assignment.participant_splits, pa.string()),
+        )
     )
     return splits, entries, offsets
 

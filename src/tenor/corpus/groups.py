@@ -44,7 +44,8 @@ def participant_parents(table: pa.Table) -> npt.NDArray[np.int64]:
 
 def list_lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """The length of each row's list, 0 for null: (C,)."""
-    return pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+    lengths: npt.NDArray[np.int64] = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
+    return lengths
 
 
 def flatten(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -38,9 +38,10 @@ class EncoderInfo:
     Attributes:
         name: such as ``lsa+dynamics``.
         hash: SHA-256 of its fitted state or of its model files.
-        fitted_split_hash: `CorpusInfo.split_hash` of the corpus that it was fitted on; None when nothing was fitted.
-        fitted_ids_hash: `hash_ids` over the (conversation_id, author) pairs whose messages it was fitted on; None
-            when nothing was fitted. The audit compares both with the corpus.
+        fitted_split_hash: `CorpusInfo.split_hash` of the corpus that it was fitted on; None when nothing was
+            fitted.
+        fitted_ids_hash: `hash_ids` over the (conversation_id, author) pairs whose messages it was fitted on;
+            None when nothing was fitted. The audit compares both with the corpus.
     """
 
     name: str
@@ -64,18 +65,20 @@ class CorpusInfo:
     """All that a corpus says of itself.
 
     Attributes:
-        counts: ``conversations``, ``messages``, ``participants`` (a participant is one author in one conversation),
-            ``author_sequences`` (participants with a message), ``authors`` (distinct), ``left_out_conversations``
-            and ``left_out_author_sequences`` (in no split), and what importing adds, such as ``rejected``.
+        counts: ``conversations``, ``messages``, ``participants`` (a participant is one author in one
+            conversation), ``author_sequences`` (participants with a message), ``authors`` (distinct),
+            ``left_out_conversations`` and ``left_out_author_sequences`` (in no split), and what importing
+            adds, such as ``rejected``.
         has_text: whether the messages' texts are kept.
         has_timestamps: whether any message has a timestamp.
         input_size: F; None before encoding.
         feature_dtype: ``float16`` or ``float32``; None before encoding.
         feature_names: F names; empty when they have none.
         encoder: what made the features; None when they came with the source, or there are none.
-        classes: level -> its classes in the order of the integer labels; binary is (0, 1); () = nothing labelled.
+        classes: level -> its classes in the order of the integer labels; binary is (0, 1), () = no labels.
         split: the plan.
-        split_hash: SHA-256 over the sorted (level, group, split) triples: on which splits a model was trained.
+        split_hash: SHA-256 over the sorted (level, group, split) triples: on which splits a model was
+            trained.
         sources: what it was imported from.
         files: its Arrow files in order.
         fingerprint: SHA-256 over the files' hashes: the content.
@@ -140,7 +143,8 @@ def read_info(folder: Path) -> CorpusInfo:
     """Read and check ``tenor.json``.
 
     Raises:
-        CorpusError: it is absent, no JSON, of a newer version, or a field is missing, unknown or of a wrong type.
+        CorpusError: it is absent, no JSON, of a newer version, or a field is missing, unknown or of a wrong
+            type.
     """
     path = folder / INFO_NAME
     try:
@@ -163,7 +167,7 @@ def info_from_json(value: object, path: Path) -> CorpusInfo:
     if not isinstance(value, dict):
         raise CorpusError(f"{path}: expected an object: import the source again")
     version = value.get("format_version")
-    if _is_count(version) and version > FORMAT_VERSION:
+    if isinstance(version, int) and version > FORMAT_VERSION:
         raise CorpusError(
             f"{path}: the corpus has format version {version}, this tenor reads up to {FORMAT_VERSION}: "
             "install a newer tenor, or import the source again"

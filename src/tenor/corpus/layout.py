@@ -1,4 +1,4 @@
-"""The corpus folder: Arrow schema, file names, and the two JSON files by which Hugging Face datasets opens it.
+"""The corpus folder: Arrow schema, file names, and the JSON by which Hugging Face datasets opens it.
 
 Knows nothing of conversations or splits: only columns, types and names.
 """
@@ -47,8 +47,8 @@ def corpus_schema(
     """The columns of a corpus, in order; one row a conversation.
 
     ``authors``, ``text``, ``timestamp`` and ``features`` have one entry a message; ``participants``,
-    ``participant_labels`` and ``participant_splits`` one an author of the conversation. Null means unlabelled,
-    without timestamp, without named group, or in no split.
+    ``participant_labels`` and ``participant_splits`` one an author of the conversation. Null means
+    unlabelled, without timestamp, without named group, or in no split.
     """
     fields = [pa.field("conversation_id", pa.string()), pa.field("authors", pa.list_(pa.string()))]
     if has_text:
@@ -129,7 +129,8 @@ def check_file_name(name: object, source: Path) -> None:
     is_plain = isinstance(name, str) and name not in ("", ".", "..") and not set(name) & set("/\\:\0")
     if not is_plain:
         raise CorpusError(
-            f"{source}: file name {str(name)[:80]!r}: expected a plain name without folders: do not trust this folder"
+            f"{source}: file name {str(name)[:80]!r}: expected a plain name without folders: "
+            "do not trust this folder"
         )
 
 

@@ -21,21 +21,23 @@ SplitBy = Literal["author", "conversation", "group"]
 class SplitPlan:
     """How a corpus is split: part of the corpus, so that added rows follow the same plan.
 
-    What a hash of the id can promise, and what it cannot: a group's split follows from its id and the seed alone,
-    so it is stable when rows are reordered, added or removed. Labels never enter, hence every class is spread over
-    the splits in the given fractions *in expectation*, with the scatter of independent draws of groups: with 50
-    positive groups and a fraction of 0.1, validation holds 5 ± 2.1 of them. A draw that balances labels exactly
-    would have to move groups whenever a row is added. `summarize_splits` shows the realised rates and warns.
+    What a hash of the id can promise, and what it cannot: a group's split follows from its id and the seed
+    alone, so it is stable when rows are reordered, added or removed. Labels never enter, hence every class is
+    spread over the splits in the given fractions *in expectation*, with the scatter of independent draws of
+    groups: with 50 positive groups and a fraction of 0.1, validation holds 5 ± 2.1 of them. A draw that balances
+    labels exactly would have to move groups whenever a row is added. `summarize_splits` shows the realised rates
+    and warns.
 
     Attributes:
         seed: of the hash; another seed gives another, independent assignment.
         fractions: expected shares of groups in train, validation, test; they add up to 1, train is not 0.
-        by: None = conversations by their id at level conversation, authors by their name at level author, and a
-            named group, where a conversation has one, in place of both. ``"author"``: authors at level author, and
-            a conversation goes with the author of its first message. ``"conversation"``: all sequences of a
-            conversation go with it at both levels. ``"group"``: as None, but every conversation must name its group.
-        strict: one joint assignment in which no author and no conversation is shared between splits; what cannot
-            be placed is left out (see `assign_strict`).
+        by: None = conversations by their id at level conversation, authors by their name at level author, and
+            a named group, where a conversation has one, in place of both. ``"author"``: authors at level
+            author, and a conversation goes with the author of its first message. ``"conversation"``: all
+            sequences of a conversation go with it at both levels. ``"group"``: as None, but every
+            conversation must name its group.
+        strict: one joint assignment in which no author and no conversation is shared between splits; what
+            cannot be placed is left out (see `assign_strict`).
     """
 
     seed: int = 0
@@ -54,8 +56,8 @@ class SplitPlan:
             or self.fractions[0] == 0
         ):
             raise UsageError(
-                "fractions: expected three numbers (train, validation, test) that add up to 1, train above 0, "
-                f"found {self.fractions!r}"
+                "fractions: expected three numbers (train, validation, test) that add up to 1, train above "
+                f"0, found {self.fractions!r}"
             )
         if self.by is not None and self.by not in get_args(SplitBy):
             raise UsageError(f"split by: expected author, conversation or group, found {self.by!r}")

@@ -49,8 +49,8 @@ class Conversation:
         author_labels: author -> label; authors not in it are unlabelled.
         group: the named group (match, thread, household); None when there is none.
         split: the split that the user gave; None when tenor is to choose.
-        author_splits: author -> split at level author (None = left out), where a corpus has assigned them already
-            and is being copied: then `split` and these are kept as they are. Readers leave it None.
+        author_splits: author -> split at level author (None = left out), where a corpus has assigned them
+            already and is being copied: then `split` and these are kept as they are. Readers leave it None.
         place: where it was read.
     """
 

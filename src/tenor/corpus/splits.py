@@ -8,33 +8,146 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from tenor.corpus.corpus import Corpus
+from tenor.corpus.info import hash_ids
+from tenor.corpus.plan import SplitBy as SplitBy
 from tenor.corpus.plan import SplitPlan as SplitPlan
 from tenor.corpus.plan import assign_split as assign_split
-from tenor.corpus.schema import SPLITS, UNLABELLED
+from tenor.corpus.schema import LEVELS, SPLITS, UNLABELLED, Level
 from tenor.corpus.strict import StrictAssignment as StrictAssignment
 from tenor.corpus.strict import assign_strict as assign_strict
 from tenor.corpus.views import SequenceView, view_sequences
 
+Integers = npt.NDArray[np.int64]
+
+#: A split whose odds of a positive are this many times those of the whole corpus, or less than their inverse,
+#: is reported.
+ODDS_RATIO = 2.0
+#: How the rows for what is in no split name it.
+NO_SPLIT = "none"
+
 
 def summarize_splits(corpus: Corpus) -> list[dict[str, Any]]:
-    """What each split holds (draft)."""
-    rows: list[dict[str, Any]] = []
-    for level in ("conversation", "author"):
-        view = view_sequences(corpus, level)  # type: ignore[arg-type]
-        rows += [_summarize(view, split) for split in SPLITS]
+    """Count what each split holds at each level, as rows for a table.
+
+    Returns:
+        One row for each level and split, and one for split ``none`` where a strict plan left something out,
+        with
+
+        - level, split
+        - sequences: sequences; at level profile: profiles, an author's sequences in one split
+        - labelled: those with a label; a profile's label is that of most of its sequences, ties go to the
+          higher class
+        - positives: those of class 1, None unless the classes are 0 and 1
+        - positive_rate: positives / labelled, None without either
+        - labels: class -> count
+        - authors: distinct authors; at level conversation: who wrote in its conversations
+        - groups: distinct groups
+        - warning: a split without labels, without one of the classes, or with odds of a positive more than
+          twice or less than half those of all splits together; "" when there is nothing to say.
+    """
+    conversations, authors = view_sequences(corpus, "conversation"), view_sequences(corpus, "author")
+    names: list[str] = [*SPLITS]
+    if "" in conversations.splits or "" in authors.splits:
+        names.append(NO_SPLIT)
+    return [row for level in LEVELS for row in _summarize_level(level, names, conversations, authors)]
+
+
+def training_sequences(corpus: Corpus) -> SequenceView:
+    """The author sequences whose messages anything fitted on messages may read.
+
+    They are in train at the author level and their conversation is in train at the conversation level, so
+    that neither level's validation or test is seen.
+    """
+    authors = view_sequences(corpus, "author")
+    splits = view_sequences(corpus, "conversation").splits[authors.conversation_rows()]
+    return authors.select((authors.splits == "train") & (splits == "train"))
+
+
+def hash_training_ids(corpus: Corpus) -> str:
+    """The `hash_ids` of `training_sequences`: what an honest encoder's ``fitted_ids_hash`` is."""
+    view = training_sequences(corpus)
+    names = [] if view.authors is None else view.authors.tolist()
+    return hash_ids(zip(view.conversation_ids.tolist(), names, strict=True))
+
+
+def _summarize_level(
+    level: Level, names: list[str], conversations: SequenceView, authors: SequenceView
+) -> list[dict[str, Any]]:
+    view = conversations if level == "conversation" else authors
+    writers = conversations.splits[authors.conversation_rows()] if level == "conversation" else authors.splits
+    rows = []
+    for name in names:
+        split = "" if name == NO_SPLIT else name
+        part, is_here = view.select(view.splits == split), writers == split
+        labels = _profile_labels(part) if level == "profile" else part.labels
+        rows.append(
+            {
+                "level": level,
+                "split": name,
+                "sequences": len(labels),
+                **_count_labels(labels, view),
+                "authors": _count_distinct(authors.authors, is_here),
+                "groups": _count_distinct(part.groups),
+                "warning": "",
+            }
+        )
+    for row in rows:
+        row["warning"] = _find_warning(row, [other for other in rows if other["split"] != NO_SPLIT])
     return rows
 
 
-def _summarize(view: SequenceView, split: Any) -> dict[str, Any]:  # noqa: ANN401
-    part = view.in_split(split)
+def _count_labels(labels: Integers, view: SequenceView) -> dict[str, Any]:
+    known = labels[labels != UNLABELLED]
+    counts = np.bincount(known, minlength=len(view.classes)).tolist()
+    is_binary = view.classes == (0, 1)
     return {
-        "level": view.level,
-        "split": split,
-        "sequences": len(part),
-        "labelled": int((part.labels != UNLABELLED).sum()),
-        "positives": int((part.labels == 1).sum()),
-        "groups": len(set(part.groups.tolist())),
-        "mean_length": float(np.mean(part.lengths)) if len(part) else None,
+        "labelled": len(known),
+        "positives": counts[1] if is_binary else None,
+        "positive_rate": counts[1] / len(known) if is_binary and len(known) else None,
+        "labels": {str(name): count for name, count in zip(view.classes, counts, strict=True)},
     }
+
+
+def _profile_labels(part: SequenceView) -> Integers:
+    """One label an author of these sequences: the most frequent, ties to the higher class; (P,)."""
+    if len(part) == 0:
+        return np.empty(0, dtype=np.int64)
+    encoded = pa.array(part.authors, pa.string()).dictionary_encode()
+    codes = encoded.indices.to_numpy()
+    votes = np.zeros((len(encoded.dictionary), max(1, len(part.classes))), dtype=np.int64)
+    has_label = part.labels != UNLABELLED
+    np.add.at(votes, (codes[has_label], part.labels[has_label]), 1)
+    highest = votes.shape[1] - 1 - votes[:, ::-1].argmax(axis=1)
+    return np.where(votes.any(axis=1), highest, UNLABELLED)
+
+
+def _count_distinct(names: npt.NDArray[np.object_] | None, mask: npt.NDArray[np.bool_] | None = None) -> int:
+    if names is None:
+        return 0
+    return len(set((names if mask is None else names[mask]).tolist()))
+
+
+def _find_warning(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """What is wrong with one split's labels, beside all splits of the level."""
+    if row["split"] == NO_SPLIT or not any(other["labelled"] for other in rows):
+        return ""
+    if row["sequences"] == 0:
+        return "empty"
+    if row["labelled"] == 0:
+        return "no labels"
+    totals = {name: sum(other["labels"][name] for other in rows) for name in row["labels"]}
+    absent = [name for name, count in row["labels"].items() if count == 0 and totals[name] > 0]
+    if absent:
+        binary = {("1",): "no positives", ("0",): "no negatives"} if row["positives"] is not None else {}
+        return binary.get(tuple(absent), f"no sequence of class {', '.join(absent[:3])}")
+    if row["positives"] in (None, 0, row["labelled"]):
+        return ""
+    overall = totals["1"] / (totals["0"] + totals["1"])
+    odds = row["positive_rate"] / (1 - row["positive_rate"]) / (overall / (1 - overall))
+    if 1 / ODDS_RATIO <= odds <= ODDS_RATIO:
+        return ""
+    return f"positives are {row['positive_rate']:.0%} here and {overall:.0%} over all splits"

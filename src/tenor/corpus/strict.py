@@ -1,7 +1,7 @@
 """One joint assignment of conversations and authors in which neither is shared between splits.
 
-Works on the graph whose nodes are authors and conversations (or named groups of conversations) and whose edges are
-participations. Knows nothing of files.
+Works on the graph whose nodes are authors and conversations (or named groups of conversations) and whose
+edges are participations. Knows nothing of files.
 """
 
 from __future__ import annotations
@@ -49,13 +49,13 @@ def assign_strict(
 ) -> StrictAssignment:
     """Split authors and conversations jointly.
 
-    A connected component of the graph shares nothing with another, so it goes as a whole to the split of its first
-    author's hash (first in the alphabet, so when added rows join two components one of both moves). Only a
-    component that holds a larger share of the conversations than the smallest fraction is cut: its authors go by
-    their hashes, a conversation's home is where most of its participants are (ties by the hash of its id), a
-    participant who is elsewhere is left out of it, and a conversation is left out at the conversation level unless
-    all its participants are at home. So a kept author sequence has its author and its conversation in one split, and
-    a kept conversation has all its authors in it.
+    A connected component of the graph shares nothing with another, so it goes as a whole to the split of its
+    first author's hash (first in the alphabet, so when added rows join two components one of both moves).
+    Only a component that holds a larger share of the conversations than the smallest fraction is cut: its
+    authors go by their hashes, a conversation's home is where most of its participants are (ties by the hash
+    of its id), a participant who is elsewhere is left out of it, and a conversation is left out at the
+    conversation level unless all its participants are at home. So a kept author sequence has its author and
+    its conversation in one split, and a kept conversation has all its authors in it.
 
     Args:
         units: (C,) id of each conversation, or of its named group, which then stays together.
@@ -125,7 +125,7 @@ def _find_homes(
     for unit in np.flatnonzero(best.sum(axis=1) > 1):
         tied = np.flatnonzero(best[unit])
         homes[unit] = tied[int(hash_fraction(plan.seed, names[unit]) * len(tied))]
-    return homes
+    return homes.astype(np.int64)
 
 
 def _assign_code(name: str, plan: SplitPlan) -> int:

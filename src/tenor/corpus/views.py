@@ -1,7 +1,7 @@
 """What a SequenceClassifier reads: sequences of messages at the level of conversations or of their authors.
 
-A view keeps ids, labels, offsets and group names in memory; texts and features stay on the memory map until they
-are gathered. Knows nothing of batches, padding or torch.
+A view keeps ids, labels, offsets and group names in memory; texts and features stay on the memory map until
+they are gathered. Knows nothing of batches, padding or torch.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class SequenceView:
         lengths: (S,) int64, messages.
         classes: the labels as the user wrote them; binary is (0, 1); () = the corpus has none at this level.
         starts: (S,) int64, where the sequence begins among all messages, or in `order` where there is one.
-        order: (M,) the corpus's messages sorted by sequence; None at level conversation, where they are so already.
+        order: (M,) the corpus's messages sorted by sequence; None at level conversation, where they are so
+            already.
     """
 
     corpus: Corpus
@@ -101,17 +102,19 @@ class SequenceView:
         return self.select(self.labels != UNLABELLED)
 
     def message_rows(self, indices: npt.ArrayLike) -> Integers:
-        """The rows, among all messages of the corpus, of some sequences' messages, one sequence after another."""
+        """Some sequences' messages, as rows among all messages of the corpus, one sequence after another."""
         index = np.asarray(indices, dtype=np.int64)
         lengths = self.lengths[index]
         shifts = self.starts[index] - (np.cumsum(lengths) - lengths)
         places = np.arange(lengths.sum()) + np.repeat(shifts, lengths)
-        return places if self.order is None else self.order[places].astype(np.int64)
+        rows: Integers = places if self.order is None else self.order[places].astype(np.int64)
+        return rows
 
     def conversation_rows(self) -> Integers:
         """The row of each sequence's conversation in the corpus: (S,)."""
         first = self.starts if self.order is None else self.order[self.starts]
-        return np.searchsorted(self.corpus.message_offsets, first, side="right") - 1
+        rows: Integers = np.searchsorted(self.corpus.message_offsets, first, side="right") - 1
+        return rows
 
     def gather_features(
         self, indices: npt.ArrayLike, out: npt.NDArray[np.floating[Any]] | None = None
@@ -177,7 +180,8 @@ class SequenceView:
         if values is None:
             return np.full(len(rows), np.nan)
         times: npt.NDArray[np.float64] = np.array(values.to_numpy(zero_copy_only=False), dtype=np.float64)
-        return times[rows - self.corpus.message_offsets[conversation]]
+        inside: npt.NDArray[np.float64] = times[rows - self.corpus.message_offsets[conversation]]
+        return inside
 
 
 def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> SequenceView:
@@ -185,7 +189,8 @@ def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> 
 
     Args:
         corpus: an open corpus, analyzed or not.
-        level: ``conversation``: one sequence a conversation; ``author``: one for each participant with a message.
+        level: ``conversation``: one sequence a conversation; ``author``: one for each participant with a
+            message.
         split: only this split; None = all, those in no split too.
 
     Raises:
@@ -281,10 +286,11 @@ def _find_rows(corpus: Corpus, participant_keys: Integers, wanted: Integers) -> 
 
 
 def _split_names(corpus: Corpus, column: pa.ChunkedArray) -> Strings:
-    codes = pc.index_in(column, pa.array([*SPLITS, None], pa.string())).to_numpy(zero_copy_only=False)
-    if len(codes) and pc.any(pc.is_null(pc.index_in(column, pa.array([*SPLITS, None], pa.string())))).as_py():
+    codes = pc.index_in(column, pa.array([*SPLITS, None], pa.string()))
+    if codes.null_count:
         raise CorpusError(f"{corpus.path}: a split is none of {', '.join(SPLITS)}: import the source again")
-    return np.array([*SPLITS, ""], dtype=object)[codes]
+    names: Strings = np.array([*SPLITS, ""], dtype=object)[codes.to_numpy()]
+    return names
 
 
 def _label_codes(corpus: Corpus, column: pa.ChunkedArray, classes: Sequence[Label]) -> Integers:

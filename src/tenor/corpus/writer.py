@@ -18,12 +18,10 @@ from tenor.corpus.finishing import finish_corpus
 from tenor.corpus.info import CorpusInfo, EncoderInfo, SourceInfo
 from tenor.corpus.layout import FEATURE_TYPES, corpus_schema
 from tenor.corpus.plan import SplitPlan, assign_split
-from tenor.corpus.schema import SPLITS, Conversation, Label, Split
+from tenor.corpus.record_batch import Assigned, estimate_bytes, make_batch
+from tenor.corpus.schema import SPLITS, Conversation, Label
 from tenor.errors import CorpusError, InputError, UsageError
 from tenor.files import publish_folder
-
-#: Rough sizes in memory of a message and of a conversation beside their text and features.
-_MESSAGE_BYTES, _CONVERSATION_BYTES = 96, 256
 
 
 class CorpusWriter:
@@ -32,8 +30,8 @@ class CorpusWriter:
     After an exception, or when no conversation was written, nothing is left behind.
 
     Attributes:
-        folder: the unpublished folder, inside the ``with``: other files of the corpus, such as an encoder's state,
-            may be written into it and are published with it.
+        folder: the unpublished folder, inside the ``with``: other files of the corpus, such as an encoder's
+            state, may be written into it and are published with it.
         extra_counts: more counts for `CorpusInfo.counts`, such as ``rejected``; read on exit.
         sources: read on exit, so hashes that are known at the end may be added late.
     """
@@ -86,13 +84,12 @@ class CorpusWriter:
         self._label_types: dict[str, pa.DataType | None] = {"label": None, "participant_labels": None}
         self._label_places: dict[str, str] = {}
         self._rows: list[Conversation] = []
-        self._assigned: list[tuple[Split | None, dict[str, Split | None]]] = []
+        self._assigned: list[Assigned] = []
         self._buffered_bytes, self._written = 0, 0
         self._num_copied = 0
         self._stack = contextlib.ExitStack()
         self._folder: Path | None = None
-        self._stream: pa.RecordBatchStreamWriter | None = None
-        self._sink: pa.OSFile | None = None
+        self._file: tuple[Any, Any, pa.Schema] | None = None  # sink, stream, schema
         self._names: list[str] = []
         self.info: CorpusInfo | None = None
 
@@ -129,16 +126,16 @@ class CorpusWriter:
         """Add one conversation.
 
         Raises:
-            InputError: it has no message, lists of different lengths, features of another width or not finite, a
-                label of another kind than before, no named group where the plan wants one, or a given split where
-                the plan is strict.
+            InputError: it has no message, lists of different lengths, features of another width or not
+                finite, a label of another kind than before, no named group where the plan wants one, or a
+                given split where the plan is strict.
         """
         if self._written == 0 and not self._rows:
             self._decide_columns(conversation)
         self._check(conversation)
         self._assigned.append(self._assign(conversation))
         self._rows.append(conversation)
-        self._buffered_bytes += _estimate_bytes(conversation)
+        self._buffered_bytes += estimate_bytes(conversation)
         if self._buffered_bytes >= self._batch_bytes:
             self._flush()
 
@@ -207,7 +204,7 @@ class CorpusWriter:
             rule = f"expected {words[known]} as in {self._label_places[column]}, found {words[kind]}"
             raise _error(conversation, field, rule, "use one kind of label")
 
-    def _assign(self, conversation: Conversation) -> tuple[Split | None, dict[str, Split | None]]:
+    def _assign(self, conversation: Conversation) -> Assigned:
         """The split of a conversation, and of each author in it."""
         participants = dict.fromkeys([*conversation.authors, *conversation.author_labels])
         if conversation.author_splits is not None:
@@ -253,26 +250,24 @@ class CorpusWriter:
         if not self._rows:
             return
         schema = self._schema()
-        batch = _make_batch(self._rows, self._assigned, schema, self._dtype)
-        if self._stream is not None and (
-            self._stream_schema != schema or self._sink.tell() >= self._file_bytes
-        ):
+        batch = make_batch(self._rows, self._assigned, schema, self._dtype)
+        if self._file is not None and (self._file[2] != schema or self._file[0].tell() >= self._file_bytes):
             self._close_file()
-        if self._stream is None:
+        if self._file is None:
             name = f"data-{len(self._names):05d}.arrow"
             self._names.append(name)
-            self._sink = pa.OSFile(str(self.folder / name), "wb")
-            self._stream = pa.ipc.new_stream(self._sink, schema)
-            self._stream_schema = schema
-        self._stream.write_batch(batch)
+            sink = pa.OSFile(str(self.folder / name), "wb")
+            self._file = sink, pa.ipc.new_stream(sink, schema), schema
+        self._file[1].write_batch(batch)
         self._written += len(self._rows)
         self._rows, self._assigned, self._buffered_bytes = [], [], 0
 
     def _close_file(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._sink.close()
-            self._stream = self._sink = None
+        if self._file is not None:
+            sink, stream, _ = self._file
+            self._file = None
+            stream.close()
+            sink.close()
 
     def _finish(self) -> None:
         self._flush()
@@ -302,66 +297,3 @@ def _error(conversation: Conversation, field: str, rule: str, remedy: str = "") 
     return InputError(
         f"conversation {name!r}: {rule}", path=place.path, line=place.line, field=field, remedy=remedy
     )
-
-
-def _estimate_bytes(conversation: Conversation) -> int:
-    total = _CONVERSATION_BYTES + _MESSAGE_BYTES * len(conversation.authors)
-    if conversation.texts is not None:
-        total += sum(map(len, conversation.texts))
-    if conversation.features is not None:
-        total += conversation.features.nbytes
-    return total
-
-
-def _make_batch(
-    rows: list[Conversation],
-    assigned: list[tuple[Split | None, dict[str, Split | None]]],
-    schema: pa.Schema,
-    dtype: np.dtype[Any],
-) -> pa.RecordBatch:
-    values: dict[str, Any] = {
-        "conversation_id": [row.conversation_id for row in rows],
-        "authors": [row.authors for row in rows],
-        "text": [row.texts for row in rows],
-        "timestamp": [row.timestamps for row in rows],
-        "label": [_plain_label(row.label) for row in rows],
-        "participants": [list(splits) for _, splits in assigned],
-        "participant_labels": [
-            [_plain_label(row.author_labels.get(name)) for name in splits]
-            for row, (_, splits) in zip(rows, assigned, strict=True)
-        ],
-        "participant_splits": [list(splits.values()) for _, splits in assigned],
-        "group": [row.group for row in rows],
-        "split": [split for split, _ in assigned],
-    }
-    arrays = []
-    for field in schema:
-        if field.name == "features":
-            arrays.append(
-                _features_array([row.features for row in rows if row.features is not None], field, dtype)
-            )
-            continue
-        try:
-            arrays.append(pa.array(values[field.name], type=field.type))
-        except UnicodeEncodeError as error:
-            raise InputError(
-                "a lone surrogate cannot be stored as UTF-8",
-                path=rows[0].place.path,
-                line=rows[0].place.line,
-                field=field.name,
-                remedy=f"it is in one of {len(rows)} conversations from here on: replace it by U+FFFD",
-            ) from error
-    return pa.record_batch(arrays, schema=schema)
-
-
-def _plain_label(label: Label | None) -> Label | None:
-    return int(label) if isinstance(label, bool) else label
-
-
-def _features_array(features: list[np.ndarray], field: pa.Field, dtype: np.dtype[Any]) -> pa.Array:
-    """The column of one batch: one flat (M, F) buffer, with offsets, and no Python loop a number."""
-    lengths = [len(array) for array in features]
-    flat = np.concatenate([array.astype(dtype, copy=False) for array in features])  # (M, F)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), type=field.type.value_type)
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), vectors, type=field.type)
