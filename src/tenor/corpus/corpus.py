@@ -116,22 +116,10 @@ class Corpus:
                 else "import it with text or features"
             )
             raise CorpusError(f"{self.path}: expected messages with features, found none ({remedy})")
-        arrays = []
-        for chunk, start, stop in zip(
-            self.column("features").chunks, self.chunk_offsets[:-1], self.chunk_offsets[1:], strict=True
-        ):
-            vectors = chunk.flatten()
-            if (
-                chunk.null_count
-                or vectors.null_count
-                or vectors.flatten().null_count
-                or len(vectors) != stop - start
-            ):
-                raise CorpusError(
-                    f"{self.path}: expected features for every message: import the source again"
-                )
-            arrays.append(vectors.flatten().to_numpy(zero_copy_only=True).reshape(-1, self.info.input_size))
-        return arrays
+        vectors = [chunk.flatten() for chunk in self._message_chunks("features")]
+        if any(vector.null_count for vector in vectors):
+            raise CorpusError(f"{self.path}: features has empty entries: import the source again")
+        return [vector.to_numpy(zero_copy_only=True).reshape(-1, self.info.input_size) for vector in vectors]
 
     @cached_property
     def text_chunks(self) -> list[pa.Array]:
@@ -144,11 +132,16 @@ class Corpus:
             raise CorpusError(
                 f"{self.path}: expected messages with text, found none (import the source with its text)"
             )
-        texts = [chunk.flatten() for chunk in self.column("text").chunks]
-        lengths = [len(part) - part.null_count for part in texts]
-        if lengths != np.diff(self.chunk_offsets).tolist():
-            raise CorpusError(f"{self.path}: expected a text for every message: import the source again")
-        return texts
+        return self._message_chunks("text")
+
+    def _message_chunks(self, name: str) -> list[pa.Array]:
+        """The entries of a column that must have one a message, for each record batch."""
+        column = self.column(name)
+        entries = [chunk.flatten() for chunk in column.chunks]
+        is_whole = np.array_equal(list_lengths(column), np.diff(self.message_offsets))
+        if not is_whole or any(part.null_count for part in entries):
+            raise CorpusError(f"{self.path}: expected {name} for every message: import the source again")
+        return entries
 
     def conversations(self, start: int = 0, stop: int | None = None) -> Iterator[Conversation]:
         """Read conversations one after another, a few in memory at a time.
@@ -286,6 +279,12 @@ def _check_columns(folder: Path, info: CorpusInfo, tables: list[pa.Table]) -> No
         ):
             if table[name].null_count:
                 raise CorpusError(f"{folder / file.name}: {name} has empty rows: import the source again")
+        names = ("participants", "participant_labels", "participant_splits")
+        lengths = [list_lengths(table[name]) for name in names]
+        if any(not np.array_equal(lengths[0], other) for other in lengths[1:]):
+            raise CorpusError(
+                f"{folder / file.name}: {', '.join(names)} differ in length: import the source again"
+            )
         if table.num_rows != file.num_conversations:
             raise CorpusError(
                 f"{folder / file.name}: expected {file.num_conversations} conversations, "

@@ -24,9 +24,9 @@ class SplitPlan:
     What a hash of the id can promise, and what it cannot: a group's split follows from its id and the seed
     alone, so it is stable when rows are reordered, added or removed. Labels never enter, hence every class is
     spread over the splits in the given fractions *in expectation*, with the scatter of independent draws of
-    groups: with 50 positive groups and a fraction of 0.1, validation holds 5 ± 2.1 of them. A draw that balances
-    labels exactly would have to move groups whenever a row is added. `summarize_splits` shows the realised rates
-    and warns.
+    groups: with 50 positive groups and a fraction of 0.1, validation holds 5 ± 2.1 of them. A draw that
+    balances labels exactly would have to move groups whenever a row is added. `summarize_splits` shows the
+    realised rates and warns.
 
     Attributes:
         seed: of the hash; another seed gives another, independent assignment.

@@ -119,13 +119,13 @@ def _find_homes(
     votes = np.zeros((num_units, len(SPLITS)), dtype=np.int64)
     np.add.at(votes, (unit_of, splits), 1)
     best = votes == votes.max(axis=1, keepdims=True)
-    homes = best.argmax(axis=1)
+    homes: Integers = best.argmax(axis=1)
     names = np.empty(num_units, dtype=object)
     names[unit_codes] = units
     for unit in np.flatnonzero(best.sum(axis=1) > 1):
         tied = np.flatnonzero(best[unit])
         homes[unit] = tied[int(hash_fraction(plan.seed, names[unit]) * len(tied))]
-    return homes.astype(np.int64)
+    return homes
 
 
 def _assign_code(name: str, plan: SplitPlan) -> int:
