@@ -80,7 +80,7 @@ def test_drop_full_mask_keeps_only_masks_with_padding() -> None:
 
 def test_check_mask_names_dtype_and_shapes() -> None:
     features = torch.zeros(2, 3, 4)
-    with pytest.raises(UsageError, match=r"mask must be bool .* found int64"):
+    with pytest.raises(UsageError, match=r"mask must be torch.bool .* found torch.int64"):
         check_mask(torch.ones(2, 3, dtype=torch.int64), features)
     with pytest.raises(UsageError, match=r"shape \(2, 3\) as the features, found \(3, 2\)"):
         check_mask(torch.ones(3, 2, dtype=torch.bool), features)

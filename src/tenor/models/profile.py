@@ -145,11 +145,10 @@ def _check_aggregation(aggregation: str) -> None:
 def _check_profiles(profiles: Tensor, num_sequences: int, num_profiles: int) -> None:
     if profiles.dtype != torch.int64 or profiles.shape != (num_sequences,):
         raise UsageError(
-            f"profiles must be int64 of shape ({num_sequences},), found {profiles.dtype} of shape "
+            f"profiles must be torch.int64 of shape ({num_sequences},), found {profiles.dtype} of shape "
             f"{tuple(profiles.shape)}"
         )
     if num_sequences and not 0 <= int(profiles.min()) <= int(profiles.max()) < num_profiles:
         raise UsageError(
-            f"profiles reach from {int(profiles.min())} to {int(profiles.max())}, "
-            f"outside [0, {num_profiles})"
+            f"profiles reach from {int(profiles.min())} to {int(profiles.max())}, outside [0, {num_profiles})"
         )

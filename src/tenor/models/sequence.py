@@ -59,9 +59,14 @@ class SequenceClassifier(nn.Module):
         """
         super().__init__()
         sizes = check_kernel_sizes(kernel_sizes)
-        _check_sizes(
-            input_size=input_size, hidden_size=hidden_size, num_heads=num_heads, num_classes=num_classes
-        )
+        _check_least("num_classes", num_classes, 2)
+        _check_least("num_layers", num_layers, 0)
+        for name, value in (
+            ("input_size", input_size),
+            ("hidden_size", hidden_size),
+            ("num_heads", num_heads),
+        ):
+            _check_least(name, value, 1)
         self._config: dict[str, Any] = {
             "input_size": input_size,
             "hidden_size": hidden_size,
@@ -165,7 +170,7 @@ class SequenceClassifier(nn.Module):
         if features.ndim != 3 or not features.is_floating_point():
             raise UsageError(
                 "features must be floats of shape (sequences, messages, features), found "
-                f"{str(features.dtype).removeprefix('torch.')} of shape {tuple(features.shape)}"
+                f"{features.dtype} of shape {tuple(features.shape)}"
             )
         if features.shape[2] != self.input_size:
             raise UsageError(
@@ -174,8 +179,6 @@ class SequenceClassifier(nn.Module):
             )
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, value in sizes.items():
-        least = 2 if name == "num_classes" else 1
-        if value < least:
-            raise UsageError(f"{name} must be at least {least}, found {value}")
+def _check_least(name: str, value: int, least: int) -> None:
+    if value < least:
+        raise UsageError(f"{name} must be at least {least}, found {value}")

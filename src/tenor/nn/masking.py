@@ -23,13 +23,10 @@ def check_mask(mask: Tensor, features: Tensor) -> None:
         UsageError: another dtype or shape.
     """
     if mask.dtype != torch.bool:
-        raise UsageError(
-            f"mask must be bool (True = a real message), found {str(mask.dtype).removeprefix('torch.')}"
-        )
-    if mask.shape != features.shape[:2]:
-        raise UsageError(
-            f"mask must have shape {tuple(features.shape[:2])} as the features, found {tuple(mask.shape)}"
-        )
+        raise UsageError(f"mask must be torch.bool (True = a real message), found {mask.dtype}")
+    expected = tuple(features.shape[:2])
+    if mask.shape != expected:
+        raise UsageError(f"mask must have shape {expected} as the features, found {tuple(mask.shape)}")
 
 
 def drop_full_mask(mask: Tensor | None) -> Tensor | None:
