@@ -1,0 +1,266 @@
+"""JSON Lines: one object a line, a conversation or a message each.
+
+Strict JSON: a duplicate key, NaN or Infinity is an error. Lines are cut by us, so the line number in an error
+is the physical one. Knows nothing of what the values must be.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from tenor.corpus.readers.assembly import RawConversation, build_conversation, name_field
+from tenor.corpus.readers.columns import MESSAGE_FIELDS, ColumnMap
+from tenor.corpus.readers.features import pack_vector, stack_columns
+from tenor.corpus.readers.grouping import BrokenRow, MessageRow, group_messages
+from tenor.corpus.readers.records import Item, Limits, Reject, RowError, Tally, hash_row
+from tenor.corpus.readers.streams import Line, check_length, decode_line, read_lines
+from tenor.corpus.readers.values import describe, pair_labels, parse_name
+from tenor.corpus.schema import Place
+
+JsonObject = dict[str, Any]
+
+
+def read_jsonl(
+    path: Path, columns: ColumnMap | None = None, limits: Limits | None = None, tally: Tally | None = None
+) -> Iterator[Item]:
+    """Read a JSONL file (plain, .gz or .zst) as conversations; blank lines are skipped.
+
+    An object is a conversation with ``messages`` (objects) or ``authors``, ``text``, ... (lists), or a
+    message with ``author`` (then the messages of a conversation stand together); the first sound line says
+    which.
+
+    Yields:
+        Conversations, and Rejects for lines that break a rule; both in the order of the file.
+
+    Raises:
+        InputError: the file is truncated, damaged or unpacks to too much, or messages of one conversation are
+            apart.
+    """
+    columns, limits, tally = columns or ColumnMap(), limits or Limits(), tally or Tally()
+    rows = _parse_lines(path, limits)
+    head: list[tuple[Line, JsonObject | RowError]] = []  # at most a faulty line, then the first sound one
+    for row in rows:
+        if len(head) == 1:
+            line, fault = head.pop()
+            tally.rows += 1
+            yield _read_conversation(path, line, fault, columns, limits, tally)
+        head.append(row)
+        if isinstance(row[1], dict):
+            break
+    if head and _is_message(head[-1][1], columns):
+        tally.begin(str(path), "message")
+        messages = (_pick_message(path, line, value, columns, tally) for line, value in chain(head, rows))
+        yield from group_messages(messages, str(path), columns, limits, tally)
+        return
+    tally.begin(str(path), "conversation")
+    for line, value in chain(head, rows):
+        tally.rows += 1
+        yield _read_conversation(path, line, value, columns, limits, tally)
+
+
+def _parse_lines(path: Path, limits: Limits) -> Iterator[tuple[Line, JsonObject | RowError]]:
+    for line in read_lines(path, limits):
+        if not line.data.strip():
+            continue
+        try:
+            check_length(line, limits)
+            yield line, _parse_object(decode_line(line))
+        except RowError as error:
+            yield line, error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> JsonObject:
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        raise RowError(None, "expected each key once in an object, found a duplicate key")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise RowError(None, f"expected JSON numbers, found {name}", "write null for a missing value")
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+
+
+def _parse_object(text: str) -> JsonObject:
+    """One line as an object.
+
+    Raises:
+        RowError: no JSON, not strict JSON, nested too deep, or no object.
+    """
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        rule = f"expected JSON, found a fault at character {error.pos + 1}: {error.msg}"
+        raise RowError(None, rule, "write one JSON object a line") from error
+    except RecursionError as error:
+        raise RowError(None, "expected a conversation, found JSON nested too deep") from error
+    except ValueError as error:  # the only one left: an integer of thousands of digits
+        raise RowError(None, "expected numbers, found an integer of too many digits") from error
+    if not isinstance(value, dict):
+        raise RowError(None, f"expected an object, found {describe(value)}", "write one JSON object a line")
+    return value
+
+
+def _is_message(value: object, columns: ColumnMap) -> bool:
+    return (
+        isinstance(value, dict)
+        and columns.author in value
+        and columns.messages not in value
+        and columns.authors not in value
+    )
+
+
+def _reject(path: Path, line: Line, field: str | None, error: RowError) -> Reject:
+    digest = None if line.too_long else hash_row(line.data)
+    return Reject(Place(str(path), line.number), field, error.rule, error.remedy, sha256=digest)
+
+
+def _read_conversation(
+    path: Path, line: Line, value: JsonObject | RowError, columns: ColumnMap, limits: Limits, tally: Tally
+) -> Item:
+    if isinstance(value, RowError):
+        return _reject(path, line, None, value)
+    by_message = columns.messages in value
+    surrogates = b"\\ud" in line.data or b"\\uD" in line.data
+    try:
+        raw = _from_messages(value, columns, tally) if by_message else _from_lists(value, columns, tally)
+        raw.place = Place(str(path), line.number)
+        return build_conversation(raw, limits, tally, surrogates=surrogates)
+    except RowError as error:
+        return _reject(path, line, name_field(error, columns, message_objects=by_message), error)
+
+
+def _from_row(value: JsonObject, columns: ColumnMap, authors: object) -> RawConversation:
+    """The values of a conversation that are the same in both forms."""
+    labels = value.get(columns.author_labels)
+    if columns.participant_labels in value:
+        if labels is not None:
+            raise RowError(
+                "participant_labels", "expected one kind of author labels, found author_labels too"
+            )
+        labels = pair_labels(value.get(columns.participants), value[columns.participant_labels])
+    return RawConversation(
+        conversation_id=value.get(columns.conversation_id),
+        authors=authors,
+        label=value.get(columns.label),
+        author_labels=labels,
+        attackers=value.get(columns.attackers),
+        group=None if columns.group is None else value.get(columns.group),
+        split=None if columns.split is None else value.get(columns.split),
+    )
+
+
+def _from_messages(value: JsonObject, columns: ColumnMap, tally: Tally) -> RawConversation:
+    messages = value[columns.messages]
+    if not isinstance(messages, list):
+        raise RowError("messages", f"expected a list of messages, found {describe(messages)}")
+    if set(map(type, messages)) - {dict}:
+        index = next(index for index, message in enumerate(messages) if type(message) is not dict)
+        rule = f"expected a message object, found {describe(messages[index])}"
+        raise RowError("messages", rule, index=index)
+    raw = _from_row(value, columns, [message.get(columns.author) for message in messages])
+    keys = set(chain.from_iterable(messages))
+    if columns.text in keys:
+        raw.texts = [message.get(columns.text) for message in messages]
+    if columns.timestamp in keys:
+        raw.timestamps = [message.get(columns.timestamp) for message in messages]
+    if columns.features in keys:
+        raw.features = [message.get(columns.features) for message in messages]
+    names = columns.pick_features(keys)
+    if names:
+        scalars = [(name, [message.get(name) for message in messages]) for name in names]
+        _use_scalars(raw, scalars)
+    _count_unknown(value, _row_fields(columns), "", tally)
+    known = {getattr(columns, name) for name in MESSAGE_FIELDS}.union(names)
+    if keys - known:
+        for message in messages:
+            _count_unknown(message, known, f"{columns.messages}[].", tally)
+    return raw
+
+
+def _from_lists(value: JsonObject, columns: ColumnMap, tally: Tally) -> RawConversation:
+    if columns.authors not in value:
+        raise RowError("messages", "missing", f"expected {columns.messages} or {columns.authors}")
+    raw = _from_row(value, columns, value[columns.authors])
+    raw.texts = value.get(columns.text)
+    raw.timestamps = value.get(columns.timestamp)
+    raw.features = value.get(columns.features)
+    names = columns.pick_features(value)
+    if names:
+        _use_scalars(raw, [(name, value.get(name)) for name in names])
+    lists = {columns.text, columns.timestamp, columns.features, columns.authors}
+    _count_unknown(value, _row_fields(columns) | lists.union(names), "", tally)
+    return raw
+
+
+def _row_fields(columns: ColumnMap) -> frozenset[str | None]:
+    """Keys that a conversation's object may hold beside its lists of messages."""
+    return frozenset(
+        {
+            columns.conversation_id,
+            columns.messages,
+            columns.label,
+            columns.author_labels,
+            columns.participants,
+            columns.participant_labels,
+            columns.attackers,
+            columns.group,
+            columns.split,
+        }
+    )
+
+
+def _use_scalars(raw: RawConversation, scalars: list[tuple[str, Any]]) -> None:
+    if raw.features is not None:
+        raise RowError("features", "expected one kind of features, found scalar feature columns too")
+    raw.features = stack_columns(scalars, str(raw.conversation_id))
+    raw.feature_names = tuple(name for name, _ in scalars)
+
+
+def _count_unknown(value: Iterable[str], known: Iterable[str | None], prefix: str, tally: Tally) -> None:
+    for name in value:
+        if name not in known:
+            tally.count_unknown(prefix + name)
+
+
+def _pick_message(
+    path: Path, line: Line, value: JsonObject | RowError, columns: ColumnMap, tally: Tally
+) -> MessageRow | BrokenRow:
+    """The message of a line, or why there is none."""
+    if isinstance(value, RowError):
+        return BrokenRow(_reject(path, line, None, value))
+    try:
+        conversation_id = parse_name(value.get(columns.conversation_id), "conversation_id")
+    except RowError as error:
+        return BrokenRow(_reject(path, line, columns.conversation_id, error))
+    names = columns.pick_features(value)
+    row = MessageRow(
+        line=line.number,
+        conversation_id=conversation_id,
+        author=value.get(columns.author),
+        text=value.get(columns.text),
+        timestamp=value.get(columns.timestamp),
+        label=value.get(columns.label),
+        author_label=value.get(columns.author_label),
+        group=None if columns.group is None else value.get(columns.group),
+        split=None if columns.split is None else value.get(columns.split),
+        feature_names=names,
+        data=line.data,
+    )
+    vector = [value.get(name) for name in names] if names else value.get(columns.features)
+    try:
+        if vector is not None:
+            row.features = pack_vector(vector)
+    except RowError as error:
+        row.fault = error
+    known: set[str | None] = {columns.conversation_id, columns.author, columns.text, columns.timestamp}
+    known.add(columns.features)
+    known |= {columns.label, columns.author_label, columns.group, columns.split, *names}
+    _count_unknown(value, known, "", tally)
+    return row

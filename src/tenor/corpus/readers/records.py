@@ -1,0 +1,217 @@
+"""What every reader shares: limits, rejected rows, the tally of a reading, and the memory of ids.
+
+Knows nothing of any format.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import blake2b, sha256
+from typing import Any, Literal
+
+from tenor.corpus.schema import Conversation, Place
+from tenor.errors import InputError
+
+#: A source row is a whole conversation, or one message of a conversation.
+Unit = Literal["conversation", "message"]
+
+#: At most so many different unknown field names are remembered; the rest count under OTHER_FIELDS.
+MAX_UNKNOWN_FIELDS = 20
+OTHER_FIELDS = "(others)"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a reader accepts before it says no, so that memory and time are bounded whatever the bytes.
+
+    Attributes:
+        max_row_bytes: of one physical line or CSV record, and of the texts of one conversation; a larger one
+            is rejected. A conversation of 100,000 messages and a message of 5 MB are far below it.
+        max_messages: of one conversation; a longer one is rejected.
+        max_text_characters: of one message; a longer text is cut there and counted.
+        max_ratio: bytes that a file may grow to when it is unpacked, as a multiple of its size on disk ...
+        ratio_free_bytes: ... which is only looked at once it has grown beyond so many bytes.
+    """
+
+    max_row_bytes: int = 64 << 20
+    max_messages: int = 1_000_000
+    max_text_characters: int = 10_000_000
+    max_ratio: int = 200
+    ratio_free_bytes: int = 256 << 20
+
+    def check_growth(self, unpacked_bytes: int, packed_bytes: int, path: str) -> None:
+        """Refuse a file that unpacks to more than it may.
+
+        Raises:
+            InputError: `unpacked_bytes` is over both limits.
+        """
+        if unpacked_bytes > max(self.ratio_free_bytes, self.max_ratio * packed_bytes):
+            raise InputError(
+                f"unpacks to over {self.max_ratio} times its size and over {self.ratio_free_bytes} bytes, "
+                "as a decompression bomb does",
+                path=path,
+                remedy="if the file is sound, unpack it yourself and import the result",
+            )
+
+
+class RowError(Exception):
+    """A rule that a row breaks; a reader turns it into a Reject, it never leaves the package.
+
+    Attributes:
+        field: the field's name in tenor's words, such as ``author``; None when the rule is about the whole
+            row.
+        rule: what was expected and what was found, never a message's text.
+        remedy: what the user can do; may be empty.
+        index: number of the message from 0, or None.
+    """
+
+    def __init__(self, field: str | None, rule: str, remedy: str = "", *, index: int | None = None) -> None:
+        super().__init__(rule)
+        self.field, self.rule, self.remedy, self.index = field, rule, remedy, index
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """Rows that break a rule and are not read.
+
+    Attributes:
+        place: the first of them.
+        field: the field, such as ``messages[3].author``; None when the rule is about the whole row.
+        rule: what was expected and what was found, never a message's text.
+        remedy: what the user can do; may be empty.
+        rows: how many source rows are left out by it.
+        sha256: of the row's bytes as they stand in the file; None where a format has no such bytes.
+    """
+
+    place: Place
+    field: str | None
+    rule: str
+    remedy: str = ""
+    rows: int = 1
+    sha256: str | None = None
+
+    def error(self) -> InputError:
+        """The same as an exception."""
+        return InputError(
+            self.rule, path=self.place.path, line=self.place.line, field=self.field, remedy=self.remedy
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The line of ``rejects.jsonl``."""
+        return {
+            "path": self.place.path,
+            "line": self.place.line,
+            "field": self.field,
+            "rule": self.rule,
+            "remedy": self.remedy,
+            "rows": self.rows,
+            "sha256": self.sha256,
+        }
+
+
+def hash_row(data: bytes) -> str:
+    """Hex SHA-256 of a row's bytes: tells which row it was without telling what it said."""
+    return sha256(data).hexdigest()
+
+
+#: What a reader hands on, in the order of the source.
+Item = Conversation | Reject
+
+
+class SeenIds:
+    """Which conversation ids were read, and where, in a few hundred bytes an id whatever its length.
+
+    Ids are kept as 16-byte BLAKE2b hashes: among 10^9 ids the chance of any collision is below 10^-20.
+    """
+
+    def __init__(self) -> None:
+        self._places: dict[bytes, int] = {}
+        self._paths: list[str] = []
+
+    def add(self, conversation_id: str, place: Place) -> Place | None:
+        """Remember an id; returns where it was read before, or None when it is new."""
+        if not self._paths or self._paths[-1] != place.path:
+            self._paths.append(place.path)
+        key = blake2b(conversation_id.encode(), digest_size=16).digest()
+        code = (len(self._paths) - 1) << 44 | place.line
+        earlier = self._places.setdefault(key, code)
+        if earlier == code:
+            return None
+        return Place(self._paths[earlier >> 44], earlier & ((1 << 44) - 1))
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a reading counted; readers write it, the importer reads it.
+
+    Attributes:
+        unit: what a row of the source is; None as long as no row is read.
+        rows: source rows read, good or bad; blank lines and headers are none.
+        replaced_surrogates: halves of surrogate pairs in texts, each replaced by U+FFFD.
+        truncated_texts: texts cut at `Limits.max_text_characters`.
+        unknown_fields: field -> how many rows (or messages, for a message's field) carried it; they are
+            ignored.
+        feature_names: names of the features, none = unnamed; None as long as no features were read.
+        columns: column -> its kind, of the first file that has columns, and that file.
+        paths: the files read, in order.
+        seen: conversation ids so far.
+    """
+
+    unit: Unit | None = None
+    rows: int = 0
+    replaced_surrogates: int = 0
+    truncated_texts: int = 0
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+    feature_names: tuple[str, ...] | None = None
+    columns: tuple[dict[str, str], str] | None = None
+    paths: list[str] = field(default_factory=list)
+    seen: SeenIds = field(default_factory=SeenIds)
+
+    def begin(self, path: str, unit: Unit) -> None:
+        """Note that a file is read, and what its rows are.
+
+        Raises:
+            InputError: an earlier file of the source has the other kind of rows.
+        """
+        if self.unit not in (None, unit):
+            raise InputError(f"has one row a {unit}, and {self.paths[0]} has one a {self.unit}", path=path)
+        self.unit = unit
+        self.paths.append(path)
+
+    def count_unknown(self, name: str, rows: int = 1) -> None:
+        """Count a field that tenor does not know and ignores."""
+        name = name[:40].encode("utf-8", "replace").decode()
+        if name not in self.unknown_fields and len(self.unknown_fields) >= MAX_UNKNOWN_FIELDS:
+            name = OTHER_FIELDS
+        self.unknown_fields[name] = self.unknown_fields.get(name, 0) + rows
+
+    def agree_on_features(self, names: tuple[str, ...]) -> bool:
+        """Whether features of these names (none = unnamed) go with those read before; the first decide."""
+        if self.feature_names is None:
+            self.feature_names = names
+        return self.feature_names == names
+
+    def agree_on_columns(self, kinds: dict[str, str], path: str) -> None:
+        """Check that the files of one source have the same columns of the same kinds, in any order.
+
+        Args:
+            kinds: column -> kind, such as ``text`` or ``list<number>``.
+            path: the file.
+
+        Raises:
+            InputError: a file before has others; the error names both files.
+        """
+        if self.columns is None:
+            self.columns = (kinds, path)
+        first, first_path = self.columns
+        for name in [*first, *kinds]:
+            here, there = kinds.get(name, "absent"), first.get(name, "absent")
+            if "empty" in here or "empty" in there:  # nothing but nulls goes with any type
+                first[name] = there if "empty" in here else here
+            elif here != there:
+                raise InputError(
+                    f"the column is {here} here and {there} in {first_path}",
+                    path=path,
+                    field=name,
+                    remedy="give all files of one source the same columns and types, or import them one by one",
+                )

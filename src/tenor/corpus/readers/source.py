@@ -1,0 +1,165 @@
+"""Finds out what a source is (file, folder, several files) and reads it with the reader of its format.
+
+Knows nothing of the formats themselves.
+"""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from tenor.corpus.readers.columns import ColumnMap, make_column_map
+from tenor.corpus.readers.csv import read_csv
+from tenor.corpus.readers.huggingface import read_arrow, read_huggingface
+from tenor.corpus.readers.jsonl import read_jsonl
+from tenor.corpus.readers.parquet import read_parquet
+from tenor.corpus.readers.records import Item, Limits, Tally
+from tenor.corpus.readers.streams import CODECS
+from tenor.errors import InputError, UsageError
+
+#: ``corpus`` is a folder of tenor's own.
+Format = Literal["jsonl", "csv", "parquet", "arrow", "huggingface", "corpus"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+
+SUFFIXES: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+}
+
+Reader = Callable[[Path, ColumnMap | None, Limits | None, Tally | None], Iterator[Item]]
+
+
+def read_corpus(
+    path: Path, columns: ColumnMap | None = None, limits: Limits | None = None, tally: Tally | None = None
+) -> Iterator[Item]:
+    """Read a corpus folder of tenor's own; its splits are kept, unless the map ignores the split column.
+
+    Yields:
+        Its conversations.
+
+    Raises:
+        CorpusError: it is damaged or of a newer version.
+    """
+    from tenor.corpus.corpus import open_corpus
+
+    columns, tally = columns or ColumnMap(), tally or Tally()
+    corpus = open_corpus(path)
+    tally.begin(str(path), "conversation")
+    tally.feature_names = corpus.info.feature_names if corpus.info.input_size is not None else None
+    for conversation in corpus.conversations():
+        tally.rows += 1
+        if columns.split is None:
+            conversation.split = conversation.author_splits = None
+        if columns.group is None:
+            conversation.group = None
+        yield conversation
+
+
+_READERS: dict[Format, Reader] = {
+    "jsonl": read_jsonl,
+    "csv": read_csv,
+    "parquet": read_parquet,
+    "arrow": read_arrow,
+    "huggingface": read_huggingface,
+    "corpus": read_corpus,
+}
+
+
+def read_source(
+    source: Path | str,
+    format: Format | None = None,  # noqa: A002 - the public name
+    columns: ColumnMap | Mapping[str, str | None] | None = None,
+    *,
+    limits: Limits | None = None,
+    tally: Tally | None = None,
+) -> Iterator[Item]:
+    """Read a source of any format.
+
+    Args:
+        source: a file, a glob pattern or a folder of files of one format (read in the order of their names),
+            a folder saved by datasets, or a corpus.
+        format: what it is; None = by its suffix (before ``.gz`` or ``.zst``) or what the folder holds.
+        columns: which column is which, as a ColumnMap or a mapping from tenor's name to the source's.
+        limits: on sizes; None = the stated ones.
+        tally: receives counts while the source is read.
+
+    Yields:
+        Conversations, and Rejects for rows that break a rule; both in the order of the source.
+
+    Raises:
+        InputError: there is no such source, its format is not clear, or as the reader of its format.
+        UsageError: an unknown format or a wrong column map.
+    """
+    column_map, limits, tally = make_column_map(columns), limits or Limits(), tally or Tally()
+    for path, kind in find_files(source, format):
+        yield from _READERS[kind](path, column_map, limits, tally)
+
+
+def find_files(source: Path | str, format: Format | None = None) -> list[tuple[Path, Format]]:  # noqa: A002
+    """The files (or the one folder) that a source consists of, and their format.
+
+    Raises:
+        InputError: there is none, or they are of several formats or of an unknown one.
+        UsageError: an unknown format.
+    """
+    if format is not None and format not in FORMATS:
+        raise UsageError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
+    path = Path(source)
+    if path.is_dir():
+        kind = format if format in ("corpus", "huggingface") else None if format else _folder_format(path)
+        if kind is not None:
+            return [(path, kind)]
+        paths = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        paths = [
+            p
+            for p in paths
+            if (_suffix_format(p) is not None if format is None else _suffix_format(p) == format)
+        ]
+        what = "a folder with files of a known format"
+    elif path.exists():
+        paths, what = [path], ""
+    else:
+        paths = sorted(Path(name) for name in glob.glob(str(source)) if Path(name).is_file())
+        what = "a file or folder"
+    if not paths:
+        raise InputError(
+            f"expected {what}, found none", path=path, remedy=f"known suffixes: {', '.join(SUFFIXES)}"
+        )
+    return [(p, kind) for p, kind in zip(paths, _file_formats(paths, format), strict=True)]
+
+
+def _folder_format(path: Path) -> Format | None:
+    if (path / "tenor.json").exists():
+        return "corpus"
+    if (path / "state.json").exists() or (path / "dataset_dict.json").exists():
+        return "huggingface"
+    return None
+
+
+def _suffix_format(path: Path) -> Format | None:
+    name = path.with_suffix("") if path.suffix.lower() in CODECS else path
+    return SUFFIXES.get(name.suffix.lower())
+
+
+def _file_formats(paths: list[Path], format: Format | None) -> list[Format]:  # noqa: A002
+    if format is not None:
+        return [format] * len(paths)
+    kinds: list[Format] = []
+    for path in paths:
+        kind = _suffix_format(path)
+        if kind is None:
+            remedy = f"name the format, or rename the file to end in {', '.join(SUFFIXES)}"
+            raise InputError("expected a file of a known format by its suffix", path=path, remedy=remedy)
+        if kinds and kind != kinds[0]:
+            rule = f"expected files of one format, found {kind} beside {kinds[0]} ({paths[0]})"
+            raise InputError(rule, path=path, remedy="import them one by one")
+        kinds.append(kind)
+    return kinds
