@@ -124,7 +124,8 @@ def _rewrite_file(
     temporary = path.with_suffix(".new")
     with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_stream(sink, schema) as stream:
         for batch in table.to_batches():
-            columns = {name: batch[name] for name in schema.names}
+            columns = {field.name: batch[field.name] for field in schema}
+            changed = [field for field in schema if field.type != batch[field.name].type]
             if splits is not None:
                 last_row = first_row + batch.num_rows
                 offsets = splits[2][first_row : last_row + 1]
@@ -132,9 +133,11 @@ def _rewrite_file(
                 relative = pa.array((offsets - offsets[0]).astype(np.int32))
                 columns["split"] = splits[0].slice(first_row, batch.num_rows)
                 columns["participant_splits"] = pa.ListArray.from_arrays(relative, entries)
+                changed += [schema.field("split"), schema.field("participant_splits")]
                 first_row = last_row
-            arrays = [columns[field.name].cast(field.type) for field in schema]
-            stream.write_batch(pa.record_batch(arrays, schema=schema))
+            for field in changed:  # built anew, so that equal content gives equal bytes
+                columns[field.name] = pa.array(columns[field.name].to_pylist(), field.type)
+            stream.write_batch(pa.record_batch(list(columns.values()), schema=schema))
     os.replace(temporary, path)
 
 

@@ -143,7 +143,10 @@ class CorpusWriter:
         if self._has_text is None:
             self._has_text = first.texts is not None
         if self._input_size is None and first.features is not None:
-            self._input_size = int(first.features.shape[1]) if first.features.ndim == 2 else None
+            if first.features.ndim != 2 or first.features.shape[1] == 0:
+                shape = first.features.shape
+                raise _error(first, "features", f"expected shape (messages, features), found {shape}")
+            self._input_size = int(first.features.shape[1])
             if self._feature_names and len(self._feature_names) != self._input_size:
                 raise UsageError(
                     f"feature_names: expected {self._input_size} names, found {len(self._feature_names)}"
