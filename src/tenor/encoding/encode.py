@@ -1,0 +1,266 @@
+"""From a corpus to an analyzed corpus: every message gets a feature vector.
+
+What is fitted is fitted on training messages only. Streams in bounded memory; knows nothing of models or
+labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.info import EncoderInfo
+from tenor.corpus.layout import FEATURE_TYPES
+from tenor.corpus.schema import Conversation
+from tenor.corpus.splits import hash_training_ids, training_sequences
+from tenor.corpus.writer import CorpusWriter
+from tenor.encoding.dynamics import DynamicsEncoder
+from tenor.encoding.encoder import Encoder, SumEncoder
+from tenor.encoding.encoder_file import ENCODER_NAME, dump_encoder, hash_encoder, load_encoder
+from tenor.encoding.expression import TEXT_ENCODERS, EncoderTerm, parse_encoder
+from tenor.encoding.lsa import MAX_FIT_CHARACTERS, MAX_FIT_MESSAGES, LsaEncoder, fit_lsa
+from tenor.encoding.messages import flatten_conversations
+from tenor.encoding.sentence import load_sentence
+from tenor.encoding.static import load_static
+from tenor.errors import CorpusError, StorageError, UsageError
+from tenor.files import write_bytes
+from tenor.progress import progress_bar
+from tenor.seeding import numpy_generator
+
+#: Conversations are encoded together until they hold so many messages, or characters.
+_BLOCK_MESSAGES = 16_384
+_BLOCK_CHARACTERS = 8_000_000
+
+#: What the writer counts itself; other counts of the source, such as ``rejected``, are carried over.
+_OWN_COUNTS = frozenset(
+    "conversations messages participants author_sequences authors left_out_conversations "
+    "left_out_author_sequences"
+    .split()
+)  # fmt: skip
+
+
+def encode_corpus(
+    source: Path | str,
+    dest: Path | str,
+    *,
+    encoder: str = "lsa",
+    input_size: int = 256,
+    seed: int = 0,
+    dtype: str = "float16",
+    keep_text: bool = True,
+    model_paths: Sequence[Path | str] = (),
+    batch_size: int = 64,
+    device: str | None = None,
+    replace: bool = False,
+    progress: bool = True,
+) -> Path:
+    """Make an analyzed corpus: the source with features, its splits, labels and ids as they are.
+
+    Features that the source has already are replaced. The encoder is saved with the corpus as
+    ``encoder.safetensors``, so that ``like:DEST`` can encode new conversations in the same way.
+
+    Args:
+        source: a corpus.
+        dest: the analyzed corpus to make; another folder than the source.
+        encoder: ``lsa``, ``dynamics``, ``static:PATH_OR_HUB_ID``, ``sentence:PATH_OR_HUB_ID``, a sum of these
+            such as ``lsa+dynamics``, or ``like:ANALYZED_CORPUS``: the fitted encoder of another corpus.
+        input_size: F, features a message in all; lsa takes what the others of a sum leave. Without lsa the
+            encoders themselves decide F, and this is not used. A corpus too small for so many lsa components
+            still gets F columns: the last ones are zero.
+        seed: of what is fitted.
+        dtype: of the features on disk, ``float16`` or ``float32``.
+        keep_text: False leaves the texts out of the analyzed corpus (privacy).
+        model_paths: for ``like:`` only: where local static or sentence models lie now.
+        batch_size: texts of one forward pass of a sentence encoder.
+        device: of a sentence encoder, such as ``cuda``; None = the best that this machine has.
+        replace: allow `dest` to exist; it is replaced when the new one is complete.
+        progress: show progress bars.
+
+    Returns:
+        `dest`.
+
+    Raises:
+        UsageError: an unknown encoder, dtype or model; input_size below 1 or too small for the sum; dest is
+            source.
+        CorpusError: no corpus, no text for an encoder that reads texts, or no training messages to fit on.
+        StorageError: dest exists and `replace` is False, or it cannot be written.
+        MissingExtraError: an encoder's optional package is not installed.
+    """
+    terms = parse_encoder(encoder)
+    source, dest = Path(source), Path(dest)
+    _check_arguments(source, dest, input_size, dtype, replace)
+    corpus = open_corpus(source)
+    with progress_bar("fitting the encoder", None, enabled=progress):
+        if terms[0].kind == "like":
+            fitted = load_encoder(
+                terms[0].source, model_paths=model_paths, batch_size=batch_size, device=device
+            )
+            info = _take_info(Path(terms[0].source), fitted)
+        else:
+            _require_text(corpus, terms)
+            parts = [_make_encoder(term, batch_size, device) for term in terms]
+            fitted = SumEncoder(_fit_parts(corpus, parts, input_size, seed))
+            info = _make_info(corpus, fitted)
+    with CorpusWriter(
+        dest,
+        split=corpus.info.split,
+        input_size=fitted.input_size,
+        feature_dtype=dtype,
+        has_text=corpus.has_text and keep_text,
+        encoder=info,
+        feature_names=fitted.feature_names,
+        sources=corpus.info.sources,
+        replace=replace,
+    ) as writer:
+        write_bytes(writer.folder / ENCODER_NAME, dump_encoder(fitted))
+        writer.extra_counts |= {
+            name: count for name, count in corpus.info.counts.items() if name not in _OWN_COUNTS
+        }
+        with progress_bar("encoding", corpus.num_messages, enabled=progress) as advance:
+            for conversation in _encode_conversations(corpus, fitted, dtype):
+                writer.write(conversation)
+                advance(len(conversation.authors))
+    return dest
+
+
+def _check_arguments(source: Path, dest: Path, input_size: int, dtype: str, replace: bool) -> None:
+    """Refuse what needs no reading, before anything long begins."""
+    if isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1:
+        raise UsageError(f"input_size: expected a whole number of at least 1, found {input_size!r}")
+    if dtype not in FEATURE_TYPES:
+        raise UsageError(f"dtype: expected one of {', '.join(sorted(FEATURE_TYPES))}, found {dtype!r}")
+    if dest.resolve() == source.resolve():
+        raise UsageError(
+            f"{dest}: the analyzed corpus cannot take its source's place: choose another destination"
+        )
+    if dest.exists() and not replace:
+        raise StorageError(f"{dest} exists already: choose another destination, or remove it first")
+
+
+def _require_text(corpus: Corpus, terms: Sequence[EncoderTerm]) -> None:
+    readers = [term.kind for term in terms if term.kind in TEXT_ENCODERS]
+    if readers and not corpus.has_text:
+        raise CorpusError(
+            f"{corpus.path}: the encoder {readers[0]} reads texts, and this corpus keeps none: import it "
+            "again with its texts, or use the encoder dynamics"
+        )
+
+
+def _make_encoder(term: EncoderTerm, batch_size: int, device: str | None) -> Encoder | None:
+    """An encoder that needs no fitting; None for lsa, which does."""
+    if term.kind == "static":
+        return load_static(term.source)
+    if term.kind == "sentence":
+        return load_sentence(term.source, batch_size=batch_size, device=device)
+    return DynamicsEncoder() if term.kind == "dynamics" else None
+
+
+def _fit_parts(corpus: Corpus, parts: Sequence[Encoder | None], input_size: int, seed: int) -> list[Encoder]:
+    """Put a fitted lsa in the place of None, as wide as the other parts leave it."""
+    if None not in parts:
+        return [part for part in parts if part is not None]
+    others = sum(part.input_size for part in parts if part is not None)
+    if others >= input_size:
+        raise UsageError(
+            f"input_size: expected more than {others}, which the other encoders of the sum take, found "
+            f"{input_size}: lsa takes what they leave, give {others + 256} to leave it 256"
+        )
+    lsa = fit_lsa(sample_training_texts(corpus, seed=seed), input_size - others, seed=seed)
+    return [lsa if part is None else part for part in parts]
+
+
+def sample_training_texts(
+    corpus: Corpus,
+    *,
+    seed: int = 0,
+    max_messages: int = MAX_FIT_MESSAGES,
+    max_characters: int = MAX_FIT_CHARACTERS,
+) -> list[str]:
+    """Texts that an encoder may be fitted on: of training authors in training conversations.
+
+    Args:
+        corpus: with texts.
+        seed: of the draw, where there are more than the bounds allow.
+        max_messages: at most so many texts.
+        max_characters: at most so many characters in all, the first text apart.
+
+    Returns:
+        Texts in the order of the corpus. They depend on the training messages and the seed alone.
+
+    Raises:
+        CorpusError: there is no training message.
+    """
+    view = training_sequences(corpus)
+    rows = np.sort(view.message_rows(np.arange(len(view))))
+    if len(rows) == 0:
+        raise CorpusError(
+            f"{corpus.path}: expected training messages to fit the encoder on, found none (no author of "
+            "split train in a conversation of split train): use like:ANALYZED_CORPUS, or split anew"
+        )
+    generator = numpy_generator(seed, "encoder sample")
+    if len(rows) > max_messages:
+        rows = np.sort(generator.choice(rows, max_messages, replace=False))
+    texts = _read_texts(corpus, rows)
+    drawn = generator.permutation(len(texts))
+    fits = np.cumsum([len(texts[index]) for index in drawn]) <= max_characters
+    fits[0] = True
+    return [texts[index] for index in np.sort(drawn[fits])]
+
+
+def _read_texts(corpus: Corpus, rows: np.ndarray) -> list[str]:
+    """The texts of message rows in rising order."""
+    bounds = np.searchsorted(rows, corpus.chunk_offsets)
+    texts: list[str] = []
+    for chunk, base, start, stop in zip(
+        corpus.text_chunks, corpus.chunk_offsets[:-1], bounds[:-1], bounds[1:], strict=True
+    ):
+        texts += chunk.take(pa.array(rows[start:stop] - base)).to_pylist()
+    return texts
+
+
+def _make_info(corpus: Corpus, encoder: SumEncoder) -> EncoderInfo:
+    is_fitted = any(isinstance(part, LsaEncoder) for part in encoder.parts)
+    return EncoderInfo(
+        name=encoder.name,
+        hash=hash_encoder(dump_encoder(encoder)),
+        fitted_split_hash=corpus.info.split_hash if is_fitted else None,
+        fitted_ids_hash=hash_training_ids(corpus) if is_fitted else None,
+    )
+
+
+def _take_info(folder: Path, encoder: SumEncoder) -> EncoderInfo:
+    """What the corpus that `encoder` was read from says of it, once the two are proven to belong together."""
+    info = open_corpus(folder, verify=False).info.encoder
+    if info is None or info.hash != hash_encoder(dump_encoder(encoder)):
+        raise CorpusError(
+            f"{folder / ENCODER_NAME}: this is not the encoder that the corpus was encoded with: encode it "
+            "again"
+        )
+    return info
+
+
+def _encode_conversations(corpus: Corpus, encoder: Encoder, dtype: str) -> Iterator[Conversation]:
+    for block in _blocks(corpus.conversations()):
+        messages = flatten_conversations(block)
+        features = encoder.encode(messages).astype(dtype)  # (M, F)
+        for conversation, start, stop in zip(block, messages.offsets[:-1], messages.offsets[1:], strict=True):
+            conversation.features = features[start:stop]
+            yield conversation
+
+
+def _blocks(conversations: Iterator[Conversation]) -> Iterator[list[Conversation]]:
+    block: list[Conversation] = []
+    num_messages = num_characters = 0
+    for conversation in conversations:
+        block.append(conversation)
+        num_messages += len(conversation.authors)
+        num_characters += sum(map(len, conversation.texts)) if conversation.texts is not None else 0
+        if num_messages >= _BLOCK_MESSAGES or num_characters >= _BLOCK_CHARACTERS:
+            yield block
+            block, num_messages, num_characters = [], 0, 0
+    if block:
+        yield block

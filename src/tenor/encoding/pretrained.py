@@ -1,0 +1,209 @@
+"""What the encoders with downloaded weights share: finding the model, its hash, encoding a text only once.
+
+Knows nothing of model2vec, of sentence-transformers or of torch: an encoder hands in a function.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.encoding.messages import Messages, require_texts
+from tenor.errors import UsageError
+from tenor.files import sha256_file
+
+FloatArray = npt.NDArray[np.float32]
+PretrainedKind = Literal["static", "sentence"]
+
+#: The files that make a model, in a folder or on the hub; weights in pickles are not among them.
+_MODEL_PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
+_IGNORED_FOLDERS = ("onnx", "openvino", ".cache", ".git")
+#: An id of the Hugging Face hub: NAME or OWNER/NAME.
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_PICKLE_NAMES = ("pytorch_model.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
+
+#: Vectors of texts seen before are kept up to about this many bytes, for texts of up to so many characters.
+_CACHE_BYTES = 64 << 20
+_CACHED_CHARACTERS = 200
+
+
+class VectorCache:
+    """Vectors of recent texts, bounded in bytes; the one that was not asked for longest goes first."""
+
+    def __init__(self, input_size: int, max_bytes: int = _CACHE_BYTES) -> None:
+        self._capacity = max(1, max_bytes // (4 * input_size + 4 * _CACHED_CHARACTERS))
+        self._vectors: dict[str, FloatArray] = {}
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def get(self, text: str) -> FloatArray | None:
+        """The (F,) vector of a text; None when it is not here."""
+        vector = self._vectors.pop(text, None)
+        if vector is not None:
+            self._vectors[text] = vector  # now the youngest
+        return vector
+
+    def put(self, text: str, vector: FloatArray) -> None:
+        """Keep a copy of a text's vector, unless the text is long."""
+        if len(text) > _CACHED_CHARACTERS:
+            return
+        if len(self._vectors) >= self._capacity:
+            del self._vectors[next(iter(self._vectors))]
+        self._vectors[text] = vector.copy()
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainedEncoder:
+    """An encoder whose weights were trained elsewhere; nothing is fitted here.
+
+    Attributes:
+        kind: ``static`` or ``sentence``.
+        model_name: the hub id, or the last part of a local folder's path.
+        hub_id: where the model can be had again; None for a local folder, whose place is kept nowhere.
+        hash: SHA-256 over the model's files.
+        input_size: F.
+        embed: texts, sorted by length, to (N, F) float32.
+        cache: vectors of texts that were encoded before.
+    """
+
+    kind: PretrainedKind
+    model_name: str
+    hub_id: str | None
+    hash: str
+    input_size: int
+    embed: Callable[[list[str]], FloatArray] = field(repr=False)
+    cache: VectorCache = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """Such as ``sentence:all-MiniLM-L6-v2``."""
+        return f"{self.kind}:{self.model_name}"
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The name with a number from 0, such as ``static:potion.0``."""
+        return tuple(f"{self.name}.{index}" for index in range(self.input_size))
+
+    def encode(self, messages: Messages) -> FloatArray:
+        """(M, F) float32; texts that are equal are encoded once.
+
+        Raises:
+            CorpusError: there are no texts.
+        """
+        return self.encode_texts(require_texts(messages, self.name))
+
+    def encode_texts(self, texts: Sequence[str]) -> FloatArray:
+        """(N, F) float32 vectors of N texts, equal to the library's own up to rounding."""
+        number = {text: index for index, text in enumerate(dict.fromkeys(texts))}
+        vectors = np.empty((len(number), self.input_size), np.float32)
+        missing = []
+        for text, index in number.items():
+            known = self.cache.get(text)
+            if known is None:
+                missing.append(text)
+            else:
+                vectors[index] = known
+        if missing:
+            missing.sort(key=len)
+            found = self.embed(missing)
+            vectors[[number[text] for text in missing]] = found
+            for text, vector in zip(missing, found, strict=True):
+                self.cache.put(text, vector)
+        return vectors[[number[text] for text in texts]] if texts else vectors
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFolder:
+    """A model's folder on this machine.
+
+    Attributes:
+        path: the folder.
+        name: the hub id, or the folder's own name.
+        hub_id: None when the user named a folder.
+        hash: SHA-256 over its files' names and contents.
+    """
+
+    path: Path
+    name: str
+    hub_id: str | None
+    hash: str
+
+
+def find_model(kind: PretrainedKind, source: str) -> ModelFolder:
+    """Find a model: a local folder, else in the hub's local cache, else on the hub.
+
+    Raises:
+        UsageError: it is nowhere, or holds weights as a pickle only; with the remedy.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        folder, hub_id = path.resolve(), None
+    else:
+        folder, hub_id = _download(kind, source), source
+    if not any(folder.rglob("*.safetensors")):
+        raise UsageError(
+            f"{kind}:{source}: expected weights in a .safetensors file, found none: tenor loads no pickles, "
+            "save the model with safetensors first"
+        )
+    for pattern in _PICKLE_NAMES:
+        for pickle in folder.rglob(pattern):
+            if not any(pickle.parent.glob("*.safetensors")):
+                raise UsageError(
+                    f"{kind}:{source}: {pickle.name} is a pickle without a .safetensors file beside it: "
+                    "tenor loads no pickles, save the model with safetensors first"
+                )
+    return ModelFolder(
+        folder, hub_id if hub_id is not None else folder.name, hub_id, hash_model(kind, folder)
+    )
+
+
+def _download(kind: PretrainedKind, source: str) -> Path:
+    if not is_hub_id(source):
+        raise UsageError(f"{kind}:{source}: expected a model's folder, found none there: check the path")
+    import huggingface_hub
+
+    def find(local_files_only: bool) -> Path:
+        folder = huggingface_hub.snapshot_download(
+            source,
+            allow_patterns=list(_MODEL_PATTERNS),
+            ignore_patterns=[f"{name}/*" for name in _IGNORED_FOLDERS],
+            local_files_only=local_files_only,
+        )
+        return Path(folder)
+
+    with contextlib.suppress(OSError, ValueError):  # not in the cache: ask the hub
+        return find(local_files_only=True)
+    try:
+        return find(local_files_only=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise UsageError(
+            f"{kind}:{source}: no such folder here, and it cannot be had from the Hugging Face hub "
+            f"({type(error).__name__}): check the name and the network, or download the model elsewhere "
+            f"and give its folder, {kind}:PATH"
+        ) from error
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a text can be an id of the Hugging Face hub, which no absolute path and no ``..`` can."""
+    return _HUB_ID.fullmatch(source) is not None and ".." not in source
+
+
+def hash_model(kind: PretrainedKind, folder: Path) -> str:
+    """Hex SHA-256 over the names and contents of a model's files."""
+    digest = hashlib.sha256(f"{kind}\n".encode())
+    for path in sorted(
+        {path for pattern in _MODEL_PATTERNS for path in folder.rglob(pattern) if path.is_file()}
+    ):
+        name = path.relative_to(folder).as_posix()
+        if not set(_IGNORED_FOLDERS) & set(Path(name).parts):
+            digest.update(f"{sha256_file(path)} {name}\n".encode())
+    return digest.hexdigest()
