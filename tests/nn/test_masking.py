@@ -12,6 +12,7 @@ from tenor.nn.masking import (
     drop_full_mask,
     masked_max,
     masked_mean,
+    move_padding_last,
     zero_padding,
 )
 
@@ -70,6 +71,21 @@ def test_attention_mask_lets_an_empty_row_see_its_padding() -> None:
     assert keys.shape == (3, 1, 1, 3)
     assert keys[:, 0, 0].tolist() == [[True, True, True], [False, True, False], [True, True, True]]
     assert attention_mask(None) is None
+
+
+def test_move_padding_last_keeps_the_order_of_real_messages() -> None:
+    features = torch.arange(8.0).view(2, 4, 1)
+    mask = torch.tensor([[False, True, False, True], [True, True, False, False]])
+    moved, moved_mask = move_padding_last(features, mask)
+    assert moved_mask.tolist() == [[True, True, False, False]] * 2
+    assert moved[0, :2, 0].tolist() == [1.0, 3.0]
+    assert moved[1, :2, 0].tolist() == [4.0, 5.0]
+
+
+def test_move_padding_last_copies_nothing_where_it_is_last() -> None:
+    features, mask = torch.zeros(2, 3, 1), torch.tensor([[True, True, False], [False] * 3])
+    assert move_padding_last(features, mask)[0] is features
+    assert move_padding_last(features[:, :0], mask[:, :0])[0].shape == (2, 0, 1)
 
 
 def test_drop_full_mask_keeps_only_masks_with_padding() -> None:

@@ -9,9 +9,9 @@ import dataclasses
 import math
 import types
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from tenor import __version__
 from tenor.corpus.schema import Label
 from tenor.errors import ModelFileError
 
@@ -53,7 +53,7 @@ class ModelMetadata:
     encoder_hash: str | None = None
     split_hash: str | None = None
     training: dict[str, Any] = field(default_factory=dict)
-    tenor_version: str = field(default_factory=lambda: version("tenor"))
+    tenor_version: str = field(default_factory=lambda: __version__)
     format_version: int = MODEL_FORMAT_VERSION
 
     def to_json(self) -> dict[str, Any]:

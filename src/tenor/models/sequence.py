@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tenor.errors import UsageError
 from tenor.nn.dropout import Dropout
 from tenor.nn.initialization import initialize_weights
-from tenor.nn.masking import check_mask, drop_full_mask, masked_mean, zero_padding
+from tenor.nn.masking import check_mask, drop_full_mask, masked_mean, move_padding_last, zero_padding
 from tenor.nn.multiscale import MultiScalePool, check_kernel_sizes
 from tenor.nn.positional import PositionalEncoding
 from tenor.nn.residual import ResidualBlock
@@ -122,7 +122,7 @@ class SequenceClassifier(nn.Module):
 
         Args:
             features: (B, T, F) of any float dtype; what stands at padding does not matter. T may be 0.
-            mask: (B, T) bool, True = a real message; None = all are real.
+            mask: (B, T) bool, True = a real message, wherever they stand; None = all are real.
             prior: logits to add, (B,) or (B, C) as the result; for a model with has_prior.
 
         Returns:
@@ -158,6 +158,7 @@ class SequenceClassifier(nn.Module):
         self._check_features(features)
         if mask is not None:
             check_mask(mask, features)
+            features, mask = move_padding_last(features, mask)
         if features.shape[1] == 0:
             return self.feature_mean.new_zeros(features.shape[0], self.embedding_size)
         mask = drop_full_mask(mask)

@@ -29,6 +29,22 @@ def check_mask(mask: Tensor, features: Tensor) -> None:
         raise UsageError(f"mask must have shape {expected} as the features, found {tuple(mask.shape)}")
 
 
+def move_padding_last(features: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Put each row's real messages first, in their order, so that padding anywhere changes no position.
+
+    Args:
+        features: (B, T, F).
+        mask: (B, T) bool.
+
+    Returns:
+        Features and mask of the same shapes; the very same where padding is last already, as on CPU is seen.
+    """
+    if mask.device.type == "cpu" and not bool((mask[:, 1:] & ~mask[:, :-1]).any()):
+        return features, mask
+    order = mask.to(torch.uint8).argsort(dim=1, descending=True, stable=True)
+    return features.gather(1, order[:, :, None].expand_as(features)), mask.gather(1, order)
+
+
 def drop_full_mask(mask: Tensor | None) -> Tensor | None:
     """None where no message of the batch is padding, so that masked work can be skipped; else the mask.
 
