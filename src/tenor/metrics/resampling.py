@@ -88,7 +88,7 @@ def _available_cores() -> int:
     return 1 if count is None else count
 
 
-def expanded_tail(level: float, num_groups: int) -> float:
+def expanded_tail(level: float, groups: float) -> float:
     """The share of replicates left out on each side of an interval of this level.
 
     A plain percentile interval of n groups is narrow by sqrt((n - 1) / n) and uses a normal quantile where a
@@ -96,19 +96,19 @@ def expanded_tail(level: float, num_groups: int) -> float:
     Source: Hesterberg (2015), "What Teachers Should Know About the Bootstrap", The American Statistician
     69(4), section 4.3 (expanded percentile interval).
     """
-    if num_groups < 2:
+    if groups <= 1:
         return 0.0
     from scipy.special import stdtrit
 
-    quantile = float(stdtrit(num_groups - 1, (1 + level) / 2))
-    return NormalDist().cdf(-math.sqrt(num_groups / (num_groups - 1)) * quantile)
+    quantile = float(stdtrit(groups - 1, (1 + level) / 2))
+    return NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * quantile)
 
 
-def interval_of_draws(draws: Floats, level: float, num_groups: int) -> tuple[float, float] | None:
+def interval_of_draws(draws: Floats, level: float, groups: float) -> tuple[float, float] | None:
     """The expanded percentile interval of replicates (R,); NaN are left out; None when all are NaN."""
     defined = draws[~np.isnan(draws)]
     if defined.size == 0:
         return None
-    tail = expanded_tail(level, num_groups)
+    tail = expanded_tail(level, groups)
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)

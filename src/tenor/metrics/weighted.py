@@ -197,6 +197,32 @@ class WeightedMetrics:
             values["average_precision"] = mean_defined(np.stack([ap for _, ap in measured]))
         return {name: values[name] for name in self.metrics}
 
+    def effective_groups(self) -> dict[str, float]:
+        """How many groups of one size would say as much of each metric as these do: name -> number.
+
+        A recall rests on the positive rows alone: where three groups hold most of them, it rests on three
+        groups. The number is (sum of w)^2 / sum of w^2 over the groups, w the rows of a group that enter
+        the metric's denominator (Kish 1965; for clusters Carter, Schnepel and Steigerwald 2017), the least
+        over the classes.
+        """
+        c = self._classes
+        count = self._sums[:1]
+        alarms, true = self._sums[2 + c : 2 + 2 * c], self._sums[2 + 2 * c : 2 + 3 * c]  # (C, G)
+        sizes = {name: count for name in METRICS + MORE_METRICS}
+        sizes |= {
+            "precision": alarms,
+            "recall": true,
+            "f1": alarms + true,
+            "false_positive_rate": count - true,
+        }
+        sizes |= {"roc_auc": np.concatenate([true, count - true]), "average_precision": true}
+        effective = {}
+        for name in self.metrics:
+            numbers = divide(sizes[name].sum(axis=1) ** 2, (sizes[name] ** 2).sum(axis=1))
+            defined = numbers[~np.isnan(numbers)]
+            effective[name] = float(defined.min()) if defined.size else 0.0
+        return effective
+
 
 def _proper_score(name: str, labels: Integers, probs: Floats) -> Floats:
     """Brier score or log loss of each row (N,); see tenor.metrics.reliability for the definitions."""

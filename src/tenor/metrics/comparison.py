@@ -1,0 +1,264 @@
+"""Is one model better than another on the same rows? Differences with intervals and p, paired by group.
+
+Both models are measured on the same draws of groups, so what makes a draw easy or hard cancels. Knows nothing
+of files: anything with ids, labels, probs, groups and a threshold (tenor's Predictions, say) can be compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.errors import UsageError
+from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
+from tenor.metrics.intervals import make_interval
+from tenor.metrics.resampling import resample_groups
+from tenor.metrics.weighted import METRICS, WeightedMetrics
+
+
+class Scored(Protocol):
+    """What a comparison reads of a table of scores; shapes as in tenor.predictions.Predictions."""
+
+    @property
+    def ids(self) -> npt.NDArray[np.object_]:
+        """(N,) unique strings."""
+
+    @property
+    def labels(self) -> Integers:
+        """(N,) int64, -1 = unlabelled."""
+
+    @property
+    def probs(self) -> Floats:
+        """(N,) or (N, C)."""
+
+    @property
+    def groups(self) -> npt.NDArray[np.object_]:
+        """(N,) what is resampled."""
+
+    @property
+    def threshold(self) -> float | None:
+        """Positive at probs >= threshold."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How far model a is above model b in one metric.
+
+    Attributes:
+        value_a, value_b: the metric of each; None when undefined.
+        difference: value_a - value_b.
+        low, high: 95% interval of the difference.
+        p: two-sided; it agrees with the interval: p < 0.05 where that leaves out 0.
+        p_holm: p adjusted for all the differences tested together (Holm 1979).
+        groups: how many groups were resampled.
+        warning: why not to lean on it; None when there is no reason.
+    """
+
+    value_a: float | None
+    value_b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    p: float | None
+    p_holm: float | None
+    groups: int
+    warning: str | None
+
+
+def compare(
+    a: Scored,
+    b: Scored,
+    *,
+    metrics: Sequence[str] = METRICS,
+    replicates: int = 2000,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, Difference]:
+    """Compare two models on the same labelled rows, metric by metric; p is adjusted over the metrics.
+
+    Each model keeps its own threshold. Rows may stand in any order; unlabelled rows are left out of both.
+
+    Args:
+        a: scores of one model.
+        b: scores of the other, of the same ids, labels and groups.
+        metrics: of METRICS and MORE_METRICS (tenor.metrics.weighted).
+        replicates: of the bootstrap; p is never below 2 / (replicates + 1) before the adjustment.
+        seed: of the draws.
+        threads: None uses every core.
+
+    Returns:
+        Metric -> Difference. compare(a, a) is exactly 0 with p = 1.
+
+    Raises:
+        UsageError: ids, labels, groups or classes of the two differ, with how many and examples.
+    """
+    found = compare_many(
+        {"a": a, "b": b}, "b", metrics=metrics, replicates=replicates, seed=seed, threads=threads
+    )
+    return found["a"]
+
+
+def compare_many(
+    models: Mapping[str, Scored],
+    reference: str,
+    *,
+    metrics: Sequence[str] = METRICS,
+    replicates: int = 2000,
+    seed: int = 0,
+    threads: int | None = None,
+) -> dict[str, dict[str, Difference]]:
+    """Compare each model with the reference; p is adjusted over all models and metrics together.
+
+    Args:
+        models: name -> scores; all of the same rows.
+        reference: the name of the one that is subtracted.
+        metrics: as in `compare`.
+        replicates: as in `compare`.
+        seed: as in `compare`.
+        threads: as in `compare`.
+
+    Returns:
+        Name of each model but the reference -> metric -> Difference (model - reference).
+
+    Raises:
+        UsageError: as in `compare`; or no such reference.
+    """
+    if reference not in models or len(models) < 2:
+        raise UsageError(
+            f"compare the reference {reference!r} with one model or more, found {sorted(models)}"
+        )
+    base = models[reference]
+    labelled = base.labels >= 0
+    group_codes, num_groups = encode_groups(base.groups[labelled], int(labelled.sum()))
+    if num_groups == 0:
+        raise UsageError("nothing to compare: no row is labelled")
+    prepared = {}
+    for name, model in models.items():
+        rows = _match_rows(base, model, reference, name)[labelled]
+        labels, probs = check_scores(model.labels[rows], model.probs[rows])
+        prepared[name] = WeightedMetrics(
+            labels, probs, model.threshold, codes=group_codes, num_groups=num_groups, metrics=metrics
+        )
+
+    def measure(weights: Integers) -> dict[str, Floats]:
+        measured = {name: model.measure(weights) for name, model in prepared.items()}
+        return {f"{name}\0{metric}": measured[name][metric] for name in prepared for metric in metrics}
+
+    values = measure(np.ones((1, num_groups), dtype=np.int64))
+    draws = resample_groups(
+        measure,
+        rows=len(group_codes),
+        num_groups=num_groups,
+        replicates=replicates,
+        seed=seed,
+        threads=threads,
+    )
+    effective = {name: model.effective_groups() for name, model in prepared.items()}
+    differences: dict[tuple[str, str], Difference] = {}
+    for name in (n for n in models if n != reference):
+        for metric in metrics:
+            key, base_key = f"{name}\0{metric}", f"{reference}\0{metric}"
+            differences[name, metric] = _difference(
+                float(values[key][0]),
+                float(values[base_key][0]),
+                draws[key] - draws[base_key],
+                num_groups,
+                min(effective[name][metric], effective[reference][metric]),
+            )
+    adjusted = adjust_holm([difference.p for difference in differences.values()])
+    result: dict[str, dict[str, Difference]] = {name: {} for name in models if name != reference}
+    for ((name, metric), difference), p_holm in zip(differences.items(), adjusted, strict=True):
+        result[name][metric] = replace(difference, p_holm=p_holm)
+    return result
+
+
+def _difference(a: float, b: float, draws: Floats, groups: int, effective: float) -> Difference:
+    def number(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    interval = make_interval(a - b, draws, groups, effective=effective)
+    p = None if interval.value is None else p_of_draws(draws, effective)
+    return Difference(
+        number(a), number(b), interval.value, interval.low, interval.high, p, p, groups, interval.warning
+    )
+
+
+def p_of_draws(draws: Floats, groups: float) -> float | None:
+    """Two-sided p of "no difference" from replicates (R,) of a difference; NaN are left out.
+
+    Twice the smaller share of replicates on one side of 0 (both counts with the 0s, and one more: Davison and
+    Hinkley 1997, section 4.2), turned by the same expansion as the interval, so that the two agree.
+    """
+    defined = draws[~np.isnan(draws)]
+    if defined.size == 0:
+        return None
+    fewer = min(int((defined <= 0).sum()), int((defined >= 0).sum()))
+    share = (fewer + 1) / (defined.size + 1)
+    if share >= 0.5 or groups <= 1:
+        return 1.0
+    from scipy.special import stdtr
+
+    t = NormalDist().inv_cdf(share) * math.sqrt((groups - 1) / groups)
+    return float(2 * stdtr(groups - 1, t))
+
+
+def adjust_holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's step-down adjustment: p-values that can be held against 0.05 although many were tested.
+
+    Source: Holm (1979), "A Simple Sequentially Rejective Multiple Test Procedure". None stays None.
+    """
+    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for rank, (p, i) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - rank) * p))
+        adjusted[i] = highest
+    return adjusted
+
+
+def _match_rows(base: Scored, other: Scored, base_name: str, other_name: str) -> Integers:
+    """Indices (N,) of `other`'s rows in the order of `base`'s."""
+    if base is other:
+        return np.arange(len(base.labels))
+    position = {identifier: row for row, identifier in enumerate(other.ids.tolist())}
+    ids = base.ids.tolist()
+    _require_equal_ids(ids, list(position), base_name, other_name)
+    rows = np.fromiter((position[identifier] for identifier in ids), dtype=np.int64, count=len(ids))
+    checks: dict[str, Any] = {
+        "labels": base.labels != other.labels[rows],
+        "groups": base.groups != other.groups[rows],
+    }
+    for what, differs in checks.items():
+        wrong = np.flatnonzero(differs)
+        if len(wrong):
+            raise UsageError(
+                f"{base_name} and {other_name} have different {what} in {len(wrong)} of {len(ids)} rows, "
+                f"such as {_examples([ids[row] for row in wrong[:3]])}: predict both from one corpus"
+            )
+    if base.probs.shape[1:] != other.probs.shape[1:]:
+        raise UsageError(f"{base_name} and {other_name} have different numbers of classes")
+    return rows
+
+
+def _require_equal_ids(a: list[str], b: list[str], name_a: str, name_b: str) -> None:
+    only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
+    if not only_a and not only_b and len(a) == len(b):
+        return
+    parts = [
+        f"{len(only)} rows only in {name}" + (f", such as {_examples(only)}" if only else "")
+        for name, only in ((name_a, only_a), (name_b, only_b))
+    ]
+    raise UsageError(
+        f"{name_a} has {len(a)} rows and {name_b} has {len(b)}, which are not the same: {'; '.join(parts)}. "
+        "Predict the same split of the same corpus with both models"
+    )
+
+
+def _examples(ids: list[str]) -> str:
+    return ", ".join(repr(identifier.replace("\x1f", " / ")) for identifier in ids[:3])
