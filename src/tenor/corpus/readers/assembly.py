@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from tenor.corpus.readers.columns import MESSAGE_FIELDS, ColumnMap
 from tenor.corpus.readers.features import pack_features
-from tenor.corpus.readers.records import Limits, RowError, Tally
+from tenor.corpus.readers.records import Limits, RowError
+from tenor.corpus.readers.tally import Tally
 from tenor.corpus.readers.values import (
     label_attackers,
     parse_author_labels,
@@ -90,9 +91,10 @@ def build_conversation(
         split=parse_split(raw.split),
         place=raw.place,
     )
-    if features is not None and not tally.agree_on_features(raw.feature_names):
-        rule = f"expected {len(tally.feature_names or ())} named features as in the first row, found others"
-        raise RowError("features", rule, "give every row the same feature columns")
+    tally.agreement.check(conversation, raw.feature_names)
+    earlier = tally.seen.add(conversation_id, raw.place)
+    if earlier is not None:
+        raise RowError("conversation_id", f"used before, at {earlier.path}:{earlier.line}", "make ids unique")
     return conversation
 
 

@@ -19,7 +19,8 @@ from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.features import Features, pack_vector, stack_columns
 from tenor.corpus.readers.grouping import BrokenRow, MessageRow, group_messages
 from tenor.corpus.readers.kinds import object_names
-from tenor.corpus.readers.records import Item, Limits, Reject, RowError, Tally, Unit
+from tenor.corpus.readers.records import Item, Limits, Reject, RowError
+from tenor.corpus.readers.tally import Tally, Unit
 from tenor.corpus.readers.values import pair_labels, parse_name
 from tenor.corpus.schema import Place
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.features import Features, pack_vector
 from tenor.corpus.readers.grouping import BrokenRow, MessageRow, group_messages
-from tenor.corpus.readers.records import Item, Limits, Reject, RowError, Tally, hash_row
+from tenor.corpus.readers.records import Item, Limits, Reject, RowError, hash_row
 from tenor.corpus.readers.streams import Line, check_length, decode_line, read_lines
+from tenor.corpus.readers.tally import Tally
 from tenor.corpus.readers.values import label_from_text, parse_name
 from tenor.corpus.schema import Place
 from tenor.errors import InputError

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from tenor.corpus.readers.assembly import RawConversation, build_conversation
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.features import Features, stack_vectors
-from tenor.corpus.readers.records import Item, Limits, Reject, RowError, Tally, hash_row
+from tenor.corpus.readers.records import Item, Limits, Reject, RowError, hash_row
+from tenor.corpus.readers.tally import Tally
 from tenor.corpus.readers.values import parse_label, parse_name, parse_split
 from tenor.corpus.schema import Conversation, Label, Place
 from tenor.errors import InputError

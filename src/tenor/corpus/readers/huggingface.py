@@ -20,7 +20,8 @@ from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.ipc import check_uncompressed
 from tenor.corpus.readers.kinds import check_schema, find_unit, kind_of
 from tenor.corpus.readers.labels import ClassNames
-from tenor.corpus.readers.records import Item, Limits, Reject, Tally
+from tenor.corpus.readers.records import Item, Limits, Reject
+from tenor.corpus.readers.tally import Tally
 from tenor.corpus.readers.values import SPLIT_NAMES
 from tenor.corpus.schema import Split
 from tenor.errors import InputError
@@ -174,8 +175,7 @@ def _iterate(reader: Any, path: Path) -> Iterator[pa.RecordBatch]:  # noqa: ANN4
 
 
 def _check_structure(batch: pa.RecordBatch) -> None:
-    """Refuse offsets and indices that lead outside their buffers; invalid UTF-8 is let pass, its row is named
-    later.
+    """Refuse offsets and indices outside their buffers; invalid UTF-8 passes, its row is named later.
 
     Raises:
         pa.ArrowException: the batch is damaged.

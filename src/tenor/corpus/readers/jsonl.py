@@ -16,8 +16,9 @@ from tenor.corpus.readers.assembly import RawConversation, build_conversation, n
 from tenor.corpus.readers.columns import MESSAGE_FIELDS, ColumnMap
 from tenor.corpus.readers.features import pack_vector, stack_columns
 from tenor.corpus.readers.grouping import BrokenRow, MessageRow, group_messages
-from tenor.corpus.readers.records import Item, Limits, Reject, RowError, Tally, hash_row
+from tenor.corpus.readers.records import Item, Limits, Reject, RowError, hash_row
 from tenor.corpus.readers.streams import Line, check_length, decode_line, read_lines
+from tenor.corpus.readers.tally import Tally
 from tenor.corpus.readers.values import describe, pair_labels, parse_name
 from tenor.corpus.schema import Place
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tenor.corpus.readers.columns import ColumnMap
-from tenor.corpus.readers.records import Unit
+from tenor.corpus.readers.tally import Unit
 from tenor.errors import InputError
 
 NAME = ("text", "integer")
@@ -59,7 +59,7 @@ OBJECT_KINDS: dict[str, tuple[str, ...]] = {
 
 
 def kind_of(kind: pa.DataType) -> str:
-    """One word for an Arrow type, the same for all its widths: ``text``, ``integer``, ``list<number>``, ..."""
+    """One word for an Arrow type, the same for all its widths, such as ``integer`` or ``list<text>``."""
     types = pa.types
     if types.is_dictionary(kind):
         return kind_of(kind.value_type)
@@ -79,8 +79,7 @@ def kind_of(kind: pa.DataType) -> str:
 
 
 def find_unit(schema: pa.Schema, columns: ColumnMap, path: Path) -> Unit:
-    """Whether a row is a conversation or a message: a message where there is an author column and no list of
-    them.
+    """Whether a row is a conversation, or a message because there is one author a row.
 
     Raises:
         InputError: neither.

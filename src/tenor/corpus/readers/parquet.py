@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -16,8 +16,11 @@ from tenor.corpus.readers.batches import read_batches
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.kinds import check_schema, find_unit, kind_of
 from tenor.corpus.readers.labels import ClassNames
-from tenor.corpus.readers.records import Item, Limits, Tally
+from tenor.corpus.readers.records import Item, Limits
+from tenor.corpus.readers.tally import Tally
 from tenor.errors import InputError
+
+ParquetFile: TypeAlias = Any  # pyarrow has no types
 
 #: Batches are read with as many rows as come to about so many bytes, by the row group's mean.
 BATCH_BYTES, MAX_BATCH_ROWS = 16 << 20, 8192
@@ -59,7 +62,7 @@ def read_parquet(
             tally.count_unknown(name, tally.rows - rows)
 
 
-def _open(path: Path, texts: list[str]) -> Any:  # noqa: ANN401 - pyarrow has no types
+def _open(path: Path, texts: list[str]) -> ParquetFile:
     import pyarrow.parquet as pq  # imported here: only this reader pays for it
 
     try:
@@ -70,7 +73,7 @@ def _open(path: Path, texts: list[str]) -> Any:  # noqa: ANN401 - pyarrow has no
         raise InputError("truncated, damaged, or no Parquet file", path=path) from error
 
 
-def _text_leaves(file: Any, used: list[str]) -> list[str]:  # noqa: ANN401
+def _text_leaves(file: ParquetFile, used: list[str]) -> list[str]:
     """Paths of the string columns among the used ones, nested ones too."""
     leaves = (file.schema.column(index) for index in range(len(file.schema)))
     return [
@@ -83,8 +86,8 @@ def _text_leaves(file: Any, used: list[str]) -> list[str]:  # noqa: ANN401
 
 
 def _iterate(
-    file: Any, used: list[str], groups: list[tuple[int, int]], path: Path
-) -> Iterator[pa.RecordBatch]:  # noqa: ANN401
+    file: ParquetFile, used: list[str], groups: list[tuple[int, int]], path: Path
+) -> Iterator[pa.RecordBatch]:
     for index, (num_rows, num_bytes) in enumerate(groups):
         if num_rows <= 0:
             continue

@@ -15,8 +15,9 @@ from tenor.corpus.readers.csv import read_csv
 from tenor.corpus.readers.huggingface import read_arrow, read_huggingface
 from tenor.corpus.readers.jsonl import read_jsonl
 from tenor.corpus.readers.parquet import read_parquet
-from tenor.corpus.readers.records import Item, Limits, Tally
+from tenor.corpus.readers.records import Item, Limits
 from tenor.corpus.readers.streams import CODECS
+from tenor.corpus.readers.tally import Tally
 from tenor.errors import InputError, UsageError
 
 #: ``corpus`` is a folder of tenor's own.
@@ -53,13 +54,13 @@ def read_corpus(
     columns, tally = columns or ColumnMap(), tally or Tally()
     corpus = open_corpus(path)
     tally.begin(str(path), "conversation")
-    tally.feature_names = corpus.info.feature_names if corpus.info.input_size is not None else None
     for conversation in corpus.conversations():
         tally.rows += 1
         if columns.split is None:
             conversation.split = conversation.author_splits = None
         if columns.group is None:
             conversation.group = None
+        tally.agreement.check(conversation, corpus.info.feature_names)
         yield conversation
 
 

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from itertools import repeat
 from typing import cast
 
-from tenor.corpus.readers.records import Limits, RowError, Tally
+from tenor.corpus.readers.records import Limits, RowError
+from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Label, Split
 
 #: Ids, authors, groups and class names are names, not texts.
@@ -143,8 +144,7 @@ def parse_texts(
 
 
 def parse_timestamps(values: list[object] | None) -> list[float | None] | None:
-    """Seconds since 1970 UTC, in the given order whether missing, equal or unordered; None when none is
-    given.
+    """Seconds since 1970 UTC in the given order, missing, equal or unordered; None when none is given.
 
     Raises:
         RowError: see `parse_timestamp`.
@@ -163,8 +163,7 @@ def parse_timestamps(values: list[object] | None) -> list[float | None] | None:
 
 
 def parse_timestamp(value: object, index: int | None = None) -> float | None:
-    """Seconds since 1970 UTC of a number, of a number written as text, or of ISO 8601 (UTC where it names no
-    zone).
+    """Seconds since 1970 UTC of a number, a number as text, or ISO 8601 (UTC where it names no zone).
 
     Raises:
         RowError: it is none of these, not finite, or outside the years 1 to 9999, as milliseconds mostly are.
@@ -219,7 +218,7 @@ def parse_label(value: object, field: str, *, index: int | None = None) -> Label
 
 
 def label_from_text(value: str) -> Label | None:
-    """A label of a format that knows only texts, not checked yet: empty = unlabelled, an integer is an integer."""
+    """A label of a format that knows only texts, not checked yet; empty = unlabelled."""
     if not value:
         return None
     return int(value) if _INTEGER.fullmatch(value) else value

@@ -1,0 +1,337 @@
+"""Importing: a source of any format becomes a corpus folder, in one streaming pass.
+
+Joins the readers with the writer; decides what happens to rows that break a rule. Knows nothing of formats,
+and nothing of how a corpus is laid out on disk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+
+from tenor.corpus.info import EncoderInfo, SourceInfo, read_info
+from tenor.corpus.plan import SplitBy, SplitPlan
+from tenor.corpus.readers.columns import ColumnMap, make_column_map
+from tenor.corpus.readers.records import Item, Limits, Reject
+from tenor.corpus.readers.source import Format, read_source
+from tenor.corpus.readers.tally import Tally
+from tenor.corpus.schema import Conversation
+from tenor.corpus.writer import CorpusWriter
+from tenor.errors import InputError, UsageError
+from tenor.files import publish_file, sha256_file
+from tenor.progress import progress_bar
+
+#: What happens to a row that breaks a rule: stop at it, or set it aside.
+OnError = Literal["raise", "quarantine"]
+
+REJECTS_NAME = "rejects.jsonl"
+#: An encoder's fitted state, copied with a corpus whose features it made.
+_ENCODER_STATE = "encoder.safetensors"
+_SHOWN_REJECTS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import read, kept and set aside. Always ``rows == imported_rows + rejected_rows``.
+
+    Attributes:
+        path: the corpus.
+        conversations: imported.
+        messages: imported.
+        unit: what a row of the source is, a conversation or a message.
+        rows: rows of the source; blank lines and headers are none.
+        imported_rows: rows that are in the corpus.
+        rejected_rows: rows that were set aside.
+        rejects_path: the file that lists them; None when there are none.
+        first_rejects: the first few, as text with file, line, field and rule.
+        replaced_surrogates: halves of surrogate pairs replaced by U+FFFD.
+        truncated_texts: messages cut because they are too long.
+        ignored_fields: fields that tenor does not know -> how many rows (or messages) carry them.
+    """
+
+    path: Path
+    conversations: int
+    messages: int
+    unit: str
+    rows: int
+    imported_rows: int
+    rejected_rows: int
+    rejects_path: Path | None
+    first_rejects: tuple[str, ...]
+    replaced_surrogates: int
+    truncated_texts: int
+    ignored_fields: dict[str, int]
+
+    def lines(self) -> list[str]:
+        """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
+        lines = [f"{self.path}: {self.conversations:,} conversations, {self.messages:,} messages"]
+        if self.rejected_rows:
+            rows = f"{self.rejected_rows:,} of {self.rows:,} rows (a row is a {self.unit})"
+            lines.append(f"set aside {rows}: {self.rejects_path}")
+            lines += [f"  {text}" for text in self.first_rejects]
+        if self.replaced_surrogates:
+            lines.append(f"replaced {self.replaced_surrogates:,} halves of surrogate pairs by U+FFFD")
+        if self.truncated_texts:
+            lines.append(f"cut {self.truncated_texts:,} messages that were too long")
+        if self.ignored_fields:
+            fields = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.ignored_fields.items()))
+            lines.append(f"ignored fields that tenor does not know: {fields}")
+        return lines
+
+
+def import_corpus(
+    source: Path | str,
+    dest: Path | str,
+    *,
+    format: Format | None = None,  # noqa: A002 - the public name
+    columns: ColumnMap | Mapping[str, str | None] | None = None,
+    on_error: OnError = "raise",
+    split_by: SplitBy | None = None,
+    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+    strict: bool = False,
+    rejects: Path | str | None = None,
+    replace: bool = False,
+    limits: Limits | None = None,
+    progress: bool = False,
+) -> Path:
+    """Read a source into a new corpus folder.
+
+    Args:
+        source: a JSONL, CSV or Parquet file (JSONL and CSV also packed as .gz or .zst), a glob pattern or
+            folder of such files, a folder saved by Hugging Face datasets, or a corpus.
+        dest: the corpus folder to make; it appears whole or not at all.
+        format: ``jsonl``, ``csv``, ``parquet``, ``arrow``, ``huggingface`` or ``corpus``; None = by the
+            suffix.
+        columns: which column is which: a ColumnMap, or a mapping from tenor's name to the source's.
+        on_error: ``raise`` stops at the first row that breaks a rule; ``quarantine`` sets such rows aside.
+        split_by: None = conversations by their id and authors by their name, a named group in place of both;
+            ``author``, ``conversation`` or ``group`` forces one. A given split wins.
+        fractions: expected shares of train, validation and test.
+        seed: of the splits.
+        strict: one joint assignment in which neither an author nor a conversation is shared between splits.
+        rejects: the file that lists what was set aside: place, reason and a hash of each row, never its text;
+            None = ``rejects.jsonl`` in the corpus folder.
+        replace: allow `dest` to exist.
+        limits: on sizes; None = the stated ones.
+        progress: show a bar where a person watches.
+
+    Returns:
+        `dest`.
+
+    Raises:
+        InputError: a row breaks a rule (``raise``), a file cannot be read on, or no row is left.
+        UsageError: an argument has a value outside the allowed ones.
+        StorageError: `dest` exists or cannot be written.
+        CorpusError: the source is a corpus, and damaged.
+    """
+    return import_with_summary(
+        source,
+        dest,
+        format=format,
+        columns=columns,
+        on_error=on_error,
+        plan=SplitPlan(seed=seed, fractions=fractions, by=split_by, strict=strict),
+        rejects=rejects,
+        replace=replace,
+        limits=limits,
+        progress=progress,
+    ).path
+
+
+def import_with_summary(
+    source: Path | str,
+    dest: Path | str,
+    *,
+    format: Format | None = None,  # noqa: A002
+    columns: ColumnMap | Mapping[str, str | None] | None = None,
+    on_error: OnError = "raise",
+    plan: SplitPlan | None = None,
+    rejects: Path | str | None = None,
+    replace: bool = False,
+    limits: Limits | None = None,
+    progress: bool = False,
+) -> ImportSummary:
+    """As `import_corpus`, with the whole split plan as one argument, and with the counts returned.
+
+    Raises:
+        InputError, UsageError, StorageError, CorpusError: as `import_corpus`.
+    """
+    if on_error not in ("raise", "quarantine"):
+        raise UsageError(f"on_error: expected raise or quarantine, found {on_error!r}")
+    dest, tally, counts = Path(dest), Tally(), _Counts()
+    items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
+    with tempfile.TemporaryFile() as spool, progress_bar("importing", None, enabled=progress) as advance:
+        quarantine = _Quarantine(spool, stop=on_error == "raise")
+        conversations = quarantine.sift(items)
+        first = next(conversations, None)
+        if first is None:
+            raise quarantine.nothing_left(source)
+        with CorpusWriter(
+            dest,
+            split=SplitPlan() if plan is None else plan,
+            feature_dtype=_feature_dtype(first),
+            encoder=_find_encoder(tally),
+            feature_names=tally.agreement.feature_names,
+            replace=replace,
+        ) as writer:
+            for conversation in chain([first], conversations):
+                try:
+                    writer.write(conversation)
+                except InputError as error:  # a rule of the split plan, such as a group that is missing
+                    quarantine.take(_as_reject(error, conversation, tally))
+                    continue
+                counts.add(conversation, tally)
+                advance(1)
+            if counts.conversations == 0:
+                raise quarantine.nothing_left(source)
+            _add_facts(writer, tally, quarantine)
+            rejects_path = quarantine.save(writer.folder, dest, rejects)
+        return _summarize(dest, counts, tally, quarantine, rejects_path)
+
+
+def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: _Quarantine) -> None:
+    """Tell the corpus where it comes from and what was changed or left out."""
+    writer.sources = [_describe_source(Path(path)) for path in tally.paths]
+    writer.extra_counts |= {
+        "rows": tally.rows,
+        "rejected": quarantine.rows,
+        "replaced_surrogates": tally.replaced_surrogates,
+        "truncated_texts": tally.truncated_texts,
+        "ignored_fields": len(tally.unknown_fields),
+    }
+    source = Path(tally.paths[0])
+    if source.is_dir():
+        _copy_encoder_state(source, writer.folder)
+
+
+def _summarize(
+    dest: Path, counts: _Counts, tally: Tally, quarantine: _Quarantine, rejects_path: Path | None
+) -> ImportSummary:
+    return ImportSummary(
+        path=dest,
+        conversations=counts.conversations,
+        messages=counts.messages,
+        unit=tally.unit or "conversation",
+        rows=tally.rows,
+        imported_rows=counts.rows,
+        rejected_rows=quarantine.rows,
+        rejects_path=rejects_path,
+        first_rejects=tuple(str(reject.error()) for reject in quarantine.first),
+        replaced_surrogates=tally.replaced_surrogates,
+        truncated_texts=tally.truncated_texts,
+        ignored_fields=tally.unknown_fields,
+    )
+
+
+@dataclass(slots=True)
+class _Counts:
+    """What was written."""
+
+    conversations: int = 0
+    messages: int = 0
+    rows: int = 0
+
+    def add(self, conversation: Conversation, tally: Tally) -> None:
+        """Count one conversation and the rows it was made of."""
+        self.conversations += 1
+        self.messages += len(conversation.authors)
+        self.rows += _count_rows(conversation, tally)
+
+
+def _count_rows(conversation: Conversation, tally: Tally) -> int:
+    return len(conversation.authors) if tally.unit == "message" else 1
+
+
+class _Quarantine:
+    """Rows set aside: counted, and written to a spool file, so that any number takes no memory."""
+
+    def __init__(self, spool: BinaryIO, *, stop: bool) -> None:
+        self.rows = 0
+        self.first: list[Reject] = []
+        self._spool, self._stop = spool, stop
+
+    def sift(self, items: Iterator[Item]) -> Iterator[Conversation]:
+        """Pass the conversations on and take the rejects out."""
+        for item in items:
+            if isinstance(item, Reject):
+                self.take(item)
+            else:
+                yield item
+
+    def take(self, reject: Reject) -> None:
+        """Set rows aside.
+
+        Raises:
+            InputError: the import is to stop at the first broken rule.
+        """
+        if self._stop:
+            raise reject.error()
+        self.rows += reject.rows
+        if len(self.first) < _SHOWN_REJECTS:
+            self.first.append(reject)
+        self._spool.write(json.dumps(reject.to_json(), sort_keys=True).encode() + b"\n")
+
+    def nothing_left(self, source: Path | str) -> InputError:
+        """The error for an import without any conversation."""
+        if not self.first:
+            return InputError("expected at least one conversation, found none", path=source)
+        first = self.first[0]
+        rule = f"no conversation is left: all {self.rows} rows break a rule, the first this: {first.rule}"
+        place = first.place
+        return InputError(rule, path=place.path, line=place.line, field=first.field, remedy=first.remedy)
+
+    def save(self, folder: Path, dest: Path, rejects: Path | str | None) -> Path | None:
+        """Write the list, into the unpublished folder of `dest` where no file is given.
+
+        Returns:
+            Where the list will stand; None when there is nothing to list and no file was asked for.
+        """
+        if rejects is None and not self.rows:
+            return None
+        self._spool.seek(0)
+        target = folder / REJECTS_NAME if rejects is None else Path(rejects)
+        with publish_file(target) as temporary, temporary.open("wb") as handle:
+            shutil.copyfileobj(self._spool, handle)
+        return dest / REJECTS_NAME if rejects is None else target
+
+
+def _as_reject(error: InputError, conversation: Conversation, tally: Tally) -> Reject:
+    return Reject(
+        conversation.place, error.field, error.rule, error.remedy, rows=_count_rows(conversation, tally)
+    )
+
+
+def _feature_dtype(first: Conversation) -> str:
+    """float16 where the source has it, else float32: an import does not round."""
+    is_half = first.features is not None and first.features.dtype == np.float16
+    return "float16" if is_half else "float32"
+
+
+def _find_encoder(tally: Tally) -> EncoderInfo | None:
+    """What made the features, where the source is a corpus."""
+    path = Path(tally.paths[0])
+    return read_info(path).encoder if path.is_dir() else None
+
+
+def _copy_encoder_state(source: Path, folder: Path) -> None:
+    state = source / _ENCODER_STATE
+    if state.is_file() and not state.is_symlink():
+        with contextlib.suppress(shutil.SameFileError):
+            shutil.copyfile(state, folder / _ENCODER_STATE)
+
+
+def _describe_source(path: Path) -> SourceInfo:
+    if path.is_dir():
+        info = read_info(path)
+        return SourceInfo(path.name, sum(file.num_bytes for file in info.files), info.fingerprint)
+    return SourceInfo(path.name, path.stat().st_size, sha256_file(path))

@@ -1,0 +1,83 @@
+"""What all conversations of a source must have in common; the first one that has it decides.
+
+Knows nothing of formats; an error names the place that decided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tenor.corpus.readers.records import RowError
+from tenor.corpus.schema import Conversation, Label, Place
+
+
+#: ``label`` and ``author_labels`` -> type of the first label there, and where it is.
+_LabelKinds = dict[str, tuple[type, Place]]
+
+
+@dataclass(slots=True)
+class Agreement:
+    """The common properties so far.
+
+    Attributes:
+        first: place of the first conversation; None before it.
+        has_text: whether conversations have texts.
+        width: numbers in a feature vector; None = no features.
+        feature_names: of the features, none = unnamed.
+    """
+
+    first: Place | None = None
+    has_text: bool = False
+    width: int | None = None
+    feature_names: tuple[str, ...] = ()
+    _label_kinds: _LabelKinds = field(default_factory=dict)
+
+    def check(self, conversation: Conversation, feature_names: tuple[str, ...]) -> None:
+        """Compare a conversation with those before.
+
+        Args:
+            conversation: complete and sound by itself.
+            feature_names: of its features.
+
+        Raises:
+            RowError: texts or features where there were none or none where there were, features of another
+                width or of other names, or a label that is text where there were numbers, or the reverse.
+        """
+        features = conversation.features
+        width = None if features is None else int(features.shape[1])
+        has_text = conversation.texts is not None
+        if self.first is not None:
+            name = f"conversation {conversation.conversation_id[:80]!r}"
+            where = f"as in {self.first.path}:{self.first.line}"
+            if has_text != self.has_text:
+                words = ("no texts", "texts")
+                rule = f"{name}: expected {words[self.has_text]} {where}, found {words[has_text]}"
+                raise RowError("text", rule)
+            if width != self.width:
+                rule = f"{name}, message 1: expected {_say(self.width)} {where}, found {_say(width)}"
+                raise RowError("features", rule, index=0)
+            if features is not None and feature_names != self.feature_names:
+                rule = f"{name}: expected the {len(self.feature_names)} feature columns {where}, found others"
+                raise RowError("features", rule, "give every row the same feature columns")
+        found: _LabelKinds = {}
+        if conversation.label is not None:
+            self._check_label("label", conversation.label, conversation.place, found)
+        for label in conversation.author_labels.values():
+            self._check_label("author_labels", label, conversation.place, found)
+        self._label_kinds |= found
+        if self.first is None:
+            self.first, self.has_text, self.width = conversation.place, has_text, width
+            self.feature_names = feature_names if features is not None else ()
+
+    def _check_label(
+        self, name: str, label: Label, place: Place, found: dict[str, tuple[type, Place]]
+    ) -> None:
+        kind, first = self._label_kinds.get(name) or found.setdefault(name, (type(label), place))
+        if kind is not type(label):
+            words = {int: "an integer", str: "a string"}
+            rule = f"expected {words[kind]} as in {first.path}:{first.line}, found {words[type(label)]}"
+            raise RowError(name, rule, "use one kind of label")
+
+
+def _say(width: int | None) -> str:
+    return "no features" if width is None else f"{width} numbers"

@@ -1,0 +1,91 @@
+"""What a reading counts and must remember, handed through the readers to the importer.
+
+Knows nothing of any format.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tenor.corpus.readers.agreement import Agreement
+from tenor.corpus.readers.records import SeenIds
+from tenor.errors import InputError
+
+#: A source row is a whole conversation, or one message of a conversation.
+Unit = Literal["conversation", "message"]
+
+#: At most so many different unknown field names are remembered; the rest count under OTHER_FIELDS.
+MAX_UNKNOWN_FIELDS = 20
+OTHER_FIELDS = "(others)"
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a reading counted; readers write it, the importer reads it.
+
+    Attributes:
+        unit: what a row of the source is; None as long as no row is read.
+        rows: source rows read, good or bad; blank lines and headers are none.
+        replaced_surrogates: halves of surrogate pairs in texts, each replaced by U+FFFD.
+        truncated_texts: texts cut at `Limits.max_text_characters`.
+        unknown_fields: field -> how many rows (or messages, for a message's field) carried it; they are
+            ignored.
+        columns: column -> its kind, of the first file that has columns, and that file.
+        paths: the files read, in order.
+        seen: conversation ids so far.
+        agreement: what the conversations so far have in common.
+    """
+
+    unit: Unit | None = None
+    rows: int = 0
+    replaced_surrogates: int = 0
+    truncated_texts: int = 0
+    unknown_fields: dict[str, int] = field(default_factory=dict)
+    columns: tuple[dict[str, str], str] | None = None
+    paths: list[str] = field(default_factory=list)
+    seen: SeenIds = field(default_factory=SeenIds)
+    agreement: Agreement = field(default_factory=Agreement)
+
+    def begin(self, path: str, unit: Unit) -> None:
+        """Note that a file is read, and what its rows are.
+
+        Raises:
+            InputError: an earlier file of the source has the other kind of rows.
+        """
+        if self.unit not in (None, unit):
+            raise InputError(f"has one row a {unit}, and {self.paths[0]} has one a {self.unit}", path=path)
+        self.unit = unit
+        self.paths.append(path)
+
+    def count_unknown(self, name: str, rows: int = 1) -> None:
+        """Count a field that tenor does not know and ignores."""
+        name = name[:40].encode("utf-8", "replace").decode()
+        if name not in self.unknown_fields and len(self.unknown_fields) >= MAX_UNKNOWN_FIELDS:
+            name = OTHER_FIELDS
+        self.unknown_fields[name] = self.unknown_fields.get(name, 0) + rows
+
+    def agree_on_columns(self, kinds: dict[str, str], path: str) -> None:
+        """Check that the files of one source have the same columns of the same kinds, in any order.
+
+        Args:
+            kinds: column -> kind, such as ``text`` or ``list<number>``.
+            path: the file.
+
+        Raises:
+            InputError: a file before has others; the error names both files.
+        """
+        if self.columns is None:
+            self.columns = (kinds, path)
+        first, first_path = self.columns
+        for name in [*first, *kinds]:
+            here, there = kinds.get(name, "absent"), first.get(name, "absent")
+            if "empty" in here or "empty" in there:  # nothing but nulls goes with any type
+                first[name] = there if "empty" in here else here
+            elif here != there:
+                raise InputError(
+                    f"the column is {here} here and {there} in {first_path}",
+                    path=path,
+                    field=name,
+                    remedy="give all files the same columns and types, or import them one by one",
+                )
