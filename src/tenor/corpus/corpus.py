@@ -252,21 +252,19 @@ def _check_columns(folder: Path, info: CorpusInfo, tables: list[pa.Table]) -> No
     if not tables:
         raise CorpusError(f"{folder}: no data files: import the source again")
     schema = tables[0].schema
-    types = {
-        name: schema.field(name).type if name in schema.names else None
-        for name in ("label", "participant_labels")
-    }
-    entries = types["participant_labels"]
+    types = {field.name: field.type for field in schema}
+    entries = types.get("participant_labels")
     expected = corpus_schema(
         has_text=info.has_text,
         input_size=info.input_size,
         feature_dtype=info.feature_dtype,
-        label_type=pa.string() if types["label"] == pa.string() else pa.int64(),
+        label_type=pa.string() if types.get("label") == pa.string() else pa.int64(),
         participant_label_type=pa.string() if entries == pa.list_(pa.string()) else pa.int64(),
     )
     for file, table in zip(info.files, tables, strict=True):
         if not table.schema.equals(expected):
-            different = sorted({field.name for field in set(table.schema) ^ set(expected)})
+            found, wanted = ({field.name: field.type for field in one} for one in (table.schema, expected))
+            different = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
             raise CorpusError(
                 f"{folder / file.name}: unexpected columns or types: {different}: import the source again"
             )

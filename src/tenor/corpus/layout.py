@@ -166,6 +166,7 @@ def open_table(path: Path) -> pa.Table:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
             table = reader.read_all()
         table.validate()
+        table.schema.names  # noqa: B018 - decodes them: a damaged one is a ValueError
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         raise CorpusError(
             f"{path}: truncated or damaged, no readable Arrow stream: import the source again"
