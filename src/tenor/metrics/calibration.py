@@ -1,0 +1,275 @@
+"""Turning logits into probabilities that mean what they say: temperature, Platt, isotonic.
+
+Fitted and chosen on validation rows; a fitted calibrator is a few plain numbers, so it can stand in a model
+file as JSON. Knows nothing of models or files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.errors import UsageError
+from tenor.metrics.checks import Floats, Integers, check_labels, encode_groups
+from tenor.metrics.reliability import log_loss
+from tenor.seeding import numpy_generator
+
+Method = Literal["identity", "temperature", "platt", "isotonic"]
+METHODS: tuple[Method, ...] = get_args(Method)
+
+#: With fewer rows of a class isotonic regression is not among the candidates (it overfits them).
+_ISOTONIC_ROWS = 50
+
+_LARGEST_LOGIT = 60.0  # sigmoid(60) is 1 - 1e-26: logits are held here, so that infinite ones can be fitted
+
+
+@dataclass(frozen=True)
+class Calibrator:
+    """A fitted map from logits to probabilities.
+
+    Attributes:
+        method: one of METHODS.
+        parameters: one row for two classes, one a class for several. identity: (); temperature: (T,) in one
+            row, p = sigmoid(z / T) or softmax(z / T); platt: (slope, intercept), p = sigmoid(slope z +
+            intercept);
+            isotonic: the knots' logits and then their probabilities, straight lines between. For several
+            classes platt and isotonic read each class's logit against the rest, and the results are scaled to
+            sum to 1.
+        log_losses: method -> cross-validated log loss of every candidate; empty where none was chosen
+            between.
+        warning: why nothing could be fitted; None when it was.
+    """
+
+    method: Method
+    parameters: tuple[tuple[float, ...], ...]
+    log_losses: Mapping[str, float]
+    warning: str | None = None
+
+    def apply(self, logits: npt.ArrayLike) -> Floats:
+        """Calibrated probabilities of logits (N,) or (N, C), of the same shape."""
+        z = _check_logits(logits)
+        if self.method in ("identity", "temperature"):
+            scaled = z if self.method == "identity" else z / self.parameters[0][0]
+            return sigmoid(scaled) if z.ndim == 1 else softmax(scaled)
+        columns = [z] if z.ndim == 1 else list(_against_rest(z).T)
+        if len(columns) != len(self.parameters):
+            raise UsageError(
+                f"the calibrator was fitted on {len(self.parameters)} classes, found {len(columns)}"
+            )
+        probs = [self._apply_one(column, row) for column, row in zip(columns, self.parameters, strict=True)]
+        if z.ndim == 1:
+            return probs[0]
+        stacked = np.stack(probs, axis=1)
+        return np.asarray(stacked / stacked.sum(axis=1, keepdims=True))
+
+    def _apply_one(self, z: Floats, row: tuple[float, ...]) -> Floats:
+        if self.method == "platt":
+            return sigmoid(row[0] * z + row[1])
+        half = len(row) // 2
+        return np.interp(z, row[:half], row[half:])
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain numbers and strings; calibrator_from_json reads them back."""
+        return {
+            "method": self.method,
+            "parameters": [list(row) for row in self.parameters],
+            "log_losses": dict(self.log_losses),
+            "warning": self.warning,
+        }
+
+
+def calibrator_from_json(state: Any) -> Calibrator:  # noqa: ANN401 - what json.loads returns
+    """Read what Calibrator.to_json wrote, strictly.
+
+    Raises:
+        UsageError: another key, type or shape, or a number that is not finite.
+    """
+    if not isinstance(state, dict) or set(state) != {"method", "parameters", "log_losses", "warning"}:
+        raise UsageError("a calibrator needs method, parameters, log_losses and warning, and nothing else")
+    method, rows, losses = state["method"], state["parameters"], state["log_losses"]
+    if method not in METHODS or not isinstance(state["warning"], str | None) or not isinstance(losses, dict):
+        raise UsageError(f"calibrator: unknown method {method!r}, or a wrong type")
+    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
+        raise UsageError("calibrator: parameters must be a list of lists of numbers")
+    numbers = [value for row in rows for value in row] + list(losses.values())
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
+        raise UsageError("calibrator: parameters and log_losses must be finite numbers")
+    if not set(losses) <= set(METHODS) or not _has_right_shape(method, rows):
+        raise UsageError(f"calibrator: parameters do not fit method {method}")
+    parameters = tuple(tuple(float(value) for value in row) for row in rows)
+    return Calibrator(method, parameters, {k: float(v) for k, v in losses.items()}, state["warning"])
+
+
+def _has_right_shape(method: str, rows: list[list[float]]) -> bool:
+    if method == "identity":
+        return rows == []
+    if method == "temperature":
+        return len(rows) == 1 and len(rows[0]) == 1 and rows[0][0] > 0
+    if method == "platt":
+        return len(rows) >= 1 and all(len(row) == 2 for row in rows)
+    halves = [
+        (row[: len(row) // 2], row[len(row) // 2 :]) for row in rows if len(row) >= 2 and len(row) % 2 == 0
+    ]
+    rising = all(a < b for z, _ in halves for a, b in zip(z, z[1:], strict=False))
+    return len(halves) == len(rows) >= 1 and rising and all(0 <= p <= 1 for _, probs in halves for p in probs)
+
+
+def fit_calibrator(
+    labels: npt.ArrayLike,
+    logits: npt.ArrayLike,
+    method: Method | Literal["auto"] = "auto",
+    *,
+    groups: npt.NDArray[Any] | Sequence[Any] | None = None,
+    splits: npt.NDArray[Any] | None = None,
+    folds: int = 5,
+    seed: int = 0,
+) -> Calibrator:
+    """Fit a calibrator on validation rows.
+
+    ``auto`` takes the method of least log loss in cross-validation by group, among identity (as it is),
+    temperature (Guo et al. 2017), Platt (1999) and, with 50 rows of each
+    class, isotonic (Zadrozny and Elkan 2002); equally good ones in that order.
+
+    Args:
+        labels: (N,) integers.
+        logits: (N,) or (N, C).
+        method: one of METHODS, or ``auto``.
+        groups: (N,) kept together in the folds; None takes each row by itself.
+        splits: (N,) the rows' splits, to make sure none is test.
+        folds: of the cross-validation.
+        seed: of the folds.
+
+    Returns:
+        The calibrator; identity with a warning where ``auto`` has nothing to learn from.
+
+    Raises:
+        UsageError: rows of split test; a class without rows, for a method that was asked for; an unknown
+            method.
+    """
+    codes, z = check_labels(labels), _check_logits(logits)
+    if len(codes) != len(z):
+        raise UsageError(f"labels and logits must be of the same rows, found {len(codes)} and {len(z)}")
+    if splits is not None and (np.asarray(splits) == "test").any():
+        raise UsageError("a calibrator is fitted on validation: pass predictions.in_split('validation')")
+    if method != "auto" and method not in METHODS:
+        raise UsageError(f"method must be auto or one of {', '.join(METHODS)}, not {method!r}")
+    classes = 2 if z.ndim == 1 else z.shape[1]
+    counts = np.bincount(codes, minlength=classes)
+    if len(counts) > classes:
+        raise UsageError(f"labels must be 0 to {classes - 1} for these logits, found {int(codes.max())}")
+    if method != "auto":
+        if counts.min() == 0 and method != "identity":
+            raise UsageError(f"{method} needs rows of every class, found {counts.tolist()}")
+        return Calibrator(method, _fit(method, codes, z), {})
+    fold = _assign_folds(codes, groups, folds, seed)
+    if counts.min() == 0 or not _folds_hold_every_class(codes, fold, classes):
+        return Calibrator("identity", (), {}, f"too few rows to calibrate: {counts.tolist()} of the classes")
+    candidates: list[Method] = [m for m in METHODS if m != "isotonic" or counts.min() >= _ISOTONIC_ROWS]
+    losses: dict[str, float] = {
+        candidate: _cross_validate(candidate, codes, z, fold) for candidate in candidates
+    }
+    best = min(candidates, key=lambda candidate: losses[candidate])
+    return Calibrator(best, _fit(best, codes, z), losses)
+
+
+def _assign_folds(
+    codes: Integers, groups: npt.NDArray[Any] | Sequence[Any] | None, folds: int, seed: int
+) -> Integers:
+    """A fold 0..folds-1 for each row (N,); rows of a group share it."""
+    names = np.arange(len(codes)) if groups is None else groups
+    group_codes, num_groups = encode_groups(names, len(codes))
+    shuffled = numpy_generator(seed, "calibration").permutation(num_groups)
+    return np.asarray((shuffled % folds)[group_codes])
+
+
+def _folds_hold_every_class(codes: Integers, fold: Integers, classes: int) -> bool:
+    present = np.unique(fold)
+    return len(present) > 1 and all(len(np.unique(codes[fold != f])) == classes for f in present)
+
+
+def _cross_validate(method: Method, codes: Integers, z: Floats, fold: Integers) -> float:
+    probs = np.empty_like(z)
+    for f in np.unique(fold):
+        fitted = Calibrator(method, _fit(method, codes[fold != f], z[fold != f]), {})
+        probs[fold == f] = fitted.apply(z[fold == f])
+    loss = log_loss(codes, np.clip(probs, 0, 1))
+    return math.inf if loss is None else loss
+
+
+def _fit(method: Method, codes: Integers, z: Floats) -> tuple[tuple[float, ...], ...]:
+    if method == "identity":
+        return ()
+    if method == "temperature":
+        return ((_fit_temperature(codes, z),),)
+    fit = _fit_platt if method == "platt" else _fit_isotonic
+    if z.ndim == 1:
+        return (fit(codes == 1, z),)
+    return tuple(fit(codes == c, column) for c, column in enumerate(_against_rest(z).T))
+
+
+def _fit_temperature(codes: Integers, z: Floats) -> float:
+    """The T > 0 of least log loss; the loss is convex in 1 / T."""
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        scaled = z / math.exp(log_temperature)
+        if z.ndim == 1:
+            return float(np.logaddexp(0, np.where(codes == 1, -scaled, scaled)).mean())
+        return float((np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(codes)), codes]).mean())
+
+    return math.exp(float(minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded").x))
+
+
+def _fit_platt(positive: npt.NDArray[np.bool_], z: Floats) -> tuple[float, float]:
+    """Slope and intercept of Platt's fit; his smoothed labels keep it finite where the classes are apart."""
+    from sklearn.linear_model import LogisticRegression
+
+    ups, downs = int(positive.sum()), int((~positive).sum())
+    target = np.where(positive, (ups + 1) / (ups + 2), 1 / (downs + 2))
+    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(
+        np.concatenate([z, z])[:, None],
+        np.repeat([1, 0], len(z)),
+        sample_weight=np.concatenate([target, 1 - target]),
+    )
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+
+
+def _fit_isotonic(positive: npt.NDArray[np.bool_], z: Floats) -> tuple[float, ...]:
+    """Knots of the isotonic fit, held off 0 and 1 by Laplace's rule: n rows cannot show a p of 0."""
+    from sklearn.isotonic import IsotonicRegression
+
+    fitted = IsotonicRegression().fit(z, positive.astype(np.float64))
+    least = 1 / (len(z) + 2)
+    knots = np.clip(fitted.y_thresholds_, least, 1 - least)
+    return tuple(map(float, (*fitted.X_thresholds_, *knots)))
+
+
+def _check_logits(logits: npt.ArrayLike) -> Floats:
+    z = np.asarray(logits, dtype=np.float64)
+    if z.ndim not in (1, 2) or np.isnan(z).any():
+        raise UsageError(f"logits must be numbers of shape (N,) or (N, C), found {z.shape} or NaN")
+    return np.clip(z, -_LARGEST_LOGIT, _LARGEST_LOGIT)
+
+
+def _against_rest(z: Floats) -> Floats:
+    """Each class's log odds against all others, (N, C)."""
+    log_probs = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
+    rest = [np.logaddexp.reduce(np.delete(log_probs, c, axis=1), axis=1) for c in range(z.shape[1])]
+    return np.asarray(log_probs - np.stack(rest, axis=1))
+
+
+def sigmoid(z: Floats) -> Floats:
+    """1 / (1 + exp(-z)) without overflow."""
+    small = np.exp(-np.abs(z))
+    return np.where(z >= 0, 1.0, small) / (1.0 + small)
+
+
+def softmax(z: Floats) -> Floats:
+    """Over the last axis, without overflow."""
+    powers = np.exp(z - z.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
