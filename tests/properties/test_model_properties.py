@@ -5,6 +5,7 @@ Bounds are on probabilities: 1e-5 in float32, 1e-2 in bfloat16.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -24,6 +25,15 @@ FP32, BF16 = 1e-5, 1e-2
 #: What may stand at padding.
 FILLERS = st.sampled_from([0.0, 1.0, -1e4, float("nan"), float("inf")])
 LENGTHS = st.lists(st.one_of(st.integers(0, 3), st.integers(0, 20)), min_size=1, max_size=6)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Tensors this small cost more to share out than to compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @cache
@@ -160,9 +170,9 @@ def test_hundreds_of_messages(lengths: list[int], layout: Layout, seed: int) -> 
     )
 
 
-def test_ten_thousand_messages_beside_one_and_none() -> None:
+def test_ten_thousand_messages_beside_one() -> None:
     model = make_model()
-    sequences = make_sequences([10_000, 1, 0], model.input_size, 0)
+    sequences = make_sequences([10_000, 1], model.input_size, 0)
     with torch.inference_mode():
         together = to_probs(model(*Layout(7, float("nan"), None).batch(sequences)))
         assert largest_difference(together, score_alone(model, sequences)) <= FP32

@@ -160,10 +160,10 @@ def _model_arrays(path: Path, model: SequenceClassifier) -> dict[str, Array]:
 
 
 def _load_lexical(path: Path, arrays: dict[str, Array], model: SequenceClassifier) -> LexicalModel:
-    from tenor.lexical import LexicalModel
-
     if not model.has_prior:
         raise ModelFileError(f"{path}: there are tensors of a lexical prior, but config.has_prior is false")
+    from tenor.lexical import LexicalModel
+
     try:
         return LexicalModel.from_tensors(arrays)
     except (KeyError, ValueError) as error:
