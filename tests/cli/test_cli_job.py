@@ -136,7 +136,10 @@ def test_bad_rows_stop_the_import_or_are_set_aside(
 
     out = succeed("import", source, tmp_path / "lenient", "--on-error", "quarantine")
     assert out.startswith(f"{tmp_path / 'lenient'}: 10 conversations, ")
-    assert out.endswith("; 1 rows set aside\n")
+    assert (
+        f"set aside 1 of 11 rows (a row is a conversation): {tmp_path / 'lenient' / 'rejects.jsonl'}" in out
+    )
+    assert len((tmp_path / "lenient" / "rejects.jsonl").read_text().splitlines()) == 1
 
 
 def test_columns_and_splits_are_as_asked_for(succeed: Callable[..., str], tmp_path: Path) -> None:

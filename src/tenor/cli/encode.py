@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import CorpusArgument, ProgressOption
+from tenor.cli.options import CorpusArgument, DeviceOption, ProgressOption, ReplaceOption
 from tenor.cli.output import print_line
 
 SUMMARY = "Turn texts into features: an analyzed corpus."
@@ -32,11 +32,17 @@ def run(
             help="lsa, dynamics, static:MODEL, sentence:MODEL, a sum such as lsa+dynamics, or like:CORPUS.",
         ),
     ] = "lsa",
-    input_size: Annotated[
-        int, typer.Option(help="Features a message, where the encoder lets one choose.")
-    ] = 256,
+    input_size: Annotated[int, typer.Option(help="Features a message, where there is lsa.")] = 256,
     seed: Annotated[int, typer.Option(help="Seed of the fit.")] = 0,
     dtype: Annotated[Literal["float16", "float32"], typer.Option(help="Type on disk.")] = "float16",
+    keep_text: Annotated[bool, typer.Option(help="Keep the texts beside the features.")] = True,
+    model_path: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="For like: where a local model lies now; repeatable."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Texts a forward pass of a sentence encoder.")] = 64,
+    device: DeviceOption = None,
+    replace: ReplaceOption = False,
     progress: ProgressOption = True,
 ) -> None:
     """Give every message of a corpus a feature vector; what is fitted is fitted on training messages only."""
@@ -44,7 +50,18 @@ def run(
     from tenor.encoding.encode import encode_corpus
 
     path = encode_corpus(
-        source, dest, encoder=encoder, input_size=input_size, seed=seed, dtype=dtype, progress=progress
+        source,
+        dest,
+        encoder=encoder,
+        input_size=input_size,
+        seed=seed,
+        dtype=dtype,
+        keep_text=keep_text,
+        model_paths=() if model_path is None else model_path,
+        batch_size=batch_size,
+        device=device,
+        replace=replace,
+        progress=progress,
     )
     corpus = open_corpus(path)
     print_line(f"{path}: {corpus.num_messages:,} messages, {corpus.info.input_size} features each")

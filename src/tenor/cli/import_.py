@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import parse_numbers
+from tenor.cli.options import ProgressOption, ReplaceOption, parse_numbers
 from tenor.cli.output import print_line
 
 SUMMARY = "Read a source of chats into a corpus."
@@ -22,11 +22,13 @@ Examples:
 
 
 def run(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="File or folder of conversations.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="File, folder or pattern of conversations.")
+    ],
     dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the corpus to make.")],
     format: Annotated[
-        str | None,
-        typer.Option(metavar="FORMAT", help="jsonl, csv, parquet or huggingface; by default from the name."),
+        Literal["jsonl", "csv", "parquet", "arrow", "huggingface", "corpus"] | None,
+        typer.Option(help="By default from the name."),
     ] = None,
     column: Annotated[
         list[str] | None,
@@ -36,6 +38,9 @@ def run(
         Literal["raise", "quarantine"],
         typer.Option(help="Stop at a bad row, or set it aside in rejects.jsonl and count it."),
     ] = "raise",
+    rejects: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Where to list what was set aside, instead.")
+    ] = None,
     split_by: Annotated[
         Literal["author", "conversation", "group"] | None,
         typer.Option(help="Split both levels by one thing instead of each by its own."),
@@ -44,27 +49,33 @@ def run(
         str, typer.Option(metavar="TRAIN,VALIDATION,TEST", help="Shares of the groups in each split.")
     ] = "0.7,0.1,0.2",
     seed: Annotated[int, typer.Option(help="Seed of the splits.")] = 0,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Share neither an author nor a conversation between splits.")
+    ] = False,
+    replace: ReplaceOption = False,
+    progress: ProgressOption = True,
 ) -> None:
     """Read JSONL (plain, .gz, .zst), CSV, Parquet or a Hugging Face dataset folder into a corpus.
 
     Splits into train, validation and test are made here, by a hash of each group's id.
     """
     shares = parse_numbers(fractions, "--fractions", float)
-    from tenor.corpus.corpus import open_corpus
-    from tenor.corpus.importing import import_corpus
+    if len(shares) != 3:
+        raise typer.BadParameter(f"expected three numbers, not {fractions!r}", param_hint="--fractions")
+    from tenor.corpus.importing import import_with_summary
+    from tenor.corpus.plan import SplitPlan
     from tenor.corpus.readers.columns import ColumnMap
 
-    path = import_corpus(
+    summary = import_with_summary(
         source,
         dest,
         format=format,
         columns=None if column is None else ColumnMap.from_strings(column),
         on_error=on_error,
-        split_by=split_by,
-        fractions=shares,
-        seed=seed,
+        plan=SplitPlan(seed=seed, fractions=shares, by=split_by, strict=strict),
+        rejects=rejects,
+        replace=replace,
+        progress=progress,
     )
-    corpus = open_corpus(path)
-    rejected = corpus.info.counts.get("rejected", 0)
-    note = f"; {rejected:,} rows set aside" if rejected else ""
-    print_line(f"{path}: {corpus.num_conversations:,} conversations, {corpus.num_messages:,} messages{note}")
+    for line in summary.lines():
+        print_line(line)

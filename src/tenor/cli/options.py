@@ -11,6 +11,7 @@ CorpusArgument = Annotated[Path, typer.Argument(metavar="CORPUS", help="Folder o
 DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of an analyzed corpus.")]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file (.safetensors).")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+ReplaceOption = Annotated[bool, typer.Option("--replace", help="Replace DEST where it exists.")]
 ProgressOption = Annotated[bool, typer.Option(help="Show progress on standard error.")]
 DeviceOption = Annotated[
     str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, ...; by default the best there is.")
