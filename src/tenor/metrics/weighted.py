@@ -140,13 +140,15 @@ class WeightedMetrics:
             metrics: which to measure, of METRICS and MORE_METRICS.
 
         Raises:
-            UsageError: an unknown metric; two classes and no threshold.
+            UsageError: an unknown metric; two classes and no threshold; a Brier score of what is no probability.
         """
         unknown = [name for name in metrics if name not in METRICS + MORE_METRICS]
         if unknown:
             raise UsageError(
                 f"unknown metric {unknown[0]!r}: choose from {', '.join(METRICS + MORE_METRICS)}"
             )
+        if ("brier" in metrics or "log_loss" in metrics) and ((probs < 0) | (probs > 1)).any():
+            raise UsageError("brier and log_loss need probabilities in [0, 1], found scores outside")
         if codes is None:
             codes = np.zeros(len(labels), dtype=np.int64)
         self.metrics = tuple(metrics)
