@@ -77,14 +77,22 @@ class Corpus:
         if name not in self.table.column_names:
             raise CorpusError(f"{self.path}: no column {name}: import the source with it")
         if not self.is_verified and name not in self._sound_columns:
-            try:
-                self.table[name].validate(full=True)
-            except pa.ArrowException as error:
-                raise CorpusError(
-                    f"{self.path}: column {name} is damaged: import the source again"
-                ) from error
+            self._require_sound(name)
             self._sound_columns.add(name)
         return self.table[name]
+
+    def _require_sound(self, name: str) -> None:
+        column = self.table[name]
+        try:
+            column.validate(full=True)
+        except pa.ArrowException as error:
+            raise CorpusError(f"{self.path}: column {name} is damaged: import the source again") from error
+        if name in ("text", "timestamp", "features"):
+            is_given = column.is_valid().to_numpy()
+            if not np.array_equal(list_lengths(column)[is_given], np.diff(self.message_offsets)[is_given]):
+                raise CorpusError(
+                    f"{self.path}: column {name} has not one entry a message: import the source again"
+                )
 
     @cached_property
     def _sound_columns(self) -> set[str]:
@@ -138,8 +146,7 @@ class Corpus:
         """The entries of a column that must have one a message, for each record batch."""
         column = self.column(name)
         entries = [chunk.flatten() for chunk in column.chunks]
-        is_whole = np.array_equal(list_lengths(column), np.diff(self.message_offsets))
-        if not is_whole or any(part.null_count for part in entries):
+        if column.null_count or any(part.null_count for part in entries):
             raise CorpusError(f"{self.path}: expected {name} for every message: import the source again")
         return entries
 
