@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
+from tenor.metrics.scores import calculate_metrics
 from tenor.predictions import Predictions
 from tenor.report import (
     AuditFinding,
@@ -29,13 +33,15 @@ def simulate_predictions(
     threshold: float | None = 0.41,
     model: str = "tenor",
 ) -> Predictions:
-    """A third of the rows in validation, the rest in test; `strength` is how far the classes' logits lie apart."""
+    """A third of the rows in validation, the rest in test; `strength` parts the classes' logits."""
     generator = np.random.default_rng(7)  # the same rows for every scorer
     names = np.array([f"{level}-{number}" for number in range(count)], dtype=object)
     splits = np.where(np.arange(count) % 3 == 0, "validation", "test").astype(object)
     binary = len(classes) == 2
     labels = (
-        (generator.random(count) < share).astype(np.int64) if binary else generator.integers(0, len(classes), count)
+        (generator.random(count) < share).astype(np.int64)
+        if binary
+        else generator.integers(0, len(classes), count)
     )
     noise = np.random.default_rng(seed)
     if binary:
@@ -48,7 +54,9 @@ def simulate_predictions(
         level=level,  # type: ignore[arg-type]
         classes=classes,
         conversation_ids=None if level == "profile" else names,
-        authors=None if level == "conversation" else np.array([f"person-{n}" for n in range(count)], dtype=object),
+        authors=None
+        if level == "conversation"
+        else np.array([f"person-{n}" for n in range(count)], dtype=object),
         groups=names,
         splits=splits,
         labels=labels,
@@ -84,11 +92,6 @@ def simulate_history(epochs: int = 30) -> tuple[dict[str, object], ...]:
     return tuple(records)
 
 
-def simulate_intervals(value: float) -> dict[str, tuple[float, float]]:
-    names = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
-    return {name: (value - 0.04 - 0.01 * n, value + 0.04 + 0.008 * n) for n, name in enumerate(names)}
-
-
 def simulate_section(level: str, count: int, strength: float, seed: int) -> LevelSection:
     """A model, four baselines, and at level profile four aggregations."""
     main = simulate_predictions(level, count, strength=strength, seed=seed)
@@ -105,16 +108,14 @@ def simulate_section(level: str, count: int, strength: float, seed: int) -> Leve
         other = simulate_predictions(level, count, strength=weaker or 0.0, seed=seed + 10 + number)
         if weaker is None:
             other = _constant(other, 0.19)
-        gap = 0.31 if weaker is None else 0.05 * (5 - number)
-        differences = {"roc_auc": Difference(gap, (gap - 0.04, gap + 0.04))}
+        gap = _test_metrics(main)["roc_auc"] - _test_metrics(other)["roc_auc"]  # type: ignore[operator]
+        differences = {"roc_auc": Difference(gap, (gap - 0.02, gap + 0.02))}
         baselines.append(Scorer(name, other, _centred_intervals(other), differences))
     aggregations = ()
     if level == "profile":
         names = ("mean", "median", "mean_vote", "total_vote")
-        aggregations = tuple(
-            Scorer(name, main if name == "mean" else _votes(main, name, seed + 20 + n), simulate_intervals(0.8 - 0.02 * n))
-            for n, name in enumerate(names)
-        )
+        scores = [main if name == "mean" else _votes(main, name, seed + 20) for name in names]
+        aggregations = tuple(Scorer(n, s, _centred_intervals(s)) for n, s in zip(names, scores, strict=True))
         model = Scorer("mean", main, model.intervals)
     return LevelSection(
         model=model,
@@ -129,31 +130,34 @@ def simulate_section(level: str, count: int, strength: float, seed: int) -> Leve
 
 
 def _centred_intervals(predictions: Predictions) -> dict[str, tuple[float, float]]:
-    from tenor.metrics.scores import calculate_metrics
-
-    rows = predictions.in_split("test").labelled()
-    metrics = calculate_metrics(rows.labels, rows.probs, rows.threshold)
+    metrics = _test_metrics(predictions)
     names = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
-    return {n: (metrics[n] - 0.045, metrics[n] + 0.04) for n in names if metrics[n] is not None}  # type: ignore[operator]
+    return {n: (max(0.0, metrics[n] - 0.045), metrics[n] + 0.04) for n in names if metrics[n] is not None}  # type: ignore[operator]
+
+
+def _test_metrics(predictions: Predictions) -> dict[str, float | None]:
+    rows = predictions.in_split("test").labelled()
+    return calculate_metrics(rows.labels, rows.probs, rows.threshold)
 
 
 def _constant(predictions: Predictions, value: float) -> Predictions:
-    import dataclasses
-
     full = np.full(len(predictions), value)
     return dataclasses.replace(predictions, probs=full, logits=np.log(full / (1 - full)))
 
 
 def _votes(predictions: Predictions, name: str, seed: int) -> Predictions:
-    import dataclasses
-
     noisy = np.clip(predictions.probs + np.random.default_rng(seed).normal(0, 0.05, len(predictions)), 0, 1)
     votes = {"median": noisy, "mean_vote": np.round(noisy * 4) / 4, "total_vote": np.round(noisy * 9)}[name]
     return dataclasses.replace(predictions, probs=votes, threshold=3.0 if name == "total_vote" else 0.4)
 
 
 def _subgroups() -> tuple[Subgroup, ...]:
-    parts = [("2–9", 120, 30, 0.74), ("10–29", 410, 80, 0.81), ("30–99", 600, 110, 0.83), ("100 or more", 90, 12, 0.79)]
+    parts = [
+        ("2–9", 120, 30, 0.74),
+        ("10–29", 410, 80, 0.81),
+        ("30–99", 600, 110, 0.83),
+        ("100 or more", 90, 12, 0.79),
+    ]
     lengths = [
         Subgroup(
             "messages", name, count, positives,
@@ -175,13 +179,19 @@ def _errors() -> tuple[WorstError, ...]:
         ("tom", "ok.", 0.61),
         ("mira", "what do you do when you are not chatting, mostly?", -0.42),
         ("tom", "Mira, nothing much. you?", 0.35),
-        ("mira", "I restore old radios. It takes ages, and then somebody asks whether it has Bluetooth.", -0.95),
+        (
+            "mira",
+            "I restore old radios. It takes ages, and then somebody asks whether it has Bluetooth.",
+            -0.95,
+        ),
         ("tom", "cool", 0.18),
     ]
     messages = tuple(ErrorMessage(author, text, contribution) for author, text, contribution in talk)
     return (
         WorstError("chat-of-mira-and-tom", None, 0, 1, 0.913, messages),
-        WorstError("chat-2", None, 1, 0, 0.041, (ErrorMessage("ann", "well then"), ErrorMessage("tom", "bye"))),
+        WorstError(
+            "chat-2", None, 1, 0, 0.041, (ErrorMessage("ann", "well then"), ErrorMessage("tom", "bye"))
+        ),
     )
 
 
@@ -190,17 +200,24 @@ def full_report() -> Report:
     """Everything that a report can hold."""
     return Report(
         title="Which chats leave a participant unimpressed?",
-        question="A chat is unimpressed when one of its two participants rated it below 8 of 10 for interest.",
+        question="A chat is unimpressed when one of its two participants rated it below 8 of 10.",
         sections=(
             simulate_section("conversation", 1500, 1.25, 1),
             simulate_section("author", 1800, 1.35, 2),
             simulate_section("profile", 700, 1.6, 3),
         ),
         class_names={0: "content", 1: "unimpressed"},
-        data={"conversations": "2,257", "messages": "171,671", "authors": "1,004", "encoder": "lsa, 256 features"},
+        data={
+            "conversations": "2,257",
+            "messages": "171,671",
+            "authors": "1,004",
+            "encoder": "lsa, 256 features",
+        },
         audit=(
             AuditFinding("shared groups", "passed", "No conversation stands in two splits."),
-            AuditFinding("near-duplicate texts", "warning", "3 pairs above a similarity of 0.8 across splits."),
+            AuditFinding(
+                "near-duplicate texts", "warning", "3 pairs above a similarity of 0.8 across splits."
+            ),
             AuditFinding("future in training", "passed"),
         ),
         seeds={"splits": 0, "training": 0, "bootstrap": 0},
@@ -211,3 +228,36 @@ def full_report() -> Report:
         license="apache-2.0",
         with_text=True,
     )
+
+
+@pytest.fixture(scope="session")
+def simulate() -> Callable[..., Predictions]:
+    """The function that makes predictions up."""
+    return simulate_predictions
+
+
+HOSTILE = (
+    "</script><script>alert(1)</script><img src=x onerror=alert(2)>\u202e\x00\ud800 {{ 7 * 7 }} " + "x" * 300
+)
+
+
+@pytest.fixture(scope="session")
+def hostile_report(full_report: Report) -> Report:
+    """Markup, scripts, forbidden letters and words without end wherever a text can stand."""
+    link = "javascript:alert(3)"
+    first = full_report.sections[0]
+    parts = tuple(Subgroup(name, name, 1, 1, {"roc_auc": 0.5}) for name in (HOSTILE, link))
+    section = dataclasses.replace(
+        first,
+        model=Scorer(HOSTILE, first.model.predictions),
+        baselines=(Scorer(HOSTILE, first.model.predictions),),
+        subgroups=parts,
+        errors=(WorstError(HOSTILE, HOSTILE, 0, 1, 0.5, (ErrorMessage(link, HOSTILE, 0.5),)),),
+        notes=(HOSTILE,),
+    )
+    return Report(
+        title=HOSTILE, question=HOSTILE, sections=(section,), class_names={0: HOSTILE, 1: link},
+        data={HOSTILE: link}, audit=(AuditFinding(HOSTILE, "failed", HOSTILE),), seeds={HOSTILE: 1},
+        versions={link: HOSTILE}, files={HOSTILE: HOSTILE}, command=HOSTILE, date=HOSTILE,
+        with_text=True, with_names=True,
+    )  # fmt: skip

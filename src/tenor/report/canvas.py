@@ -21,7 +21,7 @@ WIDTH, HEIGHT = 352, 264
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 10, 42
 
 #: Room for the names at the left of a dot plot, and the height of one of its rows.
-NAME_WIDTH, ROW_HEIGHT = 128, 26
+NAME_WIDTH, ROW_HEIGHT = 128, 32
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ HTML, or of where a picture stands.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,7 +29,10 @@ from tenor.report.canvas import (
 from tenor.report.curves import Floats, Integers, precision_recall_points, roc_points, wilson_interval
 from tenor.report.svg import COLOURS, drawing_style, inline_svg
 
-#: Characters of a name that fit beside a dot plot.
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+#: Characters of a line of a name beside a dot plot.
 NAME_LENGTH = 20
 
 
@@ -61,9 +66,8 @@ def draw_roc(prefix: str, lines: Sequence[Line], mark: tuple[float, float] | Non
         mark: false and true positive rate at the threshold, which the slider moves; None draws none.
     """
     curves = [(line, roc_points(line.labels, line.scores)) for line in lines]
-    return _draw_unit_curves(
-        prefix, "ROC curves", curves, ("False positive rate", "True positive rate"), mark, diagonal=True
-    )
+    names = ("False positive rate", "True positive rate")
+    return _draw_unit_curves(prefix, "ROC curves", curves, names, mark, (0.0, 1.0))
 
 
 def draw_precision_recall(
@@ -78,9 +82,9 @@ def draw_precision_recall(
         baseline: draw the share of positives of the first line, which is the precision of chance.
     """
     curves = [(line, precision_recall_points(line.labels, line.scores)) for line in lines]
-    return _draw_unit_curves(
-        prefix, "Precision-recall curves", curves, ("Recall", "Precision"), mark, diagonal=False
-    )
+    share = float(lines[0].labels.mean())
+    chance = (share, share) if baseline else None
+    return _draw_unit_curves(prefix, "Precision-recall curves", curves, ("Recall", "Precision"), mark, chance)
 
 
 def _draw_unit_curves(
@@ -89,19 +93,16 @@ def _draw_unit_curves(
     curves: Sequence[tuple[Line, tuple[Floats, Floats] | None]],
     labels: tuple[str, str],
     mark: tuple[float, float] | None,
-    *,
-    diagonal: bool,
+    chance: tuple[float, float] | None,
 ) -> str | None:
+    """Curves in the unit square; `chance` is the height of the grey line at its two ends."""
     if curves[0][1] is None:
         return None
     with drawing_style():
         figure, axes = new_axes()
         use_unit_axes(axes, *labels)
-        if diagonal:
-            axes.plot([0, 1], [0, 1], color=COLOURS["grid"], linewidth=1.2, zorder=1)
-        else:
-            share = float(curves[0][0].labels.mean())
-            axes.plot([0, 1], [share, share], color=COLOURS["grid"], linewidth=1.8, zorder=1)
+        if chance is not None:
+            axes.plot([0, 1], chance, color=COLOURS["grid"], linewidth=1.6, zorder=1)
         for rank, (line, points) in enumerate(curves):
             if points is not None:
                 draw_line(axes, *points, line.stroke, zorder=9 - rank / len(curves))
@@ -216,7 +217,7 @@ def draw_history(
     y_label: str,
     *,
     best_epoch: int | None = None,
-    logarithmic: bool = False,
+    from_zero: bool = False,
 ) -> str | None:
     """Values over the epochs.
 
@@ -226,7 +227,7 @@ def draw_history(
         series: name -> values (E,), NaN where absent, and how the line looks; several get a legend.
         y_label: of the vertical axis.
         best_epoch: marked by a vertical line; None marks none.
-        logarithmic: the vertical axis.
+        from_zero: begin the vertical axis at 0.
     """
     drawn = {name: (values, stroke) for name, (values, stroke) in series.items() if np.isfinite(values).any()}
     if not drawn or len(epochs) == 0:
@@ -240,29 +241,24 @@ def draw_history(
             draw_line(axes, epochs, values, stroke, **single)
         if best_epoch is not None:
             axes.axvline(best_epoch, color=COLOURS["muted"], linewidth=1.0, linestyle=(0, (2, 2)), zorder=1)
-        if logarithmic:
-            axes.set_yscale("log")
-            axes.yaxis.set_major_formatter(lambda value, _: _power(value))
-            axes.yaxis.set_minor_formatter(lambda value, _: "")
-        else:
-            axes.locator_params(axis="y", nbins=5)
+        if from_zero:
+            axes.set_ylim(bottom=0)
+        axes.locator_params(axis="y", nbins=5)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=7, integer=True, min_n_ticks=1))
         axes.set_xlabel("Epoch", labelpad=6)
         axes.set_ylabel(y_label, labelpad=6)
         if len(drawn) > 1:
             names = [name.replace("_", " ") for name in drawn]
             axes.legend(
-                axes.get_lines()[: len(names)], names, frameon=False, handlelength=1.8, borderaxespad=0.1
+                axes.get_lines()[: len(names)],
+                names,
+                handlelength=1.8,
+                borderaxespad=0.1,
+                facecolor=COLOURS["paper"],
+                edgecolor="none",
+                framealpha=1,
             )
         return inline_svg(figure, prefix, f"{y_label} over the epochs")
-
-
-def _power(value: float) -> str:
-    """A tick of a logarithmic axis, such as 10⁻⁴."""
-    exponent = int(np.floor(np.log10(value) + 1e-9))
-    digits = str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    lead = round(value / 10.0**exponent)
-    return f"10{digits}" if lead == 1 else f"{lead}·10{digits}"
 
 
 def draw_dots(
@@ -298,15 +294,15 @@ def draw_dots(
                 )
         axes.set_xlim(*_dot_range(known, reference))
         axes.set_ylim(len(dots) - 0.4, -0.6)
-        axes.set_yticks(range(len(dots)), [_short_name(dot.name) for dot in dots])
-        for label, dot in zip(axes.get_yticklabels(), dots, strict=True):
-            label.set_color(COLOURS["ink"])
-            label.set_fontweight("bold" if dot.role == "model" else "normal")
+        axes.set_yticks([])
+        texts: dict[str, str] = {}
+        for row, dot in enumerate(dots):
+            texts |= _write_name(axes, row, dot)
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.locator_params(axis="x", nbins=5)
         axes.set_xlabel(x_label, labelpad=6)
-        return inline_svg(figure, prefix, f"{x_label}, compared")
+        return inline_svg(figure, prefix, f"{x_label}, compared", texts=texts)
 
 
 def _dot_range(dots: Sequence[Dot], reference: float | None) -> tuple[float, float]:
@@ -323,7 +319,14 @@ def _dot_range(dots: Sequence[Dot], reference: float | None) -> tuple[float, flo
     return low - pad, high + pad
 
 
-def _short_name(name: str) -> str:
-    """At most NAME_LENGTH characters, none of which XML forbids."""
-    clean = "".join(letter if letter.isprintable() else "\ufffd" for letter in name)
-    return clean if len(clean) <= NAME_LENGTH else clean[: NAME_LENGTH - 1].rstrip() + "…"
+def _write_name(axes: Axes, row: int, dot: Dot) -> dict[str, str]:
+    """Write a name at the left of its row, in two lines at most; stand-ins and the texts they stand for."""
+    lines = textwrap.wrap(dot.name, NAME_LENGTH, max_lines=2, placeholder="…")
+    places = ("center",) if len(lines) < 2 else ("bottom", "top")
+    texts = {f"name {row} {place}": line for place, line in zip(places, lines, strict=False)}
+    for place, stand_in in zip(places, texts, strict=False):
+        axes.text(
+            -0.03, row, stand_in, transform=axes.get_yaxis_transform(), ha="right", va=place,
+            fontsize=10.5, fontweight="bold" if dot.role == "model" else "normal",
+        )  # fmt: skip
+    return texts

@@ -21,6 +21,8 @@ from tenor.report.views import LegendEntry, Picture
 #: Metrics that get a dot plot.
 _COMPARED = ("roc_auc", "average_precision", "f1")
 
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 #: Classes that get a curve of their own, at most.
 _MAX_CURVES = 8
 
@@ -144,12 +146,19 @@ def class_curves(
                 "Share of right answers against the probability of the chosen class, test; bars: 95%.",
             )
         )
-        parts = {"wrong": confidence[right == 0], "right": confidence[right == 1]}
-        svg = figures.draw_histogram(f"{level}-histogram", parts, "Probability of the chosen class")
-        caption = "Right answers (orange) and wrong ones (grey), each as a share of its own."
-        pictures.append(Picture(svg, "Scores", caption))
     legend = tuple(LegendEntry(line.name, line.stroke) for line in lines)
     return legend, tuple(picture for picture in pictures if picture is not None)
+
+
+def confidence_picture(section: LevelSection) -> Picture | None:
+    """For several classes: how high the chosen class scored where it was right and where it was wrong."""
+    labels, probs = labelled_rows(section.model.predictions, "test")
+    confidence, right = probs.max(axis=1), probs.argmax(axis=1) == labels
+    if not _is_probability(confidence):
+        return None
+    parts = {"wrong": confidence[~right], "right": confidence[right]}
+    svg = figures.draw_histogram(f"{section.level}-histogram", parts, "Probability of the chosen class")
+    return Picture(svg, "Scores", "Right answers (orange) and wrong ones (grey), each as a share of its own.")
 
 
 def _class_strokes() -> list[Stroke]:
@@ -176,7 +185,11 @@ def training_pictures(section: LevelSection) -> tuple[Picture, ...]:
         for metric, stroke in zip(_COMPARED, strokes, strict=True)
         if metric in found
     }
-    rates = {"learning rate": (_column(history, "learning_rate"), Stroke("model", 2.0))}
+    rate = _column(history, "learning_rate")
+    highest = np.nanmax(rate) if np.isfinite(rate).any() else 0.0
+    exponent = int(np.floor(np.log10(highest))) if highest > 0 else 0
+    unit = f"Learning rate, 10{str(exponent).translate(_SUPERSCRIPTS)}" if exponent else "Learning rate"
+    rates = {"learning rate": (rate / 10.0**exponent, Stroke("model", 2.0))}
     best = section.best_epoch
     kept = "" if best is None else f" The weights of epoch {best} were kept."
     drawn = [
@@ -191,9 +204,7 @@ def training_pictures(section: LevelSection) -> tuple[Picture, ...]:
             "",
         ),
         (
-            figures.draw_history(
-                f"{level}-rate", epochs, rates, "Learning rate", best_epoch=best, logarithmic=True
-            ),
+            figures.draw_history(f"{level}-rate", epochs, rates, unit, best_epoch=best, from_zero=True),
             "Learning rate",
             "",
         ),

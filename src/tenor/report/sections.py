@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from tenor.report import figures, pictures, tables
 from tenor.report.content import LevelSection, Report
 from tenor.report.curves import threshold_table
@@ -53,6 +55,7 @@ def build_section(report: Report, section: LevelSection) -> LevelView:
         curves=curves,
         threshold=_threshold_view(section, names) if binary else None,
         confusion=None if binary else tables.confusion_view(section, names),
+        confidence=None if binary else pictures.confidence_picture(section),
         classes=None if binary else tables.class_table(section, names),
         comparison=pictures.dot_pictures(f"{section.level}-baselines", model, [model, *baselines])
         if baselines
@@ -84,7 +87,7 @@ def _lead(counts: Sequence[SplitCounts], names: Sequence[str]) -> str:
             share = f", {split.positives:,} of them {names[1]} ({percent:.0f}%)"
         groups = format_count(split.groups, "group", "groups")
         parts.append(
-            f"{split.split.capitalize()}: {format_count(split.labelled, one, several)}{share}, {groups}."
+            f"{split.split.capitalize()}: {format_count(split.labelled, one, several)}{share}, in {groups}."
         )
     return " ".join(parts)
 
@@ -100,7 +103,10 @@ def _threshold_view(section: LevelSection, names: Sequence[str]) -> ThresholdVie
     parts = {names[0]: scores[labels == 0], names[1]: scores[labels == 1]}
     svg = figures.draw_histogram(f"{section.level}-histogram", parts, "Score", predictions.threshold)
     caption = "Test; each class as a share of its own. The line is the threshold."
-    digits = 0 if bool((table.cuts == table.cuts.round()).all()) and table.cuts.max() > 1 else 4
+    if table.cuts.max() > 1 and bool((table.cuts == table.cuts.round()).all()):
+        digits = 0  # vote counts
+    else:
+        digits = 3 if len(np.unique(table.cuts.round(3))) > len(table.cuts) / 2 else 4
     return ThresholdView(
         table, Picture(svg, "Scores by class", caption), names[1], names[0], digits, "validation" in splits
     )

@@ -211,10 +211,14 @@ def compose_summary(
         f"{format_number(model.test[HEADLINE])} for {LEVEL_NAMES[section.level][2]}"
         for section, model in zip(report.sections, models, strict=True)
     ]
+    if any(section.model.predictions.threshold is not None for section in report.sections):
+        chosen = "Thresholds were chosen on validation, never on test."
+    else:
+        chosen = "A row gets the class that scores highest."
     last = f"On test, {METRIC_NAMES[HEADLINE]} is {_join(results)}"
     return (
         f"{start} {scored} of the test split.",
-        "Thresholds were chosen on validation, never on test.",
+        chosen,
         f"{last}{_overall(report, verdicts)}.",
     )
 

@@ -75,7 +75,11 @@ def drawing_style() -> Iterator[None]:
 
 
 def inline_svg(
-    figure: Figure, prefix: str, title: str, attributes: Mapping[str, Mapping[str, str]] | None = None
+    figure: Figure,
+    prefix: str,
+    title: str,
+    attributes: Mapping[str, Mapping[str, str]] | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> str:
     """Turn a figure into an ``<svg>`` element for a page.
 
@@ -84,6 +88,8 @@ def inline_svg(
         prefix: put before every id; unique in the page, a valid XML name.
         title: what a screen reader says of the picture.
         attributes: matplotlib gid -> attributes to set on that element, for the page's script.
+        texts: stand-in -> text from data. Matplotlib draws the stand-in, for it warns of letters that its
+            font lacks; the browser has its own.
 
     Returns:
         The element as text, the same for the same figure, without dates, comments, style attributes or links.
@@ -96,8 +102,11 @@ def inline_svg(
     root = ElementTree.fromstring(buffer.getvalue())
     _drop_weight(root)
     known = {} if attributes is None else attributes
+    names = {} if texts is None else texts
     for element in root.iter():
         _restyle(element)
+        if element.text is not None and element.text in names:
+            element.text = _printable(names[element.text])
         for name, value in known.get(element.get("id", ""), {}).items():
             element.set(name, value)
     _rename_ids(root, prefix)
@@ -111,6 +120,11 @@ def inline_svg(
     text = re.sub(r"(</?)ns\d+:", r"\1", text)
     text = re.sub(r' xmlns:ns\d+="[^"]*"', "", text, count=2)
     return re.sub(r">\s+<", "><", text).strip()
+
+
+def _printable(text: str) -> str:
+    """The text without letters that XML forbids."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
 
 
 def _drop_weight(root: ElementTree.Element) -> None:

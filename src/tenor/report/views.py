@@ -115,6 +115,7 @@ class LevelView:
     curves: tuple[Picture, ...]
     threshold: ThresholdView | None
     confusion: ConfusionView | None
+    confidence: Picture | None
     classes: Table | None
     comparison: tuple[Picture, ...]
     training: tuple[Picture, ...]

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tenor.report import AuditFinding, LevelSection, Report, Scorer, write_model_card
+from tenor.report.card import render_model_card
+
+
+def _front_matter(card: str) -> dict[str, object]:
+    assert card.startswith("---\n")
+    loaded = yaml.safe_load(card.split("\n---\n", 1)[0])
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_front_matter_holds_the_metrics_of_every_level(full_report: Report, tmp_path: Path) -> None:
+    path = write_model_card(full_report, tmp_path / "README.md")
+    front = _front_matter(path.read_text())
+    assert front["library_name"] == "tenor"
+    assert front["license"] == "apache-2.0"
+    results = front["model-index"][0]["results"]  # type: ignore[index]
+    assert [result["task"]["name"] for result in results] == [
+        "Conversations",
+        "Authors in conversations",
+        "Profiles",
+    ]
+    metrics = {metric["type"]: metric["value"] for metric in results[0]["metrics"]}
+    assert metrics["roc_auc"] == pytest.approx(0.801947)
+    assert set(metrics) == {"roc_auc", "average_precision", "f1", "precision", "recall", "accuracy"}
+
+
+def test_hugging_face_reads_the_card(full_report: Report) -> None:
+    from huggingface_hub import ModelCard
+
+    card = ModelCard(render_model_card(full_report), ignore_metadata_errors=False)
+    assert card.data.model_name == full_report.title
+    assert len(card.data.eval_results) == 18
+    assert card.data.eval_results[0].dataset_split == "test"
+
+
+def test_card_says_uses_numbers_and_limits(full_report: Report) -> None:
+    card = render_model_card(full_report)
+    assert "**No decision about a person should be made from these scores without human review." in card
+    assert "does not clearly beat TF-IDF + logistic regression" in card
+    assert "| **tenor** | 0.802 (0.757 to 0.842) |" in card
+    assert "## Audit of the splits" in card
+    assert card == render_model_card(full_report)
+    for private in ("mira", "radios", "chat-of"):
+        assert private not in card.lower()
+
+
+def test_absent_parts_are_left_out(full_report: Report) -> None:
+    bare = LevelSection(Scorer("tenor", full_report.sections[0].model.predictions))
+    card = render_model_card(Report("Bare", (bare,)))
+    for heading in ("Audit", "Reproduce", "license", "interval"):
+        assert heading not in card
+
+
+def test_hostile_names_stay_text(full_report: Report) -> None:
+    hostile = "x\n---\n<script>alert(1)</script> [a](javascript:alert(2)) | `b` *c*"
+    bare = LevelSection(Scorer(hostile, full_report.sections[0].model.predictions))
+    report = Report(hostile, (bare,), data={hostile: hostile}, command="```\nend", versions={"a": "1"})
+    report = dataclasses.replace(report, audit=(AuditFinding(hostile, "passed", hostile),))
+    card = render_model_card(report)
+    assert _front_matter(card)["model-index"][0]["name"].startswith("x --- <script>")  # type: ignore[index]
+    body = card.split("\n---\n", 1)[1]
+    assert "<script" not in body
+    assert "[a](" not in body
+    assert "````\n```\nend\n````" in body
+    assert all(line.count(" | ") == 6 for line in body.split("\n") if line.startswith("| **x"))
