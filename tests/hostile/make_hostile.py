@@ -52,9 +52,9 @@ class Parts:
 
     def seal(self, *, header_text: Callable[[str], str] = lambda text: text) -> bytes:
         """Put together, with a right checksum, whatever the content."""
-        document = json.dumps({"metadata": self.metadata, "sha256": NO_CHECKSUM})
+        document = json.dumps({"checksum": NO_CHECKSUM, "metadata": self.metadata}, separators=(",", ":"))
         header = {"__metadata__": {"tenor": document, **self.extra}, **self.tensors}
-        text = header_text(json.dumps(header)).encode()
+        text = header_text(json.dumps(header, separators=(",", ":"))).encode()
         text += b" " * (-len(text) % 8)
         whole = struct.pack("<Q", len(text)) + text + bytes(self.data)
         checksum = hashlib.sha256(whole).hexdigest().encode()
@@ -152,7 +152,10 @@ CHANGES: dict[str, tuple[Callable[[Parts], None], str]] = {
     ),
     "wrong_type": (change_metadata(threshold="0.5"), "metadata.threshold must be a finite number or null"),
     "bool_as_number": (change_metadata(threshold=True), "metadata.threshold must be a finite number or null"),
-    "huge_number": (change_metadata(threshold=int("7" * 400)), "metadata.threshold must be a finite number or null"),
+    "huge_number": (
+        change_metadata(threshold=int("7" * 400)),
+        "metadata.threshold must be a finite number or null",
+    ),
     "metadata_list": (
         lambda parts: setattr(parts, "metadata", []),
         "metadata must be an object, found a list",
@@ -249,7 +252,7 @@ def wrap(header: bytes, data: bytes = b"") -> bytes:
     return struct.pack("<Q", len(header)) + header + data
 
 
-SHAPE = '"shape": [4, 3]'
+SHAPE = '"shape":[4,3]'
 FOREIGN = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
 
 #: name -> (maker of the whole file, what the refusal must say)
@@ -277,7 +280,7 @@ CONTAINERS: dict[str, tuple[Callable[[Source], bytes], str]] = {
     "header_no_utf8": (lambda source: wrap(b'{"\xff":1}'), "is not valid JSON: 'utf-8' codec"),
     "header_list": (lambda source: wrap(b"[]"), "the header must be a JSON object"),
     "duplicate_key": (
-        lambda source: source.replaced('"feature_std": ', '"feature_std": {}, "feature_std": '),
+        lambda source: source.replaced('"feature_std":', '"feature_std":{},"feature_std":'),
         "a key stands twice in one object",
     ),
     "nan_in_header": (lambda source: source.replaced(SHAPE, '"shape": [NaN, 3]'), "NaN is no JSON number"),
@@ -288,7 +291,7 @@ CONTAINERS: dict[str, tuple[Callable[[Source], bytes], str]] = {
     "foreign": (lambda source: wrap(FOREIGN, bytes(4)), "found a safetensors file without its metadata"),
     "no_checksum": (
         lambda source: wrap(b'{"__metadata__":{"tenor":"{}"}}'),
-        "the keys 'metadata' and 'sha256'",
+        "the keys 'checksum' and 'metadata'",
     ),
 }
 

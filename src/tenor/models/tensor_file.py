@@ -5,8 +5,9 @@ nothing in it is ever run, opened or used as a path. The checksum finds damage; 
 Knows nothing of models.
 
 Layout (https://github.com/huggingface/safetensors): 8 bytes little-endian length of the header, the header as
-JSON, the arrays' bytes. ``__metadata__`` holds the single key ``tenor``: a JSON text
-``{"metadata": ..., "sha256": ...}``. The SHA-256 is that of the whole file with its own 64 digits as zeros.
+JSON, the arrays' bytes. The header begins with ``__metadata__``, which holds the single key ``tenor``: a JSON
+text ``{"checksum": ..., "metadata": ...}``. The checksum is the SHA-256 of the whole file with the checksum's
+own 64 digits, which stand at a fixed place, as zeros.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from tenor.files import write_bytes
 from tenor.models.metadata import list_names
 
 _KEY = "tenor"
-_NO_CHECKSUM = "0" * 64
+_NO_CHECKSUM = b"0" * 64
+_HEADER_START = b'{"__metadata__":{"tenor":"{\\"checksum\\":\\"'
+_CHECKSUM_START = 8 + len(_HEADER_START)
+_CHECKSUM_END = _CHECKSUM_START + len(_NO_CHECKSUM)
 _MAX_HEADER_BYTES = 8 << 20
 _MAX_RANK = 8
 _BLOCK_BYTES = 1 << 20
@@ -123,13 +127,11 @@ def write_tensor_file(path: Path, arrays: Mapping[str, Array], metadata: Any) ->
             )
         if not np.isfinite(array).all():
             raise ModelFileError(f"{path}: tensor {name} holds NaN or infinity, not written")
-    document = {"metadata": metadata, "sha256": _NO_CHECKSUM}
+    document = {"checksum": _NO_CHECKSUM.decode(), "metadata": metadata}
     text = json.dumps(document, sort_keys=True, allow_nan=False, separators=(",", ":"))
-    data = save({name: np.ascontiguousarray(arrays[name]) for name in sorted(arrays)}, metadata={_KEY: text})
-    # The checksum is the last value of the document, so its zeros are the last 64 of them in the header.
-    place = data.rindex(_NO_CHECKSUM.encode(), 0, _header_end(data))
+    data = save({name: np.asarray(arrays[name], order="C") for name in sorted(arrays)}, metadata={_KEY: text})
     checksum = hashlib.sha256(data).hexdigest().encode()
-    write_bytes(path, data[:place] + checksum + data[place + len(checksum) :])
+    write_bytes(path, data[:_CHECKSUM_START] + checksum + data[_CHECKSUM_END:])
 
 
 def open_tensor_file(path: str | Path, newest_version: int) -> TensorFile:
@@ -151,7 +153,7 @@ def open_tensor_file(path: str | Path, newest_version: int) -> TensorFile:
             raise ModelFileError(f"{path}: the header must be a JSON object")
         document = _read_document(path, header.pop("__metadata__", None))
         _check_version(path, document["metadata"], newest_version)
-        _check_sum(path, handle, 8 + len(header_bytes), document["sha256"])
+        _check_sum(path, handle, 8 + len(header_bytes), document["checksum"])
         specs = _read_specs(path, header, 8 + len(header_bytes), size)
     return TensorFile(path, document["metadata"], specs)
 
@@ -161,10 +163,6 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - a binary file object
         return path.open("rb")
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
-
-
-def _header_end(data: bytes) -> int:
-    return 8 + int.from_bytes(data[:8], "little")
 
 
 def _read_header(path: Path, start: bytes, handle: Any, size: int) -> bytes:  # noqa: ANN401 - a binary file
@@ -222,11 +220,10 @@ def _read_document(path: Path, entry: object) -> dict[str, Any]:
             f"{path}: __metadata__ must hold the text {_KEY!r} alone, found {list_names(entry)}"
         )
     document = _parse_json(path, entry[_KEY], "metadata")
-    if not isinstance(document, dict) or document.keys() != {"metadata", "sha256"}:
-        raise ModelFileError(f"{path}: the metadata must be an object with the keys 'metadata' and 'sha256'")
-    checksum = document["sha256"]
-    if not isinstance(checksum, str) or len(checksum) != 64 or set(checksum) - set("0123456789abcdef"):
-        raise ModelFileError(f"{path}: sha256 must be 64 hexadecimal digits")
+    if not isinstance(document, dict) or document.keys() != {"checksum", "metadata"}:
+        raise ModelFileError(
+            f"{path}: the metadata must be an object with the keys 'checksum' and 'metadata'"
+        )
     return document
 
 
@@ -239,17 +236,16 @@ def _check_version(path: Path, metadata: object, newest: int) -> None:
         )
 
 
-def _check_sum(path: Path, handle: Any, header_end: int, checksum: str) -> None:  # noqa: ANN401 - a binary file
+def _check_sum(path: Path, handle: Any, header_end: int, checksum: object) -> None:  # noqa: ANN401 - a binary file
     handle.seek(0)
     start = handle.read(header_end)
-    place = start.rfind(checksum.encode())
-    digest = hashlib.sha256(start[:place] + _NO_CHECKSUM.encode() + start[place + 64 :])
+    digest = hashlib.sha256(start[:_CHECKSUM_START] + _NO_CHECKSUM + start[_CHECKSUM_END:])
     while block := handle.read(_BLOCK_BYTES):
         digest.update(block)
-    if place < 0 or digest.hexdigest() != checksum:
+    found = digest.hexdigest()
+    if start[_CHECKSUM_START:_CHECKSUM_END] != found.encode() or checksum != found:
         raise ModelFileError(
-            f"{path}: the checksum is wrong: the file is damaged or was changed (sha256 {checksum[:12]}... "
-            f"expected, {digest.hexdigest()[:12]}... found)"
+            f"{path}: the checksum is wrong: the file is damaged or was changed (its bytes have {found[:12]}...)"
         )
 
 
