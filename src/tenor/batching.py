@@ -10,18 +10,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from tenor.corpus.corpus import Corpus, open_corpus
-from tenor.corpus.schema import Label, Level
+from tenor.corpus.schema import Label, Split
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import CorpusError, UsageError
 from tenor.seeding import numpy_generator
 
 Indices = npt.NDArray[np.int64]
+SequenceLevel = Literal["conversation", "author"]
 
 #: Padded messages of one micro-batch: large enough for efficient matrix products, small enough for the cache.
 MAX_PADDED_MESSAGES = 4096
@@ -189,7 +191,7 @@ class StepLoader:
 
 
 def load_dataset(
-    dataset_path: str | Path | Corpus, model_type: Level, split: str | None = None, *, labelled: bool = False
+    dataset_path: str | Path | Corpus, model_type: str, split: Split | None = None, *, labelled: bool = False
 ) -> SequenceDataset:
     """Open the sequences of a corpus at one level.
 
@@ -209,7 +211,7 @@ def load_dataset(
     return SequenceDataset(view.labelled() if labelled else view)
 
 
-def require_level(model_type: str) -> Level:
+def require_level(model_type: str) -> SequenceLevel:
     """Check the level of a sequence model.
 
     Raises:
@@ -230,7 +232,11 @@ def require_features(corpus: Corpus) -> int:
     """
     width = corpus.info.input_size
     if width is None:
-        remedy = "encode it first: tenor encode SOURCE DEST" if corpus.has_text else "import it with text or features"
+        remedy = (
+            "encode it first: tenor encode SOURCE DEST"
+            if corpus.has_text
+            else "import it with text or features"
+        )
         raise CorpusError(f"{corpus.path}: expected messages with features, found none ({remedy})")
     return width
 
@@ -287,7 +293,9 @@ def cut_by_length(lengths: Indices, max_padded_messages: int, at_least: int = 1)
     cost = np.zeros(len(distinct) + 1)
     start_of = np.zeros(len(distinct), dtype=np.int64)
     for last in range(len(distinct)):
-        padded = (ends[last] - firsts[: last + 1]) * distinct[last]  # as one micro-batch from each possible start
+        padded = (ends[last] - firsts[: last + 1]) * distinct[
+            last
+        ]  # as one micro-batch from each possible start
         pieces = np.maximum(1, -(-padded // max(1, max_padded_messages)))
         total = cost[: last + 1] + padded + pieces * OVERHEAD_MESSAGES
         start_of[last] = int(np.argmin(total))

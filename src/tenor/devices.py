@@ -83,7 +83,10 @@ def plain_runtime(device: torch.device | str = "cpu") -> Runtime:
 
 
 def start_runtime(
-    device: str | None = None, mixed_precision: str = "no", trackers: tuple[str, ...] = (), project_dir: str | None = None
+    device: str | None = None,
+    mixed_precision: str = "no",
+    trackers: tuple[str, ...] = (),
+    project_dir: str | None = None,
 ) -> Runtime:
     """Find the device and the processes: a plain run, or one of `accelerate launch` / `torchrun`.
 
@@ -100,7 +103,9 @@ def start_runtime(
         raise UsageError(f"mixed_precision must be one of {', '.join(PRECISIONS)}, not {mixed_precision!r}")
     precision: Precision = mixed_precision
     if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device {device!r} asked for, but torch sees no CUDA device here (use device='cpu')")
+        raise UsageError(
+            f"device {device!r} asked for, but torch sees no CUDA device here (use device='cpu')"
+        )
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -112,5 +117,7 @@ def start_runtime(
         project_dir=project_dir,
         mixed_precision="no",  # autocast is ours: see Runtime.autocast
     )
-    chosen = torch.device(device) if device is not None and accelerator.num_processes == 1 else accelerator.device
+    chosen = (
+        torch.device(device) if device is not None and accelerator.num_processes == 1 else accelerator.device
+    )
     return Runtime(chosen, precision, accelerator.process_index, accelerator.num_processes, accelerator)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,15 @@ from tenor.corpus.test_reads import count_test_read
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, UsageError
 from tenor.files import sha256_file
-from tenor.lexical import LexicalModel
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import score_dataset, to_probs
 from tenor.models.sequence import SequenceClassifier
 from tenor.predictions import Predictions, write_predictions
+
+if TYPE_CHECKING:
+    from tenor.lexical import LexicalModel
 
 Metrics = dict[str, Any]
 ALL_SPLITS = "all"
@@ -304,7 +306,7 @@ class Scorer:
             SplitError: an empty split, with `labelled`.
         """
         self._require_encoder(corpus)
-        dataset = load_dataset(corpus, self.level, labelled=labelled)  # type: ignore[arg-type]
+        dataset = load_dataset(corpus, self.level, labelled=labelled)
         if labelled:
             for split in splits:
                 require_split(dataset.view, split)
@@ -366,7 +368,10 @@ def _require_level(scorer: Scorer, level: str) -> None:
 
 
 def _recode(
-    labels: npt.NDArray[np.int64], corpus_classes: tuple[Label, ...], model_classes: tuple[Label, ...], path: Path
+    labels: npt.NDArray[np.int64],
+    corpus_classes: tuple[Label, ...],
+    model_classes: tuple[Label, ...],
+    path: Path,
 ) -> npt.NDArray[np.int64]:
     """Labels as the model's class indices, -1 where unlabelled.
 
@@ -379,7 +384,8 @@ def _recode(
     unknown = sorted(map(str, present - set(model_classes)))
     if unknown:
         raise CorpusError(
-            f"{path}: label {', '.join(unknown)} is unknown to the model, which knows {', '.join(map(str, model_classes))}"
+            f"{path}: label {', '.join(unknown)} is unknown to the model, which knows "
+            f"{', '.join(map(str, model_classes))}"
         )
     codes = {label: index for index, label in enumerate(model_classes)}
     table = np.array([codes.get(label, -1) for label in corpus_classes] + [-1], dtype=np.int64)

@@ -16,18 +16,24 @@ from tenor.training.loop import evaluate, run_steps, train_epoch
 
 
 def small_model(dropout: float = 0.0, seed: int = 0) -> SequenceClassifier:
-    model = SequenceClassifier(8, hidden_size=16, num_layers=1, num_heads=2, dropout=dropout, kernel_sizes=(3, 5))
+    model = SequenceClassifier(
+        8, hidden_size=16, num_layers=1, num_heads=2, dropout=dropout, kernel_sizes=(3, 5)
+    )
     initialize_weights(model, torch.Generator().manual_seed(seed))
     return model.double()  # so that only the arithmetic's order could differ
 
 
-def gradients_of_one_step(dataset: SequenceDataset, criterion: nn.Module, max_padded: int) -> dict[str, torch.Tensor]:
+def gradients_of_one_step(
+    dataset: SequenceDataset, criterion: nn.Module, max_padded: int
+) -> dict[str, torch.Tensor]:
     model = small_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     loader = make_loader(dataset, batch_size=len(dataset), max_padded_messages=max_padded)
     (result,) = run_steps(model, loader, criterion, optimizer, plain_runtime(), clip_norm=None)
     assert result.count == len(dataset)
-    return {name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None}
+    return {
+        name: parameter.grad for name, parameter in model.named_parameters() if parameter.grad is not None
+    }
 
 
 @pytest.mark.parametrize("pos_weight", [None, 3.0])
@@ -57,7 +63,9 @@ def test_training_lowers_the_loss_and_finds_the_planted_evidence(small_corpus: P
     losses = [train_epoch(model, loader, nn.BCEWithLogitsLoss(), optimizer, "cpu")[0] for _ in range(8)]
     assert losses[-1] < 0.5 * losses[0]
     model.train()
-    loss, probs, labels, metrics, threshold = evaluate(model, make_loader(validation), nn.BCEWithLogitsLoss(), "cpu")
+    loss, probs, labels, metrics, threshold = evaluate(
+        model, make_loader(validation), nn.BCEWithLogitsLoss(), "cpu"
+    )
     assert model.training  # the mode is restored
     assert metrics["roc_auc"] is not None and metrics["roc_auc"] > 0.95
     assert np.array_equal(labels, validation.view.labels)
@@ -85,7 +93,9 @@ def test_a_loss_that_is_not_finite_names_step_and_sequences(small_corpus: Path) 
         model.head[-1].bias.fill_(float("nan"))
     before = [parameter.clone() for parameter in model.parameters()]
     optimizer = torch.optim.AdamW(model.parameters())
-    with pytest.raises(TrainingError, match=r"step 0: the loss is nan; sequences: conversation-\d+, .* and \d+ more"):
+    with pytest.raises(
+        TrainingError, match=r"step 0: the loss is nan; sequences: conversation-\d+, .* and \d+ more"
+    ):
         train_epoch(model, make_loader(dataset, 16), nn.BCEWithLogitsLoss(), optimizer, "cpu")
     for old, new in zip(before, model.parameters(), strict=True):
         assert torch.equal(old, new) or old.isnan().any()

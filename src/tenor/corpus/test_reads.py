@@ -31,7 +31,8 @@ def count_test_read(corpus_path: Path, *, level: str, model_hash: str) -> int | 
     try:
         with file.open("a") as handle:
             handle.write(json.dumps(entry) + "\n")
-        count = sum(json.loads(line)["level"] == level for line in file.read_text().splitlines())
+        levels = [json.loads(line)["level"] for line in file.read_text().splitlines()]
+        count = levels.count(level)
     except OSError:
         logger.warning("%s cannot be written: this reading of the test split is not counted", file)
         return None

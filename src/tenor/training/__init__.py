@@ -1,1 +1,1 @@
-
+"""Training: from an audited corpus to one model file."""

@@ -102,7 +102,11 @@ class RunFolder:
         before = json.loads((self.path / "config.json").read_text())
         now = json.loads(json.dumps(config))  # tuples become lists, as in the file
         keys = sorted(before.keys() | now.keys())
-        different = [f"{key} was {before.get(key)!r}, is {now.get(key)!r}" for key in keys if before.get(key) != now.get(key)]
+        different = [
+            f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+            for key in keys
+            if before.get(key) != now.get(key)
+        ]
         if different:
             raise TrainingError(
                 f"cannot resume {self.path}: {'; '.join(different)} (use the run's own settings, or start anew)"

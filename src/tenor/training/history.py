@@ -24,7 +24,7 @@ class EpochRecord:
         train_loss: mean over the epoch's sequences; None for epoch 0.
         validation_loss: mean over the validation sequences.
         validation: metric -> value, None where it is undefined.
-        threshold: with the best F1 on validation.
+        threshold: with the best F1 on validation; None for several classes.
         seconds: wall time of the epoch, validation included.
     """
 
@@ -33,7 +33,7 @@ class EpochRecord:
     train_loss: float | None
     validation_loss: float
     validation: dict[str, float | None]
-    threshold: float
+    threshold: float | None
     seconds: float
 
     def to_json(self) -> dict[str, Any]:
@@ -48,7 +48,9 @@ def history_path(model_path: Path) -> Path:
 
 def write_history(path: Path, records: list[EpochRecord]) -> None:
     """Write all records, whole or not at all."""
-    write_bytes(path, b"".join(json.dumps(record.to_json(), allow_nan=False).encode() + b"\n" for record in records))
+    write_bytes(
+        path, b"".join(json.dumps(record.to_json(), allow_nan=False).encode() + b"\n" for record in records)
+    )
 
 
 def read_history(path: Path) -> list[EpochRecord]:

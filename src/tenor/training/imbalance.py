@@ -45,7 +45,9 @@ def estimate_pos_weight(
     values = np.asarray(labels).astype(np.int64)
     values = values[values >= 0]
     if values.max(initial=0) > 1:
-        raise TrainingError("pos_weight is for binary labels (0, 1); use estimate_class_weights for several classes")
+        raise TrainingError(
+            "pos_weight is for binary labels (0, 1); use estimate_class_weights for several classes"
+        )
     positives, negatives = int((values == 1).sum()), int((values == 0).sum())
     if positives == 0 or negatives == 0:
         raise TrainingError(
@@ -56,14 +58,23 @@ def estimate_pos_weight(
     if method == "balanced":
         return ratio
     if method == "effective":
-        return float(np.expm1(negatives * np.log(beta)) / np.expm1(positives * np.log(beta))) if beta > 0 else 1.0
+        return (
+            float(np.expm1(negatives * np.log(beta)) / np.expm1(positives * np.log(beta)))
+            if beta > 0
+            else 1.0
+        )
     if method == "focal":
         return float(ratio * (negatives / len(values)) ** gamma)
     return float(np.sqrt(ratio))
 
 
 def estimate_class_weights(
-    labels: npt.ArrayLike, num_classes: int, method: str = "balanced", *, beta: float = 0.999, gamma: float = 2.0
+    labels: npt.ArrayLike,
+    num_classes: int,
+    method: str = "balanced",
+    *,
+    beta: float = 0.999,
+    gamma: float = 2.0,
 ) -> npt.NDArray[np.float64]:
     """The weight of each of several classes; the mean weight over the labels is 1.
 
@@ -89,7 +100,9 @@ def estimate_class_weights(
     counts = np.bincount(values[values >= 0], minlength=num_classes)
     if (counts == 0).any():
         missing = ", ".join(map(str, np.flatnonzero(counts == 0)))
-        raise TrainingError(f"expected labels of all {num_classes} classes, found none of class index {missing}")
+        raise TrainingError(
+            f"expected labels of all {num_classes} classes, found none of class index {missing}"
+        )
     if method == "balanced":
         weights = 1 / counts
     elif method == "effective":

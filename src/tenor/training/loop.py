@@ -126,7 +126,7 @@ def train_epoch(
 
 def evaluate(
     model: nn.Module, val_loader: StepLoader, criterion: nn.Module, device: torch.device | str
-) -> tuple[float, Floats, Integers, Metrics, float]:
+) -> tuple[float, Floats, Integers, Metrics, float | None]:
     """Score every sequence in eval and inference mode; the model's mode is restored.
 
     Args:
@@ -137,7 +137,7 @@ def evaluate(
 
     Returns:
         (mean loss, probs (N,) or (N, C), labels (N,), metrics, threshold), in the dataset's order. The threshold is the
-        one with the best F1 on these data, so hand in validation data.
+        one with the best F1 on these data, so hand in validation data; None for several classes.
     """
     model.to(device)
     return evaluate_loader(model, val_loader, criterion, plain_runtime(device))
@@ -145,11 +145,13 @@ def evaluate(
 
 def evaluate_loader(
     model: nn.Module, loader: StepLoader, criterion: nn.Module, runtime: Runtime
-) -> tuple[float, Floats, Integers, Metrics, float]:
+) -> tuple[float, Floats, Integers, Metrics, float | None]:
     """Evaluate on all processes of a runtime; see evaluate."""
     logits = score_loader(model, loader, runtime)
     labels = loader.dataset.view.labels
-    loss = _summing(criterion).cpu()(*_loss_arguments(torch.from_numpy(logits).float(), torch.from_numpy(labels)))
+    loss = _summing(criterion).cpu()(
+        *_loss_arguments(torch.from_numpy(logits).float(), torch.from_numpy(labels))
+    )
     probs = to_probs(logits)
     metrics, threshold = calculate_metrics_threshold(labels, probs)
     return float(loss) / max(1, len(labels)), probs, labels, metrics, threshold
@@ -179,7 +181,11 @@ def _accumulate(
             "(lower the learning rate, or look for extreme features)"
         )
     empty = np.zeros(0), np.zeros(0, dtype=np.int64)
-    return loss_sum, np.concatenate(probs) if probs else empty[0], np.concatenate(labels) if labels else empty[1]
+    return (
+        loss_sum,
+        np.concatenate(probs) if probs else empty[0],
+        np.concatenate(labels) if labels else empty[1],
+    )
 
 
 def _share_gradients(parameters: list[nn.Parameter], runtime: Runtime) -> None:
@@ -191,7 +197,8 @@ def _share_gradients(parameters: list[nn.Parameter], runtime: Runtime) -> None:
             parameter.grad = torch.zeros_like(parameter)
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     flat = runtime.sum(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-    for gradient, part in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
+    for gradient, part in zip(gradients, parts, strict=True):
         gradient.copy_(part.view_as(gradient))
 
 
@@ -202,7 +209,7 @@ def _summing(criterion: nn.Module) -> nn.Module:
             f"expected a loss module with a reduction, such as BCEWithLogitsLoss, found {type(criterion).__name__}"
         )
     summed = copy.copy(criterion)
-    summed.reduction = "sum"
+    setattr(summed, "reduction", "sum")  # noqa: B010 - Module's own attributes are typed as tensors
     return summed
 
 

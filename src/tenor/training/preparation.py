@@ -5,8 +5,8 @@ Everything fitted here sees training sequences only. Knows nothing of epochs and
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +18,14 @@ from tenor.corpus.audit import require_both_classes, require_clean_splits, requi
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.encoding.scaling import feature_scaling
 from tenor.errors import CorpusError
-from tenor.lexical import LexicalModel, fit_lexical, out_of_fold_logits
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
 from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
 from tenor.training.settings import TrainSettings
 
-logger = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from tenor.lexical import LexicalModel
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def _with_lexical_prior(
     corpus: Corpus, train: SequenceDataset, validation: SequenceDataset, seed: int
 ) -> TrainingData:
     """Fit the n-gram model; training sequences get the logits of folds that did not hold their group."""
+    from tenor.lexical import fit_lexical, out_of_fold_logits  # scikit-learn takes seconds to import
+
     texts = sequence_texts(train)
     labels, groups = train.view.labels, train.view.groups
     prior = out_of_fold_logits(texts, labels, groups, seed=seed, num_classes=train.num_classes)
@@ -116,7 +118,9 @@ def build_model(data: TrainingData, settings: TrainSettings) -> SequenceClassifi
 
 def _log_frequencies(labels: npt.NDArray[np.int64], num_classes: int) -> torch.Tensor:
     """The bias that makes an input-blind model predict the base rate: (1,) log-odds, or (C,) log frequencies."""
-    logs = torch.log(torch.from_numpy(np.bincount(labels, minlength=num_classes) / len(labels)).clamp_min(1e-8))
+    logs = torch.log(
+        torch.from_numpy(np.bincount(labels, minlength=num_classes) / len(labels)).clamp_min(1e-8)
+    )
     return (logs[1:] - logs[:1] if num_classes == 2 else logs).float()
 
 

@@ -79,13 +79,16 @@ def pack_state(
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).detach().cpu()
-    for rank, state in enumerate(runtime.gather(generator.get_state())):
-        tensors[f"generator.{rank}"] = state
-    groups = [
-        {key: value for key, value in group.items() if key != "params"} for group in optimizer.param_groups
-    ]
-    state = {"progress": asdict(progress), "schedule": schedule.state(), "learning_rates": [g["lr"] for g in groups]}
-    return Checkpoint(progress.global_step, {name: t.contiguous().clone() for name, t in tensors.items()}, state)
+    for rank, random_state in enumerate(runtime.gather(generator.get_state())):
+        tensors[f"generator.{rank}"] = random_state
+    state = {
+        "progress": asdict(progress),
+        "schedule": schedule.state(),
+        "learning_rates": [group["lr"] for group in optimizer.param_groups],
+    }
+    return Checkpoint(
+        progress.global_step, {name: t.contiguous().clone() for name, t in tensors.items()}, state
+    )
 
 
 def unpack_state(

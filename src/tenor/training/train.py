@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from tenor.batching import MAX_PADDED_MESSAGES, StepLoader, make_loader
+from tenor.batching import MAX_PADDED_MESSAGES, StepLoader, make_loader, require_level
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import UsageError
 from tenor.models.model_file import ModelMetadata, read_metadata, save_model
+from tenor.models.scoring import SCORING_WINDOW
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
 from tenor.progress import progress_bar
@@ -79,18 +80,23 @@ def train_model(
         learning_rate: AdamW's, at its peak.
         model_path: where the model is written, always as safetensors whatever the name; default
             ``models/<model_type>_classifier.pt``. The history stands beside it (``.history.jsonl``).
-        hidden_size, num_layers, num_heads, dropout, kernel_sizes: of the SequenceClassifier.
+        hidden_size: width of the SequenceClassifier.
+        num_layers: its transformer blocks.
+        num_heads: its attention heads.
+        dropout: its rate.
+        kernel_sizes: of its convolutions, in messages.
         pos_weight: a method of estimate_pos_weight, a number, or None for no weighting (the default: probabilities stay
             calibrated, and the threshold from validation looks after the imbalance).
-        beta, gamma: parameters of the methods ``effective`` and ``focal``.
+        beta: parameter of the method ``effective``.
+        gamma: parameter of the method ``focal``.
         scheduler: ``"plateau"`` (ReduceLROnPlateau on the monitored score) or ``"cosine"`` (warm-up and cosine).
         warmup_fraction: of all steps, for ``"cosine"``.
         weight_decay: AdamW's.
         clip_norm: the gradient's largest 2-norm; None = not clipped.
         patience: epochs without a better validation score before training stops.
         monitor: the validation score that chooses the best epoch: ``average_precision``, ``f1`` or ``roc_auc``.
-        prior: ``"lexical"`` adds the logit of an n-gram model that the network corrects (Johnson & Zhang 2014's
-            additive view of boosting, one stage), ``"none"`` leaves it out, ``"auto"`` uses it where the corpus has text.
+        prior: ``"lexical"`` adds the logit of an n-gram model, which the network then corrects; ``"none"``
+            leaves it out, ``"auto"`` uses it where the corpus has text.
         seed: the run's one seed: weights, dropout, order.
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
@@ -192,7 +198,14 @@ class Run:
 
     @classmethod
     def start(
-        cls, settings: TrainSettings, data: TrainingData, runtime: Runtime, path: Path, every: Every, *, show: bool
+        cls,
+        settings: TrainSettings,
+        data: TrainingData,
+        runtime: Runtime,
+        path: Path,
+        every: Every,
+        *,
+        show: bool,
     ) -> Run:
         """Put the parts together, untrained."""
         model = build_model(data, settings).to(runtime.device)
@@ -202,12 +215,19 @@ class Run:
         optimizer = torch.optim.AdamW(
             model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         )
-        shares = {"rank": runtime.rank, "world_size": runtime.world_size}
-        size = settings.max_padded_messages
+        size, rank, world_size = settings.max_padded_messages, runtime.rank, runtime.world_size
         train_loader = make_loader(
-            data.train, settings.batch_size, shuffle=True, seed=settings.seed, max_padded_messages=size, **shares
+            data.train,
+            settings.batch_size,
+            shuffle=True,
+            seed=settings.seed,
+            max_padded_messages=size,
+            rank=rank,
+            world_size=world_size,
         )
-        validation_loader = make_loader(data.validation, 4096, max_padded_messages=2 * size, **shares)
+        validation_loader = make_loader(
+            data.validation, SCORING_WINDOW, max_padded_messages=2 * size, rank=rank, world_size=world_size
+        )
         schedule = make_schedule(
             settings.scheduler,
             optimizer,
@@ -300,7 +320,9 @@ class Run:
             seconds=time.monotonic() - started,
         )
         if progress.close_epoch(record, score):
-            self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()}
+            self.best = {
+                name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()
+            }
             if self.runtime.is_main:
                 self._save_model()
         if epoch > 0:
@@ -308,7 +330,11 @@ class Run:
         if self.runtime.is_main:
             write_history(history_path(self.path), progress.history)
         if self.runtime.accelerator is not None and self.runtime.accelerator.trackers:
-            values = {"train_loss": record.train_loss, "validation_loss": loss, "learning_rate": record.learning_rate}
+            values = {
+                "train_loss": record.train_loss,
+                "validation_loss": loss,
+                "learning_rate": record.learning_rate,
+            }
             values.update({f"validation_{key}": value for key, value in record.validation.items()})
             self.runtime.accelerator.log({key: v for key, v in values.items() if v is not None}, step=epoch)
 
@@ -329,7 +355,7 @@ class Run:
         corpus = self.data.corpus
         encoder = corpus.info.encoder
         metadata = ModelMetadata(
-            level=self.settings.level,
+            level=require_level(self.settings.level),
             classes=self.data.train.classes,
             threshold=record.threshold,
             threshold_objective="f1",
@@ -360,4 +386,6 @@ class Run:
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
     """What trackers accept as hyper-parameters: numbers and strings."""
-    return {key: value if isinstance(value, int | float | str) else str(value) for key, value in config.items()}
+    return {
+        key: value if isinstance(value, int | float | str) else str(value) for key, value in config.items()
+    }
