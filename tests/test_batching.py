@@ -16,7 +16,9 @@ LENGTHS = st.lists(st.integers(0, 60), max_size=40).map(lambda values: np.array(
 
 
 @given(LENGTHS, st.integers(1, 200), st.integers(1, 4))
-def test_cuts_hold_each_sequence_once_within_the_bound(lengths: np.ndarray, bound: int, at_least: int) -> None:
+def test_cuts_hold_each_sequence_once_within_the_bound(
+    lengths: np.ndarray, bound: int, at_least: int
+) -> None:
     cuts = cut_by_length(lengths, bound, at_least)
     assert sorted(np.concatenate(cuts).tolist() if cuts else []) == list(range(len(lengths)))
     assert len(cuts) >= min(at_least, len(lengths))
