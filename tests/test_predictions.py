@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tenor.errors import InputError, UsageError
+from tenor.predictions import (
+    FORMAT_VERSION,
+    Predictions,
+    concatenate_predictions,
+    export_csv,
+    neutralize_cell,
+    read_predictions,
+    write_predictions,
+)
+
+
+def strings(*values: str) -> np.ndarray:
+    return np.array(values, dtype=object)
+
+
+def make_predictions(
+    level: str = "conversation", *, classes: tuple[Any, ...] = (0, 1), **changes: object
+) -> Predictions:
+    logits = np.array([-1.5, 0.0, 2.0, 0.25])
+    probs = 1 / (1 + np.exp(-logits))
+    if len(classes) > 2:
+        logits = np.stack([logits, -logits, 0 * logits], axis=1)
+        probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    values: dict[str, Any] = {
+        "level": level,
+        "classes": classes,
+        "conversation_ids": None if level == "profile" else strings("c1", "c2", "c3", "c4"),
+        "authors": None if level == "conversation" else strings("ann", "bob", "ann", "eve"),
+        "groups": strings("g1", "g1", "g2", "g3"),
+        "splits": strings("validation", "validation", "test", "test"),
+        "labels": np.array([0, 1, -1, len(classes) - 1]),
+        "lengths": np.array([3, 1, 0, 12]),
+        "logits": logits,
+        "probs": probs,
+        "threshold": 0.4 if len(classes) == 2 else None,
+        "model": "sequence",
+        "model_hash": "abc",
+    }
+    return Predictions(**(values | changes))
+
+
+def assert_equal(a: Predictions, b: Predictions) -> None:
+    for field in dataclasses.fields(Predictions):
+        left, right = getattr(a, field.name), getattr(b, field.name)
+        if isinstance(left, np.ndarray):
+            assert left.dtype == right.dtype
+            assert left.tolist() == right.tolist(), field.name
+        else:
+            assert left == right, field.name
+
+
+@pytest.mark.parametrize("level", ["conversation", "author", "profile"])
+@pytest.mark.parametrize("classes", [(0, 1), ("calm", "angry"), ("a", "b", "c"), (0, 1, 5)])
+def test_a_file_reads_back_as_it_was_written(level: str, classes: tuple[Any, ...], tmp_path: Path) -> None:
+    predictions = make_predictions(level, classes=classes)
+    path = write_predictions(predictions, tmp_path / "deep" / "p.parquet")
+    assert path == tmp_path / "deep" / "p.parquet"
+    assert_equal(read_predictions(path), predictions)
+
+
+def test_the_file_is_plain_parquet_with_labels_as_the_user_wrote_them(tmp_path: Path) -> None:
+    path = write_predictions(make_predictions("author", classes=("calm", "angry")), tmp_path / "p.parquet")
+    table = pq.read_table(path)
+    assert table.column_names == [
+        "conversation_id", "author", "group", "split", "label", "length", "logit", "prob",
+    ]  # fmt: skip
+    assert table["label"].to_pylist() == ["calm", "angry", None, "angry"]
+    assert table["logit"].to_pylist() == [-1.5, 0.0, 2.0, 0.25]
+
+
+def test_no_rows_round_trip(tmp_path: Path) -> None:
+    for classes in ((0, 1), ("a", "b", "c")):
+        empty = make_predictions(classes=classes).select([])
+        assert len(empty) == 0
+        back = read_predictions(write_predictions(empty, tmp_path / "p.parquet"))
+        assert back.probs.shape == ((0,) if len(classes) == 2 else (0, 3))
+
+
+def test_select_in_split_and_labelled_keep_rows_together() -> None:
+    predictions = make_predictions()
+    assert predictions.in_split("test").ids.tolist() == ["c3", "c4"]
+    assert predictions.labelled().ids.tolist() == ["c1", "c2", "c4"]
+    turned = predictions.select([3, 0])
+    assert turned.ids.tolist() == ["c4", "c1"]
+    assert turned.lengths.tolist() == [12, 3]
+    assert turned.logits.tolist() == [0.25, -1.5]
+    with pytest.raises(UsageError, match="split must be one of train, validation, test, not 'dev'"):
+        predictions.in_split("dev")
+
+
+def test_ids_are_unique_per_level() -> None:
+    assert make_predictions("author").ids.tolist() == ["c1\x1fann", "c2\x1fbob", "c3\x1fann", "c4\x1feve"]
+    assert make_predictions("profile").ids.tolist() == [
+        "ann\x1fvalidation", "bob\x1fvalidation", "ann\x1ftest", "eve\x1ftest",
+    ]  # fmt: skip
+
+
+def test_concatenate_joins_rows_of_one_model() -> None:
+    predictions = make_predictions("author", classes=("a", "b", "c"))
+    assert_equal(
+        concatenate_predictions([predictions.select([0]), predictions.select([1, 2, 3])]), predictions
+    )
+    with pytest.raises(UsageError, match="1 rows repeat the id of another, such as 'c1 / ann'"):
+        concatenate_predictions([predictions, predictions.select([0])])
+    with pytest.raises(UsageError, match="differ in threshold"):
+        concatenate_predictions([make_predictions(), make_predictions(threshold=0.5)])
+    with pytest.raises(UsageError, match="nothing to concatenate"):
+        concatenate_predictions([])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"level": "person"}, "level must be one of"),
+        ({"authors": strings("a", "b", "c", "d")}, "has no authors"),
+        ({"conversation_ids": None}, "needs conversation_ids"),
+        ({"classes": (0,)}, "two classes or more"),
+        ({"labels": np.array([0, 1, 2, 0])}, "labels must be -1"),
+        ({"labels": np.array([0, 1])}, r"labels must have shape|must have shape \(2,\)"),
+        ({"probs": np.zeros((4, 2))}, r"probs must have shape \(4,\), found \(4, 2\)"),
+        ({"probs": np.array([0, 0, 0, 1.5])}, r"finite and in \[0, 1\]"),
+        ({"logits": np.array([0, 0, 0, np.nan])}, "1 logits are not a number"),
+        ({"threshold": float("nan")}, "threshold must be finite"),
+        ({"splits": strings("test", "test", "dev", "test")}, r"found \['dev'\]"),
+    ],
+)
+def test_arrays_that_do_not_agree_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_predictions(**changes)
+
+
+def test_profiles_may_carry_vote_counts() -> None:
+    predictions = make_predictions("profile", probs=np.array([0.0, 3.0, 12.0, 1.0]))
+    assert predictions.probs.max() == 12
+
+
+def test_an_id_twice_is_not_written(tmp_path: Path) -> None:
+    twice = make_predictions(conversation_ids=strings("c1", "c2", "c1", "c1"))
+    with pytest.raises(UsageError, match="2 rows repeat the id of another, such as 'c1', 'c1'"):
+        write_predictions(twice, tmp_path / "p.parquet")
+    assert not (tmp_path / "p.parquet").exists()
+
+
+def rewrite(
+    path: Path, change: Callable[[pa.Table], pa.Table], metadata: dict[str, Any] | None = None
+) -> None:
+    """Change a written file's table or metadata."""
+    table = pq.read_table(path)
+    old = json.loads(table.schema.metadata[b"tenor.predictions"])
+    table = change(table)
+    table = table.replace_schema_metadata({b"tenor.predictions": json.dumps(old | (metadata or {})).encode()})
+    pq.write_table(table, path)
+
+
+@pytest.mark.parametrize(
+    ("change", "metadata", "field", "message"),
+    [
+        (
+            lambda t: t,
+            {"format_version": FORMAT_VERSION + 1},
+            "format_version",
+            f"{FORMAT_VERSION + 1} is newer than",
+        ),
+        (lambda t: t, {"format_version": "1"}, "metadata", "no format_version"),
+        (lambda t: t, {"level": "person"}, "metadata.level", "unknown level"),
+        (lambda t: t, {"threshold": "high"}, "metadata.threshold", "wrong type"),
+        (lambda t: t, {"classes": [0, "1"]}, "metadata.classes", "all integers or all strings"),
+        (lambda t: t, {"classes": [1, 1]}, "metadata.classes", "two different classes"),
+        (
+            lambda t: t.drop_columns(["prob"]),
+            {},
+            None,
+            "expected one column each of prob; found conversation_id",
+        ),
+        (
+            lambda t: t.set_column(5, "logit", pa.array([1, 2, 3, 4])),
+            {},
+            "logit",
+            "expected double, found int64",
+        ),
+        (
+            lambda t: t.set_column(1, "group", pa.array(["a", None, "b", "c"])),
+            {},
+            "group",
+            "a value is missing",
+        ),
+        (
+            lambda t: t.set_column(3, "label", pa.array([0, 1, None, 7])),
+            {},
+            "label",
+            r"expected one of \[0, 1\]",
+        ),
+        (
+            lambda t: t.set_column(0, "conversation_id", pa.array(["a", "b", "a", "c"])),
+            {},
+            None,
+            "repeat the id",
+        ),
+        (lambda t: t.set_column(6, "prob", pa.array([0.0, 1.0, 2.0, 0.5])), {}, None, "probs must be finite"),
+        (lambda t: t.set_column(2, "split", pa.array(["test", "dev", "test", "test"])), {}, None, "'dev'"),
+    ],
+)
+def test_a_file_that_breaks_a_rule_is_refused_by_name(
+    change: Callable[[pa.Table], pa.Table],
+    metadata: dict[str, Any],
+    field: str | None,
+    message: str,
+    tmp_path: Path,
+) -> None:
+    path = write_predictions(make_predictions(), tmp_path / "p.parquet")
+    rewrite(path, change, metadata)
+    with pytest.raises(InputError, match=message) as caught:
+        read_predictions(path)
+    assert caught.value.path == path
+    assert caught.value.field == field
+    if field in ("group", "label"):
+        assert caught.value.line == {"group": 2, "label": 4}[field]
+
+
+def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "p.parquet"
+    with pytest.raises(InputError, match="no such file"):
+        read_predictions(path)
+    path.write_bytes(b"PAR1 no")
+    with pytest.raises(InputError, match="expected a Parquet file"):
+        read_predictions(path)
+    pq.write_table(pa.table({"x": [1]}), path)
+    with pytest.raises(InputError, match="no predictions of tenor") as caught:
+        read_predictions(path)
+    assert "tenor predict" in caught.value.remedy
+    whole = write_predictions(make_predictions(), tmp_path / "q.parquet").read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="expected a Parquet file"):
+        read_predictions(path)
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@cmd", "\tx", "\rx"])
+def test_cells_that_a_spreadsheet_would_run_are_neutralised(text: str) -> None:
+    assert neutralize_cell(text) == "'" + text
+    assert neutralize_cell("a" + text) == "a" + text
+
+
+def test_exported_csv_holds_numbers_and_harmless_text(tmp_path: Path) -> None:
+    predictions = make_predictions(
+        "author", classes=("=a", "b", "c"), authors=strings("@x", 'say "hi", ann', "-2", "eve")
+    )
+    path = export_csv(predictions, tmp_path / "p.csv")
+    with path.open(newline="", encoding="utf-8") as handle:
+        rows = list(csv.reader(handle))
+    assert rows[0] == [
+        "conversation_id", "author", "group", "split", "label", "length",
+        "logit =a", "logit b", "logit c", "prob =a", "prob b", "prob c",
+    ]  # fmt: skip
+    assert [row[1] for row in rows[1:]] == ["'@x", 'say "hi", ann', "'-2", "eve"]
+    assert [row[4] for row in rows[1:]] == ["'=a", "b", "", "c"]
+    assert [float(row[6]) for row in rows[1:]] == predictions.logits[:, 0].tolist()
