@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from tenor.corpus.readers.records import RowError
 from tenor.corpus.schema import Conversation, Label, Place
 
-
 #: ``label`` and ``author_labels`` -> type of the first label there, and where it is.
 _LabelKinds = dict[str, tuple[type, Place]]
 

@@ -6,6 +6,7 @@ Shared by Parquet and Hugging Face datasets. Knows nothing of files beyond their
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,14 +47,29 @@ def read_batches(
             _read_messages(batches, path, columns, limits), path, columns, limits, tally
         )
         return
-    row = 1
+    for row, part in _read_parts(batches, path, limits):
+        if isinstance(part, Reject):
+            tally.rows += 1
+            yield part
+        else:
+            yield from _read_conversations(part, path, row, columns, limits, tally)
+
+
+def _read_parts(
+    batches: Iterable[pa.RecordBatch], path: str, limits: Limits
+) -> Iterator[tuple[int, pa.RecordBatch | Reject]]:
+    """Small parts of the batches with the number of their first row; a row that is too heavy as a Reject.
+
+    Raises:
+        InputError: all texts together are far larger than the file.
+    """
+    row, total, packed_bytes = 1, 0, Path(path).stat().st_size
     for batch in batches:
         for part, weight in _cut(batch):
-            if part.num_rows == 1 and weight > limits.max_row_bytes:
-                tally.rows += 1
-                yield _too_large(path, row, weight, limits)
-            else:
-                yield from _read_conversations(part, path, row, columns, limits, tally)
+            total += weight
+            limits.check_growth(total, packed_bytes, path)
+            is_heavy = part.num_rows == 1 and weight > limits.max_row_bytes
+            yield row, _too_large(path, row, weight, limits) if is_heavy else part
             row += part.num_rows
 
 
@@ -200,14 +216,11 @@ def _read_conversations(
 def _read_messages(
     batches: Iterable[pa.RecordBatch], path: str, columns: ColumnMap, limits: Limits
 ) -> Iterator[MessageRow | BrokenRow]:
-    line = 1
-    for batch in batches:
-        for part, weight in _cut(batch):
-            if part.num_rows == 1 and weight > limits.max_row_bytes:
-                yield BrokenRow(_too_large(path, line, weight, limits))
-            else:
-                yield from _pick_messages(part, path, line, columns)
-            line += part.num_rows
+    for line, part in _read_parts(batches, path, limits):
+        if isinstance(part, Reject):
+            yield BrokenRow(part)
+        else:
+            yield from _pick_messages(part, path, line, columns)
 
 
 def _pick_messages(

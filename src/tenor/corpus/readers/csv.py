@@ -197,15 +197,15 @@ class _Parser:
         self._path, self._limits = path, limits
         self._lines = read_lines(path, limits)
         self._delimiter = ""
-        self._held = 0  # bytes of the record that is being read
+        self._held = self._number = 0  # bytes of the record that is being read, and its last line so far
 
     def __iter__(self) -> Iterator[Record]:
         return self
 
     def __next__(self) -> Record:
         for line in self._lines:
-            if line.data not in (b"", b"\r"):
-                self._held = line.num_bytes
+            if line.data not in (b"", b"\r"):  # a byte order mark alone leaves nothing
+                self._held, self._number = line.num_bytes, line.number
                 return self._read_record(line)
         raise StopIteration
 
@@ -262,12 +262,14 @@ class _Parser:
     def _read_quoted(self, text: str, position: int, record: Record) -> tuple[str, str, int]:
         """A quoted field from behind its opening quote: value, the line it ends in, the place behind it."""
         values: list[str] = []
-        opened = record.line + len(record.parts) - 1
+        opened = self._number
         while True:
             end = text.find('"', position)
             if end < 0:
-                values += (text[position:], "\n")
-                text, position = self._read_on(opened, record), 0
+                line = self._read_on(opened, record)
+                values += (text[position:], "\n" * (line.number - self._number))
+                self._number = line.number
+                text, position = self._decode(line, record), 0
                 continue
             values.append(text[position:end])
             position = end + 1
@@ -276,10 +278,11 @@ class _Parser:
             values.append('"')
             position += 1
 
-    def _read_on(self, opened: int, record: Record) -> str:
-        """The next physical line of a record whose quoted field, opened in a line before, goes on."""
+    def _read_on(self, opened: int, record: Record) -> Line:
+        """The next line that is not empty, of a record whose quoted field, opened in a line before, goes on."""
         line = next(self._lines, None)
-        self._held += 0 if line is None else line.num_bytes
+        num_empty = 0 if line is None else line.number - self._number - 1
+        self._held += 0 if line is None else line.num_bytes + num_empty
         if line is None or self._held > self._limits.max_row_bytes:
             within = "before the end of the file" if line is None else f"within {self._held} bytes"
             raise InputError(
@@ -288,5 +291,7 @@ class _Parser:
                 line=opened,
                 remedy="close the quote, or double a quote that is part of a text",
             )
+        if num_empty:
+            record.parts.append(b"\n" * (num_empty - 1))
         record.parts.append(line.data)
-        return self._decode(line, record)
+        return line

@@ -76,7 +76,7 @@ def _explain(error: OSError, codec: str | None) -> str:
 
 
 def read_lines(path: Path, limits: Limits) -> Iterator[Line]:
-    """The physical lines of a file; a byte order mark at its start is dropped.
+    """The physical lines of a file but the empty ones; a byte order mark at its start is dropped.
 
     A line over `limits.max_row_bytes` is passed on cut and marked, and takes no more memory than the limit.
 
@@ -85,7 +85,6 @@ def read_lines(path: Path, limits: Limits) -> Iterator[Line]:
     """
     parts: list[bytes] = []
     held = length = number = offset = 0
-    start = True
     for chunk in read_chunks(path, limits):
         pieces = chunk.split(b"\n")
         last = len(pieces) - 1
@@ -97,15 +96,17 @@ def read_lines(path: Path, limits: Limits) -> Iterator[Line]:
             if index == last:
                 break
             number += 1
+            if not length:  # an empty line: millions of them cost little
+                offset += 1
+                continue
             line = _make_line(number, offset, parts, length, limits)
-            yield _drop_mark(line) if start else line
-            start = False
+            yield _drop_mark(line) if number == 1 else line
             offset += length + 1
             parts.clear()
             held = length = 0
     if length:
         line = _make_line(number + 1, offset, parts, length, limits)
-        yield _drop_mark(line) if start else line
+        yield _drop_mark(line) if number == 0 else line
 
 
 def _make_line(number: int, offset: int, parts: list[bytes], length: int, limits: Limits) -> Line:
