@@ -124,6 +124,7 @@ def fit_lsa(
         UsageError: input_size is not in 1 ... D.
     """
     from sklearn.decomposition import TruncatedSVD
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     space = NgramSpace() if space is None else space
     if not 1 <= input_size <= space.num_columns:
@@ -141,8 +142,9 @@ def fit_lsa(
             power_iteration_normalizer="LU",
             random_state=derive_seed(seed, "lsa") % 2**32,
         )
-        with np.errstate(invalid="ignore", divide="ignore"):  # texts without any variance
-            svd.fit(weights)
+        # One thread: the same bits on any number of cores; most of the time goes into sparse products anyway.
+        with threadpool_limits(1, user_api="blas"), np.errstate(invalid="ignore", divide="ignore"):
+            svd.fit(weights)  # texts without any variance divide 0 by 0
         kept = svd.singular_values_ > _LEAST_SINGULAR_SHARE * svd.singular_values_[0]
         components[:, :rank] = np.where(kept[:, None], svd.components_, 0.0).T
         explained_variance[:rank] = np.where(kept, np.nan_to_num(svd.explained_variance_ratio_), 0.0)
@@ -163,7 +165,7 @@ def weigh_ngrams(counts: csr_matrix, idf: FloatArray) -> csr_matrix:
 
     weights = counts.copy()
     weights.data = (np.log(counts.data) + np.float32(1)) * idf[counts.indices]
-    return normalize(weights, copy=False)
+    return normalize(weights, copy=False) if counts.nnz else weights
 
 
 def _count_cores() -> int:

@@ -163,7 +163,7 @@ class _Stream:
 
     def hash_windows(self, start: Int64Array, size: int) -> UInt32Array:
         """Hash `size` characters beginning at each of the `start` characters."""
-        if not self.plain:
+        if not self.plain or len(start) == 0:
             return self.hash_chars(start, start + size)
         places = len(self._words) - size
         hashes = np.zeros(places, np.uint32)
