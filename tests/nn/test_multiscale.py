@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.nn import functional
 
 from tenor.errors import UsageError
-from tenor.nn.multiscale import MultiScalePool, check_kernel_sizes
+from tenor.nn.multiscale import (
+    MultiScalePool,
+    check_kernel_sizes,
+    convolve_image,
+    convolve_windows,
+)
 
 
 def random_pool(hidden: int = 6, sizes: tuple[int, ...] = (1, 3, 7)) -> MultiScalePool:
@@ -41,6 +48,20 @@ def test_unpadded_equals_conv1d(length: int) -> None:
     values = torch.randn(2, length, 6, generator=torch.Generator().manual_seed(1))
     expected = torch.stack([reference(pool, row) for row in values])
     torch.testing.assert_close(pool(values, None), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("convolve", [convolve_image, convolve_windows])
+@pytest.mark.parametrize("size", [1, 3, 7])
+def test_both_ways_to_convolve_equal_conv1d(convolve: Callable[..., torch.Tensor], size: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(3, 4, 5, generator=generator, requires_grad=True)
+    weight, bias = torch.randn(6, 5, size, generator=generator), torch.randn(6, generator=generator)
+    expected = functional.conv1d(values.transpose(1, 2), weight, bias, padding=size // 2).transpose(1, 2)
+    found = convolve(values, weight, bias)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    factor = torch.randn(3, 4, 6, generator=generator)
+    gradients = [torch.autograd.grad((out * factor).sum(), values)[0] for out in (found, expected)]
+    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-5)
 
 
 def test_padded_rows_equal_themselves_alone() -> None:

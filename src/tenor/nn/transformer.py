@@ -42,8 +42,10 @@ class SelfAttention(nn.Module):
             (B, T, H).
         """
         batch, length, hidden = values.shape
-        projected = self.qkv(values).view(batch, length, 3, self.num_heads, hidden // self.num_heads)
-        query, key, value = projected.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, T, H / heads)
+        query, key, value = (
+            part.view(batch, length, self.num_heads, -1).transpose(1, 2)  # (B, heads, T, H / heads)
+            for part in self.qkv(values).chunk(3, dim=2)
+        )
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys_mask)
         attended: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, hidden))
         return attended
