@@ -42,10 +42,9 @@ class SelfAttention(nn.Module):
             (B, T, H).
         """
         batch, length, hidden = values.shape
-        query, key, value = (
-            part.view(batch, length, self.num_heads, -1).transpose(1, 2)  # (B, heads, T, H / heads)
-            for part in self.qkv(values).chunk(3, dim=2)
-        )
+        heads = (batch, length, self.num_heads, hidden // self.num_heads)
+        # Cut along the last dimension, so that the gradients of the three meet in one copy.
+        query, key, value = (part.view(heads).transpose(1, 2) for part in self.qkv(values).chunk(3, dim=2))
         mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=keys_mask)
         attended: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, hidden))
         return attended
