@@ -154,10 +154,10 @@ def _check_parameters(
     if parameters is None:
         raise UsageError(f"objective {objective} needs {wanted}")
     values = tuple(float(value) for value in parameters)
-    if len(values) != size or not all(least <= value <= most for value in values) or not any(values):
-        raise UsageError(
-            f"{wanted} must be {size} number(s) from {least} to {most}, not all 0, found {parameters}"
-        )
+    free = size > 1 and not any(values)  # costs that are all 0 choose nothing
+    if len(values) != size or not all(least <= value <= most for value in values) or free:
+        rule = f"{size} number(s) from {least} to {most}" + (", not all 0" if size > 1 else "")
+        raise UsageError(f"{wanted} must be {rule}, found {parameters}")
     return values
 
 

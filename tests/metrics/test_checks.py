@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tenor.errors import UsageError
+from tenor.metrics.checks import check_labels, check_probs, check_scores, encode_groups
+
+
+def test_whole_numbers_of_any_type_are_labels() -> None:
+    for labels in ([0, 1, 1], [False, True, True], [0.0, 1.0, 1.0], np.array([0, 1, 1], dtype=np.uint8)):
+        found = check_labels(labels)
+        assert found.dtype == np.int64
+        assert found.tolist() == [0, 1, 1]
+    assert check_labels([]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([[0, 1]], r"shape \(N,\), found \(1, 2\)"),
+        (["a", "b"], "pass codes, not class names"),
+        ([0.5, 1], "whole numbers"),
+        ([np.nan, 1], "whole numbers"),
+        ([0, -1, -1], r"2 of 3 rows are unlabelled: drop them first \(predictions.labelled"),
+    ],
+)
+def test_other_labels_are_refused(labels: list[object], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_labels(labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probs", "message"),
+    [
+        ([0, 1], [0.5], r"must have shape \(2,\) or \(2, C\) with C >= 2, found \(1,\)"),
+        ([0, 1], [[0.5], [0.5]], r"found \(2, 1\)"),
+        ([0, 1], [0.5, np.nan], "1 scores are not finite"),
+        ([0, 2], [0.5, 0.5], "labels must be 0 to 1 for these scores, found 2"),
+        ([0, 3], np.zeros((2, 3)), "labels must be 0 to 2"),
+    ],
+)
+def test_scores_that_do_not_fit_are_refused(labels: list[int], probs: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        check_scores(labels, probs)
+
+
+def test_scores_may_be_counts_and_probabilities_may_not() -> None:
+    assert check_scores([0, 1], [3.0, 0.0])[1].tolist() == [3.0, 0.0]
+    with pytest.raises(UsageError, match="not logits or counts"):
+        check_probs([0, 1], [3.0, 0.0])
+
+
+def test_groups_are_coded_in_sorted_order() -> None:
+    codes, count = encode_groups(np.array(["b", "a", "b", "c"], dtype=object), 4)
+    assert codes.tolist() == [1, 0, 1, 2]
+    assert count == 3
+    codes, count = encode_groups(np.array([30, 10, 30]), 3)
+    assert codes.tolist() == [1, 0, 1]
+    assert count == 2
+    assert encode_groups([], 0)[1] == 0
+    with pytest.raises(UsageError, match=r"groups must have shape \(3,\), found \(2,\)"):
+        encode_groups(["a", "b"], 3)
