@@ -91,6 +91,16 @@ def test_verdict_names_the_baseline_that_the_model_is_least_ahead_of() -> None:
     assert judge_baselines(model, []) is None
 
 
+def test_names_cannot_turn_the_direction_of_a_sentence() -> None:
+    model, other = (
+        measure(Scorer("m", _predictions(PERFECT))),
+        measure(Scorer("a\u202eb", _predictions(MIDDLING))),
+    )
+    verdict = judge_baselines(model, [other])
+    assert verdict is not None
+    assert "beats ab: ROC AUC 1.000 against 0.750" in verdict.sentence
+
+
 def test_summary_has_three_sentences_and_says_when_a_baseline_is_not_beaten() -> None:
     section = LevelSection(Scorer("m", _predictions(MIDDLING)), (Scorer("tf-idf", _predictions(PERFECT)),))
     model, other = measure(section.model), measure(section.baselines[0])

@@ -15,7 +15,7 @@ from tenor.report.canvas import BASELINE_STROKES, TEST_STROKE, VALIDATION_STROKE
 from tenor.report.content import LevelSection
 from tenor.report.curves import Floats
 from tenor.report.figures import Dot, Line
-from tenor.report.summaries import HEADLINE, METRIC_NAMES, Measured, labelled_rows
+from tenor.report.summaries import HEADLINE, METRIC_NAMES, Measured, labelled_rows, plain_name
 from tenor.report.views import LegendEntry, Picture
 
 #: Metrics that get a dot plot.
@@ -91,7 +91,7 @@ def binary_curves(
         _picture(
             figures.draw_precision_recall(f"{level}-pr", lines, recall_mark),
             "Precision and recall",
-            f"The grey line is the share of {names[1]} in test, {share:.3f}.{dot}",
+            f"The grey line is the share of {plain_name(names[1])} in test, {share:.3f}.{dot}",
         ),
     ]
     if _is_probability(scores):

@@ -24,6 +24,7 @@ from tenor.report.summaries import (
     judge_baselines,
     labelled_rows,
     measure,
+    plain_name,
 )
 from tenor.report.views import LevelView, Picture, ThresholdView
 
@@ -74,7 +75,7 @@ def _rival(baselines: Sequence[Measured]) -> str:
     if not known:
         return ""
     value, name = max(known)
-    return f"Best baseline: {format_number(value)}, {name}"
+    return f"Best baseline: {format_number(value)}, {plain_name(name)}"
 
 
 def _lead(counts: Sequence[SplitCounts], names: Sequence[str]) -> str:
@@ -84,7 +85,7 @@ def _lead(counts: Sequence[SplitCounts], names: Sequence[str]) -> str:
         share = ""
         if split.positives is not None and split.labelled:
             percent = 100 * split.positives / split.labelled
-            share = f", {split.positives:,} of them {names[1]} ({percent:.0f}%)"
+            share = f", {split.positives:,} of them {plain_name(names[1])} ({percent:.0f}%)"
         groups = format_count(split.groups, "group", "groups")
         parts.append(
             f"{split.split.capitalize()}: {format_count(split.labelled, one, several)}{share}, in {groups}."

@@ -42,6 +42,9 @@ NOTICE = (
     "messages resemble labelled ones; it does not say what a person did, meant, or will do."
 )
 
+#: The bidirectional controls of Unicode (Annex 9).
+_NO_DIRECTION = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+
 _NEEDS_THRESHOLD = ("f1", "precision", "recall", "accuracy")
 _NO_THRESHOLD = "no threshold was chosen"
 
@@ -98,6 +101,11 @@ def labelled_rows(predictions: Predictions, split: str) -> tuple[Integers, Float
     return rows.labels, rows.probs
 
 
+def plain_name(name: str) -> str:
+    """A name for the middle of a sentence: without the controls that would turn the sentence's direction."""
+    return name.translate(_NO_DIRECTION)
+
+
 def format_number(value: float | None) -> str:
     """Three decimals, with a real minus sign; a dash for None."""
     return "–" if value is None else f"{value:.3f}".replace("-", "−")
@@ -139,7 +147,7 @@ def judge_baselines(model: Measured, baselines: Sequence[Measured]) -> Verdict |
         return None
     difference, rival = min(known, key=lambda pair: (_lower_end(pair[0]), pair[0].value))
     values = f"{METRIC_NAMES[HEADLINE]} {own:.3f} against {format_number(rival.test[HEADLINE])}"
-    low = _lower_end(difference)
+    low, name = _lower_end(difference), plain_name(rival.name)
     kind = "better" if low > 0 else "unclear" if difference.value > 0 else "worse"
     if difference.interval is None:
         detail = f"{values}. These are two values without an interval of their difference"
@@ -149,11 +157,11 @@ def judge_baselines(model: Measured, baselines: Sequence[Measured]) -> Verdict |
             f"(95% interval {format_interval(difference.interval)})"
         )
     if kind == "better":
-        each = "every baseline" if len(known) > 1 else rival.name
-        strongest = f"; the strongest is {rival.name}" if len(known) > 1 else ""
+        each = "every baseline" if len(known) > 1 else name
+        strongest = f"; the strongest is {name}" if len(known) > 1 else ""
         return Verdict(kind, f"On test the model beats {each}{strongest}: {detail}.")
     adverb = "clearly " if kind == "unclear" else ""
-    return Verdict(kind, f"On test the model does not {adverb}beat {rival.name}: {detail}.")
+    return Verdict(kind, f"On test the model does not {adverb}beat {name}: {detail}.")
 
 
 def _difference(model: Measured, other: Measured) -> Difference:
