@@ -138,6 +138,11 @@ def load_encoder(
 def _read(path: Path) -> tuple[dict[str, Any], Tensors]:
     from safetensors import SafetensorError, safe_open
 
+    if not path.exists() and not path.is_symlink():
+        raise CorpusError(
+            f"{path}: expected a saved encoder, found none: give a corpus that tenor encode has made (features "
+            "that came with a source have no encoder)"
+        )
     check_plain_file(path)
     try:
         with safe_open(path, framework="numpy") as file:

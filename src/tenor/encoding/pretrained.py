@@ -149,18 +149,17 @@ def find_model(kind: PretrainedKind, source: str) -> ModelFolder:
         folder, hub_id = path.resolve(), None
     else:
         folder, hub_id = _download(kind, source), source
-    if not any(folder.rglob("*.safetensors")):
+    if not _find_files(folder, ["*.safetensors"]):
         raise UsageError(
             f"{kind}:{source}: expected weights in a .safetensors file, found none: tenor loads no pickles, "
             "save the model with safetensors first"
         )
-    for pattern in _PICKLE_NAMES:
-        for pickle in folder.rglob(pattern):
-            if not any(pickle.parent.glob("*.safetensors")):
-                raise UsageError(
-                    f"{kind}:{source}: {pickle.name} is a pickle without a .safetensors file beside it: "
-                    "tenor loads no pickles, save the model with safetensors first"
-                )
+    for pickle in _find_files(folder, _PICKLE_NAMES):
+        if not any(pickle.parent.glob("*.safetensors")):
+            raise UsageError(
+                f"{kind}:{source}: {pickle.name} is a pickle without a .safetensors file beside it: tenor loads "
+                "no pickles, save the model with safetensors first"
+            )
     return ModelFolder(
         folder, hub_id if hub_id is not None else folder.name, hub_id, hash_model(kind, folder)
     )
@@ -200,10 +199,13 @@ def is_hub_id(source: str) -> bool:
 def hash_model(kind: PretrainedKind, folder: Path) -> str:
     """Hex SHA-256 over the names and contents of a model's files."""
     digest = hashlib.sha256(f"{kind}\n".encode())
-    for path in sorted(
-        {path for pattern in _MODEL_PATTERNS for path in folder.rglob(pattern) if path.is_file()}
-    ):
-        name = path.relative_to(folder).as_posix()
-        if not set(_IGNORED_FOLDERS) & set(Path(name).parts):
-            digest.update(f"{sha256_file(path)} {name}\n".encode())
+    for path in _find_files(folder, _MODEL_PATTERNS):
+        digest.update(f"{sha256_file(path)} {path.relative_to(folder).as_posix()}\n".encode())
     return digest.hexdigest()
+
+
+def _find_files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Files of a model in order of their names: in its folder or in one right below it."""
+    found = {path for pattern in patterns for depth in ("", "*/") for path in folder.glob(depth + pattern)}
+    kept = (path for path in found if path.parent == folder or path.parent.name not in _IGNORED_FOLDERS)
+    return sorted(path for path in kept if path.is_file())
