@@ -8,7 +8,7 @@ import pytest
 
 from tenor.report import figures
 from tenor.report.canvas import TEST_STROKE, Stroke
-from tenor.report.figures import Dot, Line, reliability_bins
+from tenor.report.figures import Dot, Line
 from tenor.report.svg import ROLES
 
 LABELS = np.array([0, 1] * 30)
@@ -62,18 +62,6 @@ def test_curves_of_one_class_are_left_out() -> None:
     line = Line("model", np.zeros(4, dtype=np.int64), np.linspace(0, 1, 4), TEST_STROKE)
     assert figures.draw_roc("x", [line]) is None
     assert figures.draw_precision_recall("x", [line]) is None
-
-
-def test_reliability_bins_by_hand_keep_ties_together() -> None:
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    probs = np.array([0.1, 0.1, 0.1, 0.1, 0.8, 0.9])
-    means, shares, counts = reliability_bins(labels, probs, bins=3)
-    assert counts.sum() == 6
-    assert counts[0] == 4
-    assert means[0] == pytest.approx(0.1)
-    assert shares[0] == 0.25
-    assert (means * counts).sum() == pytest.approx(probs.sum())
-    assert (shares * counts).sum() == pytest.approx(labels.sum())
 
 
 def test_constant_scores_can_be_drawn() -> None:

@@ -102,6 +102,7 @@ def test_page_says_what_was_done_and_what_must_not_be(page: str) -> None:
         "tenor demo --out demo --seed 0",
         "3 pairs above a similarity of 0.8 across splits.",
         "no row reaches the threshold",
+        "Test: calibration error 0.075, Brier score 0.132; bars: 95%.",
         "An author is positive when most of the author's chats are.",
     ):
         assert expected in text

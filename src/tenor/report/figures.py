@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tenor.metrics.reliability import bin_reliability
 from tenor.report.canvas import (
     BOTTOM,
     NAME_WIDTH,
@@ -110,23 +111,6 @@ def _draw_unit_curves(
         return inline_svg(figure, prefix, title, attributes)
 
 
-def reliability_bins(labels: Integers, probs: Floats, bins: int = 10) -> tuple[Floats, Floats, Floats]:
-    """Mean probability, share of positives and count of bins of equal count (ties stay together).
-
-    Args:
-        labels: (N,) 0 or 1.
-        probs: (N,) in [0, 1].
-        bins: at most this many.
-    """
-    edges = np.unique(np.quantile(probs, np.linspace(0, 1, bins + 1)[1:-1], method="higher"))
-    codes = np.searchsorted(edges, probs, side="right")
-    counts = np.bincount(codes, minlength=len(edges) + 1).astype(np.float64)
-    filled = counts > 0
-    means = np.bincount(codes, weights=probs, minlength=len(counts))[filled] / counts[filled]
-    shares = np.bincount(codes, weights=labels, minlength=len(counts))[filled] / counts[filled]
-    return means, shares, counts[filled]
-
-
 def draw_reliability(
     prefix: str, lines: Sequence[Line], *, x_label: str = "Predicted probability"
 ) -> str | None:
@@ -144,7 +128,8 @@ def draw_reliability(
         use_unit_axes(axes, x_label, "Observed share")
         axes.plot([0, 1], [0, 1], color=COLOURS["grid"], linewidth=1.2, zorder=1)
         for rank, line in enumerate(lines):
-            means, shares, counts = reliability_bins(line.labels, line.scores)
+            found = bin_reliability(line.labels, line.scores, bins=10, binning="mass")
+            means, shares, counts = found.mean_probs, found.rates, found.counts.astype(np.float64)
             marker = "o" if rank == 0 or len(means) == 1 else None
             draw_line(
                 axes,

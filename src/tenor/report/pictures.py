@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from tenor.metrics.reliability import brier_score, calibration_error
 from tenor.report import figures
 from tenor.report.canvas import BASELINE_STROKES, TEST_STROKE, VALIDATION_STROKE, Stroke
 from tenor.report.content import LevelSection
-from tenor.report.curves import Floats
+from tenor.report.curves import Floats, Integers
 from tenor.report.figures import Dot, Line
-from tenor.report.summaries import HEADLINE, METRIC_NAMES, Measured, labelled_rows, plain_name
+from tenor.report.summaries import HEADLINE, METRIC_NAMES, Measured, format_number, labelled_rows, plain_name
 from tenor.report.views import LegendEntry, Picture
 
 #: Metrics that get a dot plot.
@@ -100,11 +101,16 @@ def binary_curves(
             _picture(
                 figures.draw_reliability(f"{level}-reliability", calibrated),
                 "Reliability",
-                "On the diagonal, probabilities hold. Ten bins of equal count; bars: 95%, test.",
+                f"On the diagonal, probabilities hold. Ten bins of equal count. {_calibration(labels, scores)}",
             )
         )
     legend = tuple(LegendEntry(line.name, line.stroke) for line in lines)
     return legend, tuple(picture for picture in pictures if picture is not None)
+
+
+def _calibration(labels: Integers, probs: Floats) -> str:
+    error, brier = calibration_error(labels, probs), brier_score(labels, probs)
+    return f"Test: calibration error {format_number(error)}, Brier score {format_number(brier)}; bars: 95%."
 
 
 def _picture(svg: str | None, title: str, caption: str) -> Picture | None:
@@ -143,7 +149,7 @@ def class_curves(
                     f"{level}-reliability", [line], x_label="Probability of the chosen class"
                 ),
                 "Reliability",
-                "Share of right answers against the probability of the chosen class, test; bars: 95%.",
+                f"Share of right answers in ten bins of equal count. {_calibration(labels, probs)}",
             )
         )
     legend = tuple(LegendEntry(line.name, line.stroke) for line in lines)
