@@ -16,7 +16,8 @@ import pyarrow as pa
 import pytest
 
 from tenor.corpus.corpus import Corpus, open_corpus
-from tenor.corpus.info import IdDigest, hash_ids
+from tenor.corpus.info import EncoderInfo, IdDigest, SourceInfo, hash_ids
+from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import Conversation
 from tenor.corpus.views import view_sequences
 from tenor.errors import CorpusError
@@ -232,3 +233,18 @@ def test_id_hashes_do_not_depend_on_the_order_and_tell_pairs_apart() -> None:
     assert hash_ids(pairs) != hash_ids(pairs[:2])
     assert hash_ids([("ab", "c")]) != hash_ids([("a", "bc")])
     assert IdDigest().hexdigest() == "0" * 64
+
+
+def test_the_golden_corpus_of_version_1_stays_loadable(loops: ModuleType) -> None:
+    corpus = open_corpus(Path(__file__).parents[1] / "golden" / "corpus_v1", verify=True)
+    conversations = loops.make_conversations(number=6, groups=True)
+    for found, expected in zip(corpus.conversations(), conversations, strict=True):
+        assert (found.conversation_id, found.authors) == (expected.conversation_id, expected.authors)
+        assert (found.texts, found.timestamps) == (expected.texts, expected.timestamps)
+        assert (found.label, found.author_labels) == (expected.label, expected.author_labels)
+        np.testing.assert_array_equal(found.features, expected.features)
+    assert corpus.info.format_version == 1
+    assert corpus.info.split == SplitPlan(seed=4)
+    assert corpus.info.feature_names == ("a", "b", "c", "d")
+    assert corpus.info.encoder == EncoderInfo("lsa", "0" * 64, "1" * 64, "2" * 64)
+    assert corpus.info.sources == (SourceInfo("chats.jsonl", 123, "3" * 64),)
