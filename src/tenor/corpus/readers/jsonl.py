@@ -45,13 +45,13 @@ def read_jsonl(
     rows = _parse_lines(path, limits)
     head: list[tuple[Line, JsonObject | RowError]] = []  # at most a faulty line, then the first sound one
     for row in rows:
-        if len(head) == 1:
-            line, fault = head.pop()
-            tally.rows += 1
-            yield _read_conversation(path, line, fault, columns, limits, tally)
         head.append(row)
         if isinstance(row[1], dict):
             break
+        if len(head) == 2:
+            line, fault = head.pop(0)
+            tally.rows += 1
+            yield _read_conversation(path, line, fault, columns, limits, tally)
     if head and _is_message(head[-1][1], columns):
         tally.begin(str(path), "message")
         messages = (_pick_message(path, line, value, columns, tally) for line, value in chain(head, rows))

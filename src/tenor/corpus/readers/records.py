@@ -30,7 +30,7 @@ class Limits:
     max_messages: int = 1_000_000
     max_text_characters: int = 10_000_000
     max_ratio: int = 200
-    ratio_free_bytes: int = 256 << 20
+    ratio_free_bytes: int = 64 << 20
 
     def check_growth(self, unpacked_bytes: int, packed_bytes: int, path: str) -> None:
         """Refuse a file that unpacks to more than it may.
