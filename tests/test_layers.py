@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for row in (
         "errors",
         "seeding files progress",
-        "corpus predictions metrics aggregation",
+        "corpus predictions metrics aggregation ngrams",
         "encoding nn batching lexical devices",
         "models baselines",
         "training evaluation explain",

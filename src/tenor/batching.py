@@ -185,7 +185,7 @@ class StepLoader:
             numpy_generator(self.seed, "shuffle", self.epoch).shuffle(order)
         for first in range(start * self.batch_size, len(order), self.batch_size):
             drawn = order[first : first + self.batch_size]
-            cuts = cut_by_length(self.dataset.lengths[drawn], self.max_padded_messages, self.world_size)
+            cuts = cut_by_length(self.dataset.lengths[drawn], self.max_padded_messages)
             mine = share_cuts(cuts, self.dataset.lengths[drawn], self.rank, self.world_size)
             yield Step(self.dataset, [drawn[cut] for cut in mine], len(drawn))
 
@@ -270,7 +270,7 @@ def make_loader(
     return StepLoader(dataset, batch_size, shuffle, seed, max_padded_messages, rank, world_size)
 
 
-def cut_by_length(lengths: Indices, max_padded_messages: int, at_least: int = 1) -> list[Indices]:
+def cut_by_length(lengths: Indices, max_padded_messages: int) -> list[Indices]:
     """Cut sequences into micro-batches of similar length, with the least padding and overhead together.
 
     Exact minimum over cuts of the sequences sorted by length of ``sum(B * T + OVERHEAD_MESSAGES)`` subject to
@@ -280,7 +280,6 @@ def cut_by_length(lengths: Indices, max_padded_messages: int, at_least: int = 1)
     Args:
         lengths: (B,) messages of each sequence.
         max_padded_messages: bound of a micro-batch's padded size.
-        at_least: make this many micro-batches if there are as many sequences (one for each process).
 
     Returns:
         Index arrays into `lengths`, shortest sequences first.
@@ -308,14 +307,15 @@ def cut_by_length(lengths: Indices, max_padded_messages: int, at_least: int = 1)
         cuts.extend(reversed(np.array_split(order[begin:end], -(-int(end - begin) // fits))))
         last = int(start_of[last]) - 1
     cuts.reverse()
-    while len(cuts) < min(at_least, len(lengths)):
-        largest = max(range(len(cuts)), key=lambda index: len(cuts[index]))
-        cuts[largest : largest + 1] = np.array_split(cuts[largest], 2)
     return cuts
 
 
 def share_cuts(cuts: list[Indices], lengths: Indices, rank: int, world_size: int) -> list[Indices]:
-    """This process's part of a step's micro-batches: largest first to the least loaded, the same on every process."""
+    """This process's part of a step's micro-batches: largest first to the least loaded.
+
+    The cuts themselves do not depend on the number of processes, so that N processes compute the very numbers of one; a
+    process may get none.
+    """
     if world_size == 1:
         return cuts
     sizes = [len(cut) * max(1, int(lengths[cut].max())) for cut in cuts]

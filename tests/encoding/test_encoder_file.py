@@ -16,8 +16,8 @@ from tenor.encoding.encoder import SumEncoder
 from tenor.encoding.encoder_file import ENCODER_NAME, dump_encoder, hash_encoder, load_encoder
 from tenor.encoding.lsa import fit_lsa
 from tenor.encoding.messages import flatten_conversations
-from tenor.encoding.ngrams import NgramSpace
 from tenor.errors import CorpusError
+from tenor.ngrams import NgramSpace
 
 SPACE = NgramSpace(64, 128, (2, 3))
 TEXTS = ["alpha beta", "gamma delta secretword", "alpha delta", "epsilon", "beta beta gamma"]

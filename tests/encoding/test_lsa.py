@@ -11,8 +11,8 @@ from sklearn.pipeline import make_pipeline, make_union
 from tenor.encoding import lsa
 from tenor.encoding.lsa import LsaEncoder, fit_lsa
 from tenor.encoding.messages import Messages
-from tenor.encoding.ngrams import NgramSpace
 from tenor.errors import CorpusError, UsageError
+from tenor.ngrams import NgramSpace
 from tenor.seeding import derive_seed
 
 SPACE = NgramSpace(1 << 9, 1 << 10)

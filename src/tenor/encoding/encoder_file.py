@@ -19,11 +19,11 @@ from tenor.corpus.layout import check_plain_file
 from tenor.encoding.dynamics import DynamicsEncoder
 from tenor.encoding.encoder import Encoder, SumEncoder
 from tenor.encoding.lsa import LsaEncoder
-from tenor.encoding.ngrams import NgramSpace
 from tenor.encoding.pretrained import PretrainedEncoder, PretrainedKind, hash_model, is_hub_id
 from tenor.encoding.sentence import load_sentence
 from tenor.encoding.static import load_static
 from tenor.errors import CorpusError, UsageError
+from tenor.ngrams import NgramSpace
 
 ENCODER_NAME = "encoder.safetensors"
 #: Of this file; a file with a higher number is refused.

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.encoding.messages import Messages, require_texts
-from tenor.encoding.ngrams import NgramSpace, count_ngrams
 from tenor.errors import UsageError
+from tenor.ngrams import NgramSpace, count_ngrams
 from tenor.seeding import derive_seed
 
 if TYPE_CHECKING:

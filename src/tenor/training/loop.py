@@ -46,6 +46,42 @@ class StepResult:
     labels: Integers
 
 
+class GradientSum:
+    """The sum of gradients over micro-batches and processes, in float64.
+
+    In float64 the sum does not depend on the order of its parts (to about 1e-16), so that a step is the same however
+    its micro-batches are shared out; in float32 AdamW would turn rounding noise where a gradient is nearly zero into
+    steps of full size.
+    """
+
+    def __init__(self, parameters: list[nn.Parameter]) -> None:
+        self._parameters = parameters
+        self._sums = [torch.zeros_like(each, dtype=_sum_dtype(each)) for each in parameters]
+        for parameter in parameters:
+            parameter.grad = None
+
+    def add(self) -> None:
+        """Move the parameters' gradients into the sum."""
+        for total, parameter in zip(self._sums, self._parameters, strict=True):
+            if parameter.grad is not None:
+                total += parameter.grad
+                parameter.grad = None
+
+    def share(self, runtime: Runtime) -> None:
+        """Sum over all processes, in one message, and hand the parameters their gradients."""
+        totals = self._sums
+        if runtime.world_size > 1:
+            flat = runtime.sum(torch.cat([total.reshape(-1) for total in totals]))
+            parts = torch.split(flat, [total.numel() for total in totals])
+            totals = [part.view_as(total) for part, total in zip(parts, totals, strict=True)]
+        for total, parameter in zip(totals, self._parameters, strict=True):
+            parameter.grad = total.to(parameter.dtype)
+
+
+def _sum_dtype(parameter: nn.Parameter) -> torch.dtype:
+    return torch.float32 if parameter.device.type == "mps" else torch.float64  # mps has no float64
+
+
 def run_steps(
     model: nn.Module,
     loader: StepLoader,
@@ -74,9 +110,9 @@ def run_steps(
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     for number, step in enumerate(loader.steps(start), start=start):
         model.train()
-        optimizer.zero_grad(set_to_none=True)
-        loss_sum, probs, labels = _accumulate(model, step, number, summed, runtime)
-        _share_gradients(parameters, runtime)
+        gradients = GradientSum(parameters)
+        loss_sum, probs, labels = _accumulate(model, step, number, summed, gradients, runtime)
+        gradients.share(runtime)
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
         if not torch.isfinite(norm):
             raise TrainingError(
@@ -158,7 +194,7 @@ def evaluate_loader(
 
 
 def _accumulate(
-    model: nn.Module, step: Step, number: int, summed: nn.Module, runtime: Runtime
+    model: nn.Module, step: Step, number: int, summed: nn.Module, gradients: GradientSum, runtime: Runtime
 ) -> tuple[float, Floats, Integers]:
     """Forward and backward over this process's micro-batches; the loss is summed over all processes."""
     total = 0.0
@@ -169,6 +205,7 @@ def _accumulate(
             logits = model(batch.features, batch.mask, prior=batch.prior)
         loss = summed(*_loss_arguments(logits.float(), batch.labels))
         (loss / step.count).backward()
+        gradients.add()
         total += float(loss.detach())
         if not np.isfinite(total):
             broken.append(batch)
@@ -186,20 +223,6 @@ def _accumulate(
         np.concatenate(probs) if probs else empty[0],
         np.concatenate(labels) if labels else empty[1],
     )
-
-
-def _share_gradients(parameters: list[nn.Parameter], runtime: Runtime) -> None:
-    """Sum the gradients over all processes, in one message."""
-    if runtime.world_size == 1:
-        return
-    for parameter in parameters:
-        if parameter.grad is None:  # this process had no micro-batch of the step
-            parameter.grad = torch.zeros_like(parameter)
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    flat = runtime.sum(torch.cat([gradient.reshape(-1) for gradient in gradients]))
-    parts = torch.split(flat, [gradient.numel() for gradient in gradients])
-    for gradient, part in zip(gradients, parts, strict=True):
-        gradient.copy_(part.view_as(gradient))
 
 
 def _summing(criterion: nn.Module) -> nn.Module:

@@ -376,12 +376,12 @@ class Run:
 
     def finish(self) -> None:
         """The model file stands; the checkpoints of the finished run go."""
-        if self.runtime.accelerator is not None:
-            self.runtime.accelerator.end_training()
         self.runtime.wait()
         if self.runtime.is_main:
             self.folder.clear()
         self.runtime.wait()
+        if self.runtime.accelerator is not None:
+            self.runtime.accelerator.end_training()
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.utils import murmurhash3_32
 
 from tenor.encoding import ngrams
-from tenor.encoding.ngrams import NgramSpace, count_ngrams
+from tenor.ngrams import NgramSpace, count_ngrams
 
 SPACE = NgramSpace(word_columns=1 << 9, char_columns=1 << 10, char_sizes=(2, 4))
 
