@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tenor.encoding.ngrams import NgramSpace, count_ngrams
 from tenor.errors import UsageError
+from tenor.ngrams import NgramSpace, count_ngrams
 from tenor.seeding import derive_seed
 
 if TYPE_CHECKING:

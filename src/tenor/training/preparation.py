@@ -72,16 +72,18 @@ def _with_lexical_prior(
     corpus: Corpus, train: SequenceDataset, validation: SequenceDataset, seed: int
 ) -> TrainingData:
     """Fit the n-gram model; training sequences get the logits of folds that did not hold their group."""
-    from tenor.lexical import fit_lexical  # scikit-learn takes seconds to import
+    from tenor.lexical import (  # scikit-learn takes seconds to import
+        count_texts,
+        fit_lexical,
+        out_of_fold_logits,
+    )
 
-    view = train.view
-    fitted = fit_lexical(
-        sequence_texts(train), view.labels, view.groups, num_classes=train.num_classes, seed=seed
-    )
-    validation_prior = fitted.model.logits(sequence_texts(validation))
-    return TrainingData(
-        corpus, train.with_prior(fitted.out_of_fold), validation.with_prior(validation_prior), fitted.model
-    )
+    view, num_classes = train.view, train.num_classes
+    counts = count_texts(sequence_texts(train))
+    prior = out_of_fold_logits(counts, view.labels, view.groups, seed=seed, num_classes=num_classes)
+    lexical = fit_lexical(counts, view.labels, num_classes=num_classes)
+    validation_prior = lexical.logits(sequence_texts(validation))
+    return TrainingData(corpus, train.with_prior(prior), validation.with_prior(validation_prior), lexical)
 
 
 def sequence_texts(dataset: SequenceDataset) -> list[str]:
