@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from tenor.errors import UsageError
+from tenor.metrics.resampling import expanded_tail, interval_of_draws, resample_groups
+
+
+def keep(weights: np.ndarray) -> dict[str, np.ndarray]:
+    return {"weights": weights.copy()}
+
+
+def test_each_replicate_draws_as_many_groups_as_there_are() -> None:
+    weights = resample_groups(keep, rows=50, num_groups=7, replicates=45, seed=3)["weights"]
+    assert weights.shape == (45, 7)
+    assert weights.sum(axis=1).tolist() == [7] * 45
+    assert weights.min() == 0
+    assert len({tuple(w) for w in weights.tolist()}) > 40
+
+
+def test_draws_follow_from_the_seed_alone() -> None:
+    def draw(seed: int = 3, rows: int = 50, threads: int | None = 1, replicates: int = 45) -> np.ndarray:
+        return resample_groups(
+            keep, rows=rows, num_groups=7, replicates=replicates, seed=seed, threads=threads
+        )["weights"]
+
+    assert np.array_equal(draw(), draw(threads=4))
+    assert np.array_equal(draw(), draw(rows=10_000_000, threads=2))  # smaller blocks, the same draws
+    assert np.array_equal(draw(replicates=25), draw()[:25])
+    assert not np.array_equal(draw(), draw(seed=4))
+
+
+def test_the_expanded_tail_is_hesterbergs() -> None:
+    # n = 10: t = 2.262157 with 9 degrees of freedom
+    assert expanded_tail(0.95, 10) == pytest.approx(NormalDist().cdf(-math.sqrt(10 / 9) * 2.262157), rel=1e-5)
+    assert expanded_tail(0.95, 1e9) == pytest.approx(0.025, rel=1e-6)
+    assert expanded_tail(0.95, 1) == 0
+
+
+def test_intervals_leave_undefined_replicates_out() -> None:
+    draws = np.concatenate([np.arange(1001.0), np.full(10, np.nan)])
+    assert interval_of_draws(draws, 0.95, 1e9) == pytest.approx((25, 975), abs=1e-3)
+    assert interval_of_draws(draws, 0.95, 1) == (0, 1000)
+    assert interval_of_draws(np.full(3, np.nan), 0.95, 100) is None
+
+
+def test_no_groups_or_replicates_is_an_error() -> None:
+    with pytest.raises(UsageError, match="needs groups and replicates, found 0 and 5"):
+        resample_groups(keep, rows=0, num_groups=0, replicates=5)
