@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix, hstack
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.utils import murmurhash3_32
 
-from tenor.encoding import ngrams
+from tenor import ngrams
 from tenor.ngrams import NgramSpace, count_ngrams
 
 SPACE = NgramSpace(word_columns=1 << 9, char_columns=1 << 10, char_sizes=(2, 4))
@@ -78,6 +78,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(count_ngrams(texts, SPACE).toarray(), whole)
     monkeypatch.setattr(ngrams, "_CHUNK_CHARACTERS", 10**6)
     monkeypatch.setattr(ngrams, "_CHUNK_ROWS", 2)
+    monkeypatch.setattr(ngrams, "_SPANS_AT_A_TIME", 11)
     np.testing.assert_array_equal(count_ngrams(texts, SPACE).toarray(), whole)
 
 

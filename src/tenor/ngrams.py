@@ -27,6 +27,8 @@ _LONG_SPAN_BYTES = 64
 #: One chunk holds about this many characters, so that its arrays stay in the processor's cache.
 _CHUNK_CHARACTERS = 1 << 17
 _CHUNK_ROWS = 1 << 13
+#: Of a text longer than a chunk, so many spans are hashed together.
+_SPANS_AT_A_TIME = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,9 @@ class _Stream:
 
     def hash_chars(self, first: Int64Array, end: Int64Array) -> UInt32Array:
         """MurmurHash3 (x86, 32 bits, seed 0; Appleby 2011) of the UTF-8 bytes of character spans."""
+        if len(first) > _SPANS_AT_A_TIME:
+            parts = [slice(a, a + _SPANS_AT_A_TIME) for a in range(0, len(first), _SPANS_AT_A_TIME)]
+            return np.concatenate([self.hash_chars(first[part], end[part]) for part in parts])
         if self._byte_of_char is not None:
             first, end = self._byte_of_char[first], self._byte_of_char[end]
         sizes = end - first
