@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.isotonic import IsotonicRegression
+
+from tenor.errors import UsageError
+from tenor.metrics.calibration import METHODS, calibrator_from_json, fit_calibrator, sigmoid, softmax
+from tenor.metrics.reliability import calibration_error, log_loss
+
+
+def make_logits(
+    rows: int, slope: float = 1.0, shift: float = 0.0, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and logits z of a model for which the right probability is sigmoid(slope z + shift)."""
+    rng = np.random.default_rng(seed)
+    z = 2 * rng.normal(size=rows)
+    return (rng.random(rows) < sigmoid(slope * z + shift)).astype(np.int64), z
+
+
+def make_several(rows: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    z = 3 * rng.normal(size=(rows, 3))
+    probs = softmax(z / temperature)
+    return (probs.cumsum(axis=1) > rng.random((rows, 1))).argmax(axis=1), z
+
+
+def test_temperature_and_platt_find_what_was_planted() -> None:
+    labels, z = make_logits(20_000, slope=0.5)
+    assert fit_calibrator(labels, z, "temperature").parameters[0][0] == pytest.approx(2, rel=0.05)
+    labels, z = make_logits(20_000, slope=1.5, shift=-1)
+    slope, intercept = fit_calibrator(labels, z, "platt").parameters[0]
+    assert slope == pytest.approx(1.5, rel=0.05)
+    assert intercept == pytest.approx(-1, abs=0.05)
+    labels, z = make_several(20_000, temperature=2.5)
+    assert fit_calibrator(labels, z, "temperature").parameters[0][0] == pytest.approx(2.5, rel=0.05)
+
+
+def test_temperature_has_the_least_log_loss() -> None:
+    labels, z = make_logits(300, slope=0.7)
+    temperature = fit_calibrator(labels, z, "temperature").parameters[0][0]
+    best = log_loss(labels, sigmoid(z / temperature))
+    grid = [log_loss(labels, sigmoid(z / t)) for t in np.geomspace(0.1, 10, 400)]
+    assert best <= min(grid) + 1e-9
+
+
+def test_isotonic_is_sklearns_held_off_0_and_1() -> None:
+    labels, z = make_logits(400)
+    probs = fit_calibrator(labels, z, "isotonic").apply(z)
+    expected = IsotonicRegression(out_of_bounds="clip").fit(z, labels).predict(z)
+    assert probs == pytest.approx(np.clip(expected, 1 / 402, 401 / 402))
+    ends = fit_calibrator(labels, z, "isotonic").apply([-1000.0, 1000.0])
+    assert 0 < ends[0] < ends[1] < 1
+
+
+@pytest.mark.parametrize(("slope", "shift", "best"), [(0.4, 0.0, "temperature"), (0.6, -1.5, "platt")])
+def test_auto_chooses_what_fits(slope: float, shift: float, best: str) -> None:
+    labels, z = make_logits(4000, slope, shift, seed=2)
+    calibrator = fit_calibrator(labels, z, groups=np.arange(4000) // 4)
+    assert calibrator.method == best
+    assert set(calibrator.log_losses) == set(METHODS)
+    assert calibrator.log_losses[best] == min(calibrator.log_losses.values())
+    assert calibrator.log_losses["identity"] == pytest.approx(log_loss(labels, sigmoid(z)))
+
+
+def test_auto_leaves_good_probabilities_nearly_alone() -> None:
+    labels, z = make_logits(4000)
+    calibrator = fit_calibrator(labels, z)
+    assert np.abs(calibrator.apply(z) - sigmoid(z)).max() < 0.05
+    assert calibrator.log_losses["identity"] - calibrator.log_losses[calibrator.method] < 1e-3
+
+
+def test_auto_chooses_isotonic_where_no_curve_fits() -> None:
+    rng = np.random.default_rng(0)
+    z = rng.uniform(-3, 3, 6000)
+    labels = (rng.random(6000) < np.where(z < -1, 0.05, np.where(z < 2, 0.5, 0.95))).astype(int)
+    assert fit_calibrator(labels, z).method == "isotonic"
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_calibrated_probabilities_are_better_on_new_rows(method: Any, several: bool) -> None:  # noqa: ANN401
+    def make(seed: int) -> tuple[np.ndarray, np.ndarray]:
+        return make_several(4000, 3.0, seed) if several else make_logits(4000, 0.3, seed=seed)
+
+    calibrator = fit_calibrator(*make(0), method)
+    labels, z = make(1)
+    probs, raw = calibrator.apply(z), softmax(z) if several else sigmoid(z)
+    assert probs.shape == z.shape
+    if several:
+        assert probs.sum(axis=1) == pytest.approx(1)
+    if method == "identity":
+        assert np.array_equal(probs, raw)
+    else:
+        assert log_loss(labels, probs) < log_loss(labels, raw) - 0.05
+        assert calibration_error(labels, probs) < 0.06 < calibration_error(labels, raw)
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_state_is_plain_json(method: Any, several: bool) -> None:  # noqa: ANN401
+    labels, z = make_several(300, 2.0) if several else make_logits(300)
+    calibrator = fit_calibrator(labels, z, method)
+    back = calibrator_from_json(json.loads(json.dumps(calibrator.to_json(), allow_nan=False)))
+    assert back == calibrator
+    assert np.array_equal(back.apply(z), calibrator.apply(z))
+
+
+def test_classes_that_are_apart_and_infinite_logits_stay_finite() -> None:
+    labels, z = np.array([0] * 30 + [1] * 30), np.concatenate([np.full(30, -np.inf), np.full(30, np.inf)])
+    for method in METHODS:
+        probs = fit_calibrator(labels, z, method).apply([-np.inf, 0.0, np.inf])
+        assert np.isfinite(probs).all()
+        assert probs[0] < 0.1
+        assert probs[2] > 0.9
+
+
+def test_too_few_rows_leave_the_scores_as_they_are_and_say_so() -> None:
+    few = fit_calibrator([0, 0, 1], [0.1, 0.2, 0.3])
+    assert few.method == "identity"
+    assert few.warning == "too few rows to calibrate: [2, 1] of the classes"
+    assert fit_calibrator([], []).method == "identity"
+    with pytest.raises(UsageError, match=r"platt needs rows of every class, found \[2, 0\]"):
+        fit_calibrator([0, 0], [0.1, 0.2], "platt")
+
+
+def test_wrong_use_is_refused() -> None:
+    labels, z = make_logits(40)
+    with pytest.raises(UsageError, match=r"in_split\('validation'\)"):
+        fit_calibrator(labels, z, splits=np.array(["validation"] * 39 + ["test"], dtype=object))
+    with pytest.raises(UsageError, match="method must be auto or one of identity"):
+        fit_calibrator(labels, z, "beta")
+    with pytest.raises(UsageError, match="of the same rows, found 40 and 39"):
+        fit_calibrator(labels, z[1:])
+    with pytest.raises(UsageError, match="or NaN"):
+        fit_calibrator([0, 1], [np.nan, 1.0])
+    with pytest.raises(UsageError, match="labels must be 0 to 1"):
+        fit_calibrator([0, 2], [0.0, 1.0])
+    with pytest.raises(UsageError, match="fitted on 1 classes, found 3"):
+        fit_calibrator(labels, z, "platt").apply(np.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "beta"},
+        {"extra": 1},
+        {"parameters": [[float("nan")]]},
+        {"parameters": [[-1.0]]},
+        {"parameters": [[1.0, 2.0]]},
+        {"parameters": "1.0"},
+        {"parameters": [[True]]},
+        {"log_losses": {"beta": 1.0}},
+        {"log_losses": []},
+        {"warning": 3},
+    ],
+)
+def test_hostile_state_is_refused(change: dict[str, Any]) -> None:
+    state = {"method": "temperature", "parameters": [[2.0]], "log_losses": {}, "warning": None}
+    assert calibrator_from_json(state).apply([2.0]) == pytest.approx(sigmoid(np.array([1.0])))
+    with pytest.raises(UsageError, match="calibrator"):
+        calibrator_from_json(state | change)
+    for rows in ([[0.0, 0.0, 0.1, 0.2]], [[0.0, 1.0, 0.1, 1.2]], [[0.0, 1.0, 0.5]], []):
+        with pytest.raises(UsageError, match="do not fit method isotonic"):
+            calibrator_from_json(state | {"method": "isotonic", "parameters": rows})
+    with pytest.raises(UsageError, match="nothing else"):
+        calibrator_from_json([])
