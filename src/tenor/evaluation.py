@@ -20,7 +20,7 @@ from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.schema import SPLITS, Label, Split
-from tenor.corpus.test_reads import count_test_read
+from tenor.corpus.readings import count_test_read
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, UsageError
 from tenor.files import sha256_file

@@ -129,6 +129,12 @@ def rename(parts: Parts) -> None:
     parts.tensors["y"] = parts.tensors.pop(WEIGHT)
 
 
+def add_lexical(parts: Parts) -> None:
+    parts.append("lexical.columns", "I64", [1], bytes(8))
+    for name, shape in (("idf", [1]), ("coefficients", [1, 1]), ("intercept", [1])):
+        parts.append(f"lexical.{name}", "F32", shape, bytes(4))
+
+
 def nest(depth: int) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for _ in range(depth):
@@ -179,9 +185,10 @@ CHANGES: dict[str, tuple[Callable[[Parts], None], str]] = {
     "other_config": (change_config(input_size=5), "misshapen: 'feature_mean float32 (3,) instead of"),
     "missing_tensor": (rename, "missing: 'projection.weight'; unknown: 'x', 'y'"),
     "path_as_name": (lambda parts: parts.append("../../x", "F32", [1], bytes(4)), "unknown: '../../x'"),
-    "lexical_unasked": (
+    "lexical_unasked": (add_lexical, "there is a lexical prior, but config.has_prior is false"),
+    "lexical_part": (
         lambda parts: parts.append("lexical.idf", "F32", [1], bytes(4)),
-        "lexical prior, but config.has_prior is false",
+        "the lexical prior: expected the tensors columns, idf",
     ),
     "wrong_shape": (change_entry(shape=[3, 4]), "misshapen: 'projection.weight float32 (3, 4) instead of"),
     "shape_lies": (

@@ -35,6 +35,7 @@ IN_ARRAYS = {name for name in NAMES if "weight" in name or "std" in name} | {
     "missing_tensor",
     "path_as_name",
     "lexical_unasked",
+    "lexical_part",
     "wrong_shape",
 }
 

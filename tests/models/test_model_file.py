@@ -12,6 +12,7 @@ import safetensors
 import torch
 
 from tenor.errors import ModelFileError, StorageError
+from tenor.lexical import LexicalModel, fit_lexical
 from tenor.models.model_file import ModelMetadata, load_model, read_metadata, save_model
 from tenor.models.sequence import SequenceClassifier
 
@@ -74,6 +75,45 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     assert save_model(tmp_path / "second.pt", model, metadata).read_bytes() == first
     loaded = load_model(tmp_path / "second.pt")
     assert save_model(tmp_path / "third", loaded.model, loaded.metadata).read_bytes() == first
+
+
+def fit_small_lexical(num_classes: int) -> LexicalModel:
+    words = ["red apple", "green pear", "blue plum"]
+    labels = np.arange(30) % num_classes
+    texts = [f"{words[label]} {index}" for index, label in enumerate(labels)]
+    return fit_lexical(texts, labels, num_classes=num_classes)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_the_lexical_prior_comes_back(tmp_path: Path, num_classes: int) -> None:
+    model = make_model(num_classes=num_classes, has_prior=True)
+    lexical = fit_small_lexical(num_classes)
+    metadata = make_metadata(model, classes=tuple(range(num_classes)))
+    path = save_model(tmp_path / "first", model, metadata, lexical=lexical)
+    loaded = load_model(path)
+    assert loaded.lexical is not None
+    texts = ["red", "a green pear", ""]
+    np.testing.assert_array_equal(loaded.lexical.logits(texts), lexical.logits(texts))
+    again = save_model(tmp_path / "again", loaded.model, loaded.metadata, lexical=loaded.lexical)
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_a_lexical_prior_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    plain, several = make_model(), make_model(num_classes=3, has_prior=True)
+    with pytest.raises(ModelFileError, match="there is a lexical prior, but config.has_prior is false"):
+        save_model(tmp_path / "m", plain, make_metadata(plain), lexical=fit_small_lexical(2))
+    metadata = make_metadata(several, classes=("a", "b", "c"))
+    with pytest.raises(ModelFileError, match="the lexical prior has 1 outputs, the model 3"):
+        save_model(tmp_path / "m", several, metadata, lexical=fit_small_lexical(2))
+    assert not (tmp_path / "m").exists()
+
+
+def test_the_file_holds_no_text_of_the_prior(tmp_path: Path) -> None:
+    canaries = [f"canary{index:04d}" for index in range(1000)]
+    lexical = fit_lexical([f"{word} flies" for word in canaries], np.arange(1000) % 2)
+    model = make_model(has_prior=True)
+    content = save_model(tmp_path / "m", model, make_metadata(model), lexical=lexical).read_bytes()
+    assert not [word for word in canaries if word.encode() in content]
 
 
 def test_loading_draws_no_random_numbers(tmp_path: Path) -> None:

@@ -201,11 +201,8 @@ def fit_attention(
         TrainingError: no profiles or no sequences in train or validation, or a loss that is not finite.
         UsageError: a label outside [0, num_classes).
     """
-    for name, bags in (("train", train), ("validation", validation)):
-        if not len(bags.labels) or not len(bags.profiles):
-            raise TrainingError(f"attention needs labelled profiles with sequences in {name}, found none")
-        if bags.labels.max() >= num_classes:
-            raise UsageError(f"labels must be below num_classes={num_classes}, found {bags.labels.max()}")
+    _check_bags("train", train, num_classes)
+    _check_bags("validation", validation, num_classes)
     generator = torch.Generator().manual_seed(derive_seed(seed, "attention"))
     with torch.device("meta"):  # draws nothing from torch's default generator
         model = AttentionAggregator(train.embeddings.shape[1], hidden_size, num_classes, gated)
@@ -232,6 +229,13 @@ def fit_attention(
             break
     model.load_state_dict(best)
     return model.eval()
+
+
+def _check_bags(name: str, bags: Bags, num_classes: int) -> None:
+    if not len(bags.labels) or not len(bags.profiles):
+        raise TrainingError(f"attention needs labelled profiles with sequences in {name}, found none")
+    if bags.labels.max() >= num_classes:
+        raise UsageError(f"labels must be below num_classes={num_classes}, found {bags.labels.max()}")
 
 
 @dataclass(frozen=True)

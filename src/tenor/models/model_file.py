@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tenor.errors import ModelFileError
+from tenor.errors import ModelFileError, UsageError
 from tenor.models.metadata import MODEL_FORMAT_VERSION, list_names, parse_metadata
 from tenor.models.metadata import ModelMetadata as ModelMetadata
 from tenor.models.tensor_file import Array, TensorFile, open_tensor_file, write_tensor_file
@@ -67,8 +67,7 @@ def save_model(
         raise ModelFileError(f"{path}: metadata.config is not the model's config, not written")
     arrays = _model_arrays(path, model)
     if lexical is not None:
-        if not model.has_prior:
-            raise ModelFileError(f"{path}: a lexical prior was given for a model built with has_prior=False")
+        _check_lexical(path, lexical, model)
         arrays.update({_LEXICAL + name: np.asarray(array) for name, array in lexical.to_tensors().items()})
     write_tensor_file(path, arrays, metadata.to_json())
     return path
@@ -160,11 +159,21 @@ def _model_arrays(path: Path, model: SequenceClassifier) -> dict[str, Array]:
 
 
 def _load_lexical(path: Path, arrays: dict[str, Array], model: SequenceClassifier) -> LexicalModel:
-    if not model.has_prior:
-        raise ModelFileError(f"{path}: there are tensors of a lexical prior, but config.has_prior is false")
     from tenor.lexical import LexicalModel
 
     try:
-        return LexicalModel.from_tensors(arrays)
-    except (KeyError, ValueError) as error:
+        lexical = LexicalModel.from_tensors(arrays)
+    except UsageError as error:
         raise ModelFileError(f"{path}: the lexical prior: {error}") from error
+    _check_lexical(path, lexical, model)
+    return lexical
+
+
+def _check_lexical(path: Path, lexical: LexicalModel, model: SequenceClassifier) -> None:
+    if not model.has_prior:
+        raise ModelFileError(f"{path}: there is a lexical prior, but config.has_prior is false")
+    outputs = 1 if model.num_classes == 2 else model.num_classes
+    if len(lexical.intercept) != outputs:
+        raise ModelFileError(
+            f"{path}: the lexical prior has {len(lexical.intercept)} outputs, the model {outputs}"
+        )

@@ -59,14 +59,9 @@ class SequenceClassifier(nn.Module):
         """
         super().__init__()
         sizes = check_kernel_sizes(kernel_sizes)
-        _check_least("num_classes", num_classes, 2)
-        _check_least("num_layers", num_layers, 0)
-        for name, value in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_heads", num_heads),
-        ):
-            _check_least(name, value, 1)
+        _check_least(1, input_size=input_size, hidden_size=hidden_size, num_heads=num_heads)
+        _check_least(0, num_layers=num_layers)
+        _check_least(2, num_classes=num_classes)
         self._config: dict[str, Any] = {
             "input_size": input_size,
             "hidden_size": hidden_size,
@@ -180,6 +175,7 @@ class SequenceClassifier(nn.Module):
             )
 
 
-def _check_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name} must be at least {least}, found {value}")
+def _check_least(least: int, **sizes: int) -> None:
+    for name, value in sizes.items():
+        if value < least:
+            raise UsageError(f"{name} must be at least {least}, found {value}")
