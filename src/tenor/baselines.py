@@ -1,0 +1,237 @@
+"""What a model has to beat: the class frequencies, the length, the words, the pooled features, and a blend.
+
+All are fitted on the labelled training sequences of a view and score its validation and test sequences, in
+seconds and without torch. Knows nothing of the SequenceClassifier that they stand beside.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.corpus.audit import require_both_classes
+from tenor.corpus.schema import UNLABELLED
+from tenor.corpus.views import SequenceView
+from tenor.lexical import count_texts, fit_lexical
+from tenor.metrics.thresholds import choose_threshold
+from tenor.predictions import Predictions
+
+Baseline = Literal["majority", "length", "lexical", "pooled", "blend"]
+BASELINES: tuple[Baseline, ...] = get_args(Baseline)
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+_CHUNK_MESSAGES = 65_536  # gathered at a time
+_STRENGTHS = (0.003, 0.0003, 0.03)  # C of the pooled features' regression; the first without validation
+
+
+def fit_baselines(view: SequenceView) -> dict[str, Predictions]:
+    """Fit every baseline that the corpus allows and score the sequences of validation and test.
+
+    * ``majority``: the training classes' frequencies, the same for all; its threshold is .5.
+    * ``length``: logistic regression on the logs of 1 + messages and, with text, of 1 + characters.
+    * ``lexical``: TF-IDF of hashed n-grams and logistic regression (see tenor.lexical); needs text.
+    * ``pooled``: mean and maximum of the features and the log length, standardised, then logistic regression
+      whose C is the best of three by log loss on validation; needs features.
+    * ``blend``: the sum of the standardised logits of lexical and pooled, on the mean of their scales.
+
+    Args:
+        view: sequences of one level with all their splits.
+
+    Returns:
+        name -> predictions, in the order of BASELINES; rows: validation, then test, each in the view's order.
+        The thresholds of binary baselines maximise F1 on validation.
+
+    Raises:
+        TrainingError: the training labels are of fewer than two classes.
+    """
+    require_both_classes(view.in_split("train"))
+    data = _prepare(view)
+    logits = {"majority": _majority_logits(data), "length": _regress(data, _length_table(data), (1.0,))}
+    if view.corpus.has_text:
+        logits["lexical"] = _lexical_logits(data)
+    if view.corpus.info.input_size is not None:
+        logits["pooled"] = _regress(data, _pooled_table(data), _STRENGTHS)
+    if "lexical" in logits and "pooled" in logits:
+        logits["blend"] = blend_logits(
+            [logits["lexical"], logits["pooled"]], data.scored.splits == "validation"
+        )
+    return {name: _as_predictions(data, name, values) for name, values in logits.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Data:
+    """The view's rows in use, the training ones first.
+
+    Attributes:
+        rows: the labelled training sequences, then those of validation and test.
+        scored: the latter alone.
+        labels: (N,) of the training sequences.
+        num_classes: at least 2.
+    """
+
+    rows: SequenceView
+    scored: SequenceView
+    labels: IntArray
+    num_classes: int
+
+
+def _prepare(view: SequenceView) -> _Data:
+    train = np.flatnonzero((view.splits == "train") & (view.labels != UNLABELLED))
+    others = [np.flatnonzero(view.splits == split) for split in ("validation", "test")]
+    scored = np.concatenate(others)
+    return _Data(
+        rows=view.select(np.concatenate([train, scored])),
+        scored=view.select(scored),
+        labels=view.labels[train],
+        num_classes=len(view.classes),
+    )
+
+
+def _majority_logits(data: _Data) -> FloatArray:
+    """The smoothed log odds (binary) or log frequencies of the training classes, for every row."""
+    logs = np.log(np.bincount(data.labels, minlength=data.num_classes) + 0.5)
+    if data.num_classes == 2:
+        return np.full(len(data.scored), logs[1] - logs[0])
+    return np.tile(logs - logs.mean(), (len(data.scored), 1))
+
+
+def _lexical_logits(data: _Data) -> FloatArray:
+    counts = count_texts(["\n".join(messages) for messages in data.rows.texts()])
+    num_train = len(data.labels)
+    return fit_lexical(counts[:num_train], data.labels, num_classes=data.num_classes).logits(
+        counts[num_train:]
+    )
+
+
+def _length_table(data: _Data) -> FloatArray:
+    columns = [np.log1p(data.rows.lengths)]
+    if data.rows.corpus.has_text:
+        sizes = (sum(map(len, messages)) for messages in data.rows.texts())
+        columns.append(np.log1p(np.fromiter(sizes, np.float64, len(data.rows))))
+    return np.stack(columns, axis=1)
+
+
+def _pooled_table(data: _Data) -> npt.NDArray[np.float32]:
+    """(rows, 2F + 1): mean and maximum of each feature over the messages, and the log length."""
+    num_features = data.rows.corpus.info.input_size or 0
+    table = np.zeros((len(data.rows), 2 * num_features + 1), dtype=np.float32)
+    for indices in _chunks(data.rows.lengths):
+        lengths = data.rows.lengths[indices]
+        features = data.rows.gather_features(indices).astype(np.float32)  # (M, F)
+        starts = np.cumsum(lengths) - lengths
+        table[indices, :num_features] = np.add.reduceat(features, starts, axis=0) / lengths[:, None]
+        table[indices, num_features:-1] = np.maximum.reduceat(features, starts, axis=0)
+    table[:, -1] = np.log1p(data.rows.lengths)
+    return table
+
+
+def _chunks(lengths: IntArray) -> Iterator[IntArray]:
+    """Numbers of the sequences with messages, in order, about _CHUNK_MESSAGES messages at a time."""
+    filled = np.flatnonzero(lengths > 0)
+    ends = np.cumsum(lengths[filled])
+    cuts = np.flatnonzero(np.diff((ends - 1) // _CHUNK_MESSAGES)) + 1
+    yield from (part for part in np.split(filled, cuts) if len(part))
+
+
+def _regress(data: _Data, table: npt.NDArray[np.floating], strengths: tuple[float, ...]) -> FloatArray:
+    """Logistic regression on a table (rows, D): the scored rows' logits, by the best C on validation."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    num_train = len(data.labels)
+    train, scored = table[:num_train], table[num_train:]
+    mean, std = train.mean(axis=0), train.std(axis=0)
+    std[std <= 1e-6 * np.abs(mean)] = 1.0
+    train, scored = (train - mean) / std, (scored - mean) / std
+    known = (data.scored.splits == "validation") & (data.scored.labels != UNLABELLED)
+    candidates = []
+    for strength in strengths:
+        model = LogisticRegression(C=strength, max_iter=200)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            model.fit(train, data.labels)
+        logits = _spread_classes(model.decision_function(scored).astype(np.float64), model.classes_, data)
+        candidates.append((_log_loss(logits[known], data.scored.labels[known]), logits))
+    return min(candidates, key=lambda candidate: candidate[0])[1]
+
+
+def _spread_classes(logits: FloatArray, present: IntArray, data: _Data) -> FloatArray:
+    """Logits of the classes seen in training as logits of all; an unseen class gets that of half a sequence."""
+    if data.num_classes == 2:
+        return logits
+    if len(present) == 2:  # scikit-learn then gives one logit, for the second
+        logits = np.stack([-logits / 2, logits / 2], axis=1)
+    frequencies = np.bincount(data.labels, minlength=data.num_classes)[present]
+    absent = logits.mean(axis=1) + np.log(0.5) - np.log(frequencies).mean()
+    spread = np.tile(absent[:, None], (1, data.num_classes))
+    spread[:, present] = logits
+    return spread
+
+
+def _log_loss(logits: FloatArray, labels: IntArray) -> float:
+    """The mean negative log likelihood; 0 without labels, so that the first candidate wins."""
+    if len(labels) == 0:
+        return 0.0
+    if logits.ndim == 1:
+        return float(np.mean(np.logaddexp(0.0, np.where(labels == 1, -logits, logits))))
+    return float(np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]))
+
+
+def blend_logits(parts: list[FloatArray], reference: npt.NDArray[np.bool_]) -> FloatArray:
+    """Add standardised logits of several models, on the mean of their scales.
+
+    Args:
+        parts: each (N,) or (N, C); several classes are centred by row and share one scale.
+        reference: (N,) the rows whose mean and standard deviation standardise; no labels are used. Fewer than
+            two rows, or constant logits, leave a part's scale as it is.
+
+    Returns:
+        (N,) or (N, C); as many models' mean logit where all have the same mean and scale.
+    """
+    standardised, means, stds = [], [], []
+    for part in parts:
+        if part.ndim == 2:
+            part = part - part.mean(axis=1, keepdims=True)
+        known = part[reference]
+        is_scaled = len(known) >= 2 and known.std() > 0
+        mean = float(known.mean()) if is_scaled else 0.0
+        std = float(known.std()) if is_scaled else 1.0
+        standardised.append((part - mean) / std)
+        means.append(mean)
+        stds.append(std)
+    blended: FloatArray = np.mean(standardised, axis=0) * np.mean(stds) + np.mean(means)
+    return blended
+
+
+def _as_predictions(data: _Data, name: str, logits: FloatArray) -> Predictions:
+    rows = data.scored
+    if logits.ndim == 1:
+        probs = np.exp(-np.logaddexp(0.0, -logits))
+    else:
+        probs = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
+    threshold = None
+    if data.num_classes == 2:
+        known = (rows.splits == "validation") & (rows.labels != UNLABELLED)
+        threshold = 0.5 if name == "majority" else choose_threshold(rows.labels[known], probs[known]).value
+    return Predictions(
+        level=rows.level,
+        classes=rows.classes,
+        conversation_ids=rows.conversation_ids,
+        authors=rows.authors,
+        groups=rows.groups,
+        splits=rows.splits,
+        labels=rows.labels,
+        lengths=rows.lengths,
+        logits=logits,
+        probs=probs,
+        threshold=threshold,
+        model=name,
+        model_hash="",
+    )
