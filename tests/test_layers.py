@@ -36,7 +36,7 @@ LAZY_TORCH_MODULES = frozenset({"encoding.sentence", "encoding.static"})
 #: What everything left of BATCH and right of PREDICTIONS must run without.
 TORCH_FREE = (
     "tenor tenor.cli tenor.corpus tenor.predictions tenor.metrics tenor.aggregation tenor.report"
-    " tenor.encoding tenor.lexical tenor.baselines tenor.demo"
+    " tenor.encoding tenor.ngrams tenor.lexical tenor.baselines"
 ).split()
 
 
