@@ -177,7 +177,7 @@ def test_a_reader_of_the_seed_can_run_every_block(
     import tenor
 
     monkeypatch.chdir(tmp_path)
-    source = write_source(tmp_path / "source.jsonl", num_conversations=90, num_authors=45, input_size=256)
+    source = write_source(tmp_path / "source.jsonl", num_conversations=60, num_authors=40, input_size=256)
     tenor.import_corpus(source, "data/analyzed_conversations")
     session: dict[str, Any] = {}
 
