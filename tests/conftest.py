@@ -26,7 +26,9 @@ settings.register_profile(
 settings.register_profile("long", settings.get_profile("default"), max_examples=2000)
 settings.load_profile("default")
 
-WORDS = "yes no maybe fine later today game match talk think read play good hello thanks sure why when".split()
+WORDS = (
+    "yes no maybe fine later today game match talk think read play good hello thanks sure why when".split()
+)
 
 
 def make_records(
