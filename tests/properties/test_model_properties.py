@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 
 import pytest
 import torch
@@ -34,6 +35,11 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
 
 
 @cache
@@ -160,7 +166,7 @@ def test_bf16_is_invariant_to_its_precision(
     assert largest_difference(together, alone) <= BF16
 
 
-@settings(max_examples=15)
+@settings(max_examples=settings.default.max_examples // 5)
 @given(st.lists(st.integers(0, 400), min_size=2, max_size=4), LAYOUTS, st.integers(0, 2**16))
 def test_hundreds_of_messages(lengths: list[int], layout: Layout, seed: int) -> None:
     model = make_model(5, 2, (3, 5, 7))
@@ -218,7 +224,6 @@ def test_a_profile_does_not_depend_on_the_order_of_its_sequences(
     assert largest_difference(first.detach(), second.detach()) <= FP32
 
 
-@settings(max_examples=20)
 @given(
     MODELS,
     st.text(max_size=20),
@@ -226,13 +231,12 @@ def test_a_profile_does_not_depend_on_the_order_of_its_sequences(
     st.dictionaries(st.text(max_size=5), st.integers(), max_size=3),
 )
 def test_save_load_save_is_byte_identical(
-    tmp_path_factory: pytest.TempPathFactory,
+    model_folder: Path,
     model: SequenceClassifier,
     name: str,
     threshold: float,
     training: dict[str, int],
 ) -> None:
-    folder = tmp_path_factory.mktemp("model")
     metadata = ModelMetadata(
         level="author",
         config=model.config(),
@@ -241,8 +245,8 @@ def test_save_load_save_is_byte_identical(
         encoder_name=name,
         training=training,
     )
-    first = save_model(folder / "first.pt", model, metadata)
+    first = save_model(model_folder / "first.pt", model, metadata)
     loaded = load_model(first)
-    second = save_model(folder / "second.safetensors", loaded.model, loaded.metadata)
+    second = save_model(model_folder / "second.safetensors", loaded.model, loaded.metadata)
     assert loaded.metadata == metadata
     assert first.read_bytes() == second.read_bytes()
