@@ -184,6 +184,36 @@ def test_the_planted_word_contributes_most() -> None:
     assert "tellb" in [ngram for ngram, _ in top]
 
 
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_message_contributions_sum_to_the_logit(num_classes: int) -> None:
+    texts, labels = make_texts(120, num_classes)
+    model = fit_lexical(texts, labels, num_classes=num_classes)
+    messages = ["alpha beta telL", "", "!?", "b gamma", " ", "tellb tellb alpha", "Größe ΑΣ", "Β 字𝒳 İ"]
+    found = model.message_contributions(messages)
+    assert found.shape == ((8,) if num_classes == 2 else (8, num_classes))
+    logit = model.logits(["\n".join(messages)])[0]
+    np.testing.assert_allclose(
+        found.sum(axis=0) + (model.intercept[0] if num_classes == 2 else model.intercept), logit, atol=1e-9
+    )
+    assert not found[[1, 2, 4]].any()
+
+
+def test_a_pair_of_words_across_messages_counts_half_for_each() -> None:
+    """Two messages of one word each: by hand from the n-grams of the two lines together."""
+    texts, labels = make_texts()
+    model = fit_lexical(texts, labels)
+    messages = ["alpha", "--", "tellb"]
+    expected, ngrams = np.zeros(3), dict(model.contributions("\n".join(messages)))
+    assert "alpha tellb" in ngrams
+    for ngram, weight in ngrams.items():
+        if ngram == "alpha tellb":
+            expected[[0, 2]] += weight / 2
+        else:
+            expected[0 if ngram.strip() in "alpha" else 2] += weight
+    np.testing.assert_allclose(model.message_contributions(messages), expected, atol=1e-12)
+    assert model.message_contributions([]).shape == (0,)
+
+
 def test_out_of_fold_logits_come_from_a_model_without_the_group() -> None:
     texts, labels = make_texts(60)
     groups = np.array([f"g{i // 3}" for i in range(60)], dtype=object)

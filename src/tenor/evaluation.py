@@ -6,7 +6,7 @@ Knows nothing of training.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,8 @@ from tenor.aggregation.profiles import Profiles, build_profiles
 from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
-from tenor.corpus.schema import SPLITS, Label, Split
 from tenor.corpus.readings import count_test_read
+from tenor.corpus.schema import SPLITS, Label, Split
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, UsageError
 from tenor.files import sha256_file
@@ -233,6 +233,22 @@ def profile_predictions(
     return {name: _as_predictions(sequences, profiles, score) for name, score in scores.items()}
 
 
+def best_by_validation(tables: Mapping[str, Predictions], metric: str = "average_precision") -> str:
+    """The name of the table with the best score on validation; the first of equals, or where it is undefined.
+
+    Args:
+        tables: name -> predictions with validation rows.
+        metric: of calculate_metrics.
+    """
+
+    def score(name: str) -> float:
+        known = tables[name].in_split("validation").labelled()
+        value = calculate_metrics(known.labels, known.probs, tables[name].threshold)[metric]
+        return -1.0 if value is None else value
+
+    return max(tables, key=score)
+
+
 def _as_predictions(
     sequences: Predictions, profiles: Profiles, scores: npt.NDArray[np.float64]
 ) -> Predictions:
@@ -305,7 +321,7 @@ class Scorer:
             CorpusError: no features, no text for the prior, or a label that the model does not know.
             SplitError: an empty split, with `labelled`.
         """
-        self._require_encoder(corpus)
+        self.require_encoder(corpus)
         dataset = load_dataset(corpus, self.level, labelled=labelled)
         if labelled:
             for split in splits:
@@ -342,7 +358,12 @@ class Scorer:
         texts = ["\n".join(messages) for messages in dataset.view.texts(np.arange(len(dataset)))]
         return dataset.with_prior(self.lexical.logits(texts))
 
-    def _require_encoder(self, corpus: Corpus) -> None:
+    def require_encoder(self, corpus: Corpus) -> None:
+        """Refuse a corpus that was not encoded with the model's encoder.
+
+        Raises:
+            ModelFileError: another encoder or width; both are named.
+        """
         encoder = corpus.info.encoder
         found = (None, None) if encoder is None else (encoder.name, encoder.hash)
         expected = (self.metadata.encoder_name, self.metadata.encoder_hash)

@@ -83,6 +83,25 @@ class LexicalModel:
             return [(ngram, float(weight[0])) for ngram, weight in found if weight[0]]
         return [(ngram, weight) for ngram, weight in found if weight.any()]
 
+    def message_contributions(self, messages: Sequence[str]) -> FloatArray:
+        """What each message of a sequence adds to its logit; with the intercept they sum to it.
+
+        A column's weight is shared by its counts, as in contributions; a pair of words that reaches from one
+        message into another counts half for each.
+
+        Args:
+            messages: T texts, in order.
+
+        Returns:
+            (T,) float64 for binary labels, else (T, C).
+        """
+        total = count_texts(["\n".join(messages)])
+        counts = total[:, self.columns].toarray()[0].astype(np.float64)
+        weights = _weigh(total, self.columns, self.idf).toarray()[0] / np.maximum(counts, 1)
+        shares = _count_messages(messages)[:, self.columns]
+        found: FloatArray = shares @ (weights[:, None] * self.coefficients.astype(np.float64))
+        return found[:, 0] if found.shape[1] == 1 else found
+
     def to_tensors(self) -> dict[str, npt.NDArray[np.generic]]:
         """The state as named arrays; from_tensors takes them back."""
         return {
@@ -307,6 +326,23 @@ def _weigh(counts: csr_matrix, columns: IntArray, idf: Float32Array) -> csr_matr
     offsets = np.zeros(num_texts + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=num_texts), out=offsets[1:])
     return csr_matrix((values, kept_columns, offsets.astype(np.int32)), shape=(num_texts, len(columns)))
+
+
+def _count_messages(messages: Sequence[str]) -> csr_matrix:
+    """Each message's part (T, columns) in the counts of its sequence's text, to which they sum.
+
+    N-grams of characters end with their word, so what a message lacks are the pairs of words across its ends.
+    """
+    from scipy.sparse import csr_matrix
+
+    counts = count_texts(messages)
+    worded = np.flatnonzero(np.diff(counts[:, : SPACE.word_columns].indptr))
+    left, right = worded[:-1], worded[1:]
+    joined = count_texts([f"{messages[a]}\n{messages[b]}" for a, b in zip(left, right, strict=True)])
+    pairs = joined - counts[left] - counts[right]  # (P, columns), one pair of words a row
+    rows, halves = np.concatenate([left, right]), np.full(2 * len(left), 0.5)
+    columns = np.tile(np.arange(len(left)), 2)
+    return counts + csr_matrix((halves, (rows, columns)), shape=(len(messages), len(left))) @ pairs
 
 
 def _find_ngrams(text: str) -> dict[tuple[str, str], tuple[int, int]]:
