@@ -1,0 +1,354 @@
+"""Aggregations that are fitted: noisy-or, the mean of the k highest, regression on a summary of the scores.
+
+Fit them on sequence logits that the sequences' own model did not train on (out-of-fold, or validation): on
+training logits they would learn what the model has memorised. Knows neither authors nor models nor files.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.aggregation.fixed import FloatArray, GroupedScores, IntArray, check_scores, group_scores
+from tenor.errors import TrainingError, UsageError
+
+LearnedAggregationName = Literal["noisy_or", "top_k_mean", "score_summary"]
+LEARNED_AGGREGATIONS: tuple[LearnedAggregationName, ...] = get_args(LearnedAggregationName)
+
+TOP_K = (1, 2, 3, 5, 10, 1 << 40)  # the last takes all
+QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
+
+_LIMIT = 30.0  # logits are cut at plus and minus this: beyond it a probability is 0 or 1 in all but name
+_STRENGTHS = (
+    0.1,
+    0.01,
+    1.0,
+)  # C of the regression on summaries: the first where profiles are too few to choose
+_NUM_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedAggregation:
+    """A fitted aggregation.
+
+    D numbers summarise a profile's scores; C is 1 for binary labels, else the number of classes.
+
+    Attributes:
+        method: one of LEARNED_AGGREGATIONS.
+        k: how many scores ``top_k_mean`` takes; 0 for the others.
+        mean, std: (D,) float64, what a summary is standardised by; D is 0 for ``noisy_or``.
+        coefficients: (D, C) float64; for ``noisy_or`` (3, C): a, c and g of fit_aggregation.
+        intercept: (C,) float64; for ``noisy_or`` b.
+    """
+
+    method: LearnedAggregationName
+    k: int
+    mean: FloatArray
+    std: FloatArray
+    coefficients: FloatArray
+    intercept: FloatArray
+
+    def logits(
+        self, sequence_logits: npt.ArrayLike, profile_codes: npt.ArrayLike, num_profiles: int
+    ) -> FloatArray:
+        """Aggregate sequence logits; the order of the sequences does not change a bit of the result.
+
+        Args:
+            sequence_logits: (S,), or (S, C) for several classes.
+            profile_codes: (S,) int in [0, num_profiles).
+            num_profiles: P.
+
+        Returns:
+            (P,) or (P, C) float64. A profile without sequences gets the lowest logit of ``noisy_or``, and from
+            the others that of an average profile.
+
+        Raises:
+            UsageError: arrays that do not fit each other or the fitted classes.
+        """
+        groups = _group(sequence_logits, profile_codes, num_profiles)
+        if len(groups) != len(self.intercept):
+            raise UsageError(f"expected logits of {len(self.intercept)} classes, found {len(groups)}")
+        if self.method == "noisy_or":
+            parameters = np.concatenate([self.coefficients, self.intercept[None]]).T  # (C, 4)
+            scores = np.stack([_noisy_or(*pair)[0] for pair in zip(parameters, groups, strict=True)], axis=1)
+        else:
+            table = (_summarise(groups, self.method, self.k) - self.mean) / self.std
+            table[groups[0].counts == 0] = 0.0
+            scores = table @ self.coefficients + self.intercept
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+    def probs(
+        self, sequence_logits: npt.ArrayLike, profile_codes: npt.ArrayLike, num_profiles: int
+    ) -> FloatArray:
+        """The probabilities of `logits`: (P,), or (P, C) with rows that sum to 1."""
+        logits = self.logits(sequence_logits, profile_codes, num_profiles)
+        if logits.ndim == 1:
+            return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+        # The classes of noisy-or are separate events; softmax makes one distribution of them.
+        return np.asarray(np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None]))
+
+    def to_tensors(self) -> dict[str, npt.NDArray[Any]]:
+        """The state but for the method's name, as arrays."""
+        return {
+            "k": np.array([self.k], dtype=np.int64),
+            "mean": self.mean,
+            "std": self.std,
+            "coefficients": self.coefficients,
+            "intercept": self.intercept,
+        }
+
+    @classmethod
+    def from_tensors(cls, method: str, tensors: Mapping[str, npt.NDArray[Any]]) -> LearnedAggregation:
+        """Take back what to_tensors gave.
+
+        Raises:
+            UsageError: an unknown method, a tensor that is missing, unknown, misshapen or not finite.
+        """
+        if method not in LEARNED_AGGREGATIONS:
+            raise UsageError(f"aggregation {method!r} is not one of {', '.join(LEARNED_AGGREGATIONS)}")
+        names = ("k", "mean", "std", "coefficients", "intercept")
+        if set(tensors) != set(names):
+            raise UsageError(f"expected the tensors {', '.join(names)}, found {', '.join(sorted(tensors))}")
+        arrays = {name: np.asarray(tensors[name], dtype=np.float64) for name in names}
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise UsageError("expected finite tensors, found others")
+        num_classes = arrays["intercept"].size
+        wanted = 3 if method == "noisy_or" else _num_columns(method, num_classes)
+        num_standardised = 0 if method == "noisy_or" else wanted
+        shapes = {
+            "k": (1,),
+            "mean": (num_standardised,),
+            "std": (num_standardised,),
+            "coefficients": (wanted, num_classes),
+            "intercept": (max(num_classes, 1),),
+        }
+        for name, shape in shapes.items():
+            if arrays[name].shape != shape:
+                raise UsageError(f"{name}: expected shape {shape}, found {arrays[name].shape}")
+        k = int(arrays["k"][0])
+        if (arrays["std"] <= 0).any() or (k < 1 if method == "top_k_mean" else k != 0):
+            raise UsageError(f"expected std above 0 and k of {method}, found std or k ({k}) outside")
+        return cls(method, k, arrays["mean"], arrays["std"], arrays["coefficients"], arrays["intercept"])
+
+
+def fit_aggregation(
+    method: LearnedAggregationName,
+    sequence_logits: npt.ArrayLike,
+    profile_codes: npt.ArrayLike,
+    labels: npt.ArrayLike,
+) -> LearnedAggregation:
+    r"""Fit an aggregation to labelled profiles.
+
+    With sequence logits :math:`l_i` of one profile:
+
+    * ``noisy_or``: one bad sequence is enough: :math:`P = 1 - \prod_i (1 - \sigma(a l_i + b))` (Pearl 1988,
+      sec. 4.3.2). Its log odds are multiplied by c, and the n sequences count as :math:`n^{1-g}`, so that from
+      g = 0 and c = 1, the noisy-or, it reaches to means over the sequences (g = 1); a, b, c and g by maximum
+      likelihood.
+    * ``top_k_mean``: logistic regression on the mean of the k highest logits; k of TOP_K by likelihood.
+    * ``score_summary``: logistic regression on log(1 + count), mean, maximum and QUANTILES of the logits; its
+      strength by cross-validated likelihood.
+
+    Several classes: each class's logit becomes its log odds against the rest; noisy-or then fits each class
+    against the rest, the others are multinomial.
+
+    Args:
+        method: one of LEARNED_AGGREGATIONS.
+        sequence_logits: (S,), or (S, C) for several classes; of sequences unseen by their model.
+        profile_codes: (S,) int in [0, P).
+        labels: (P,) int, -1 = left out, as are profiles without sequences.
+
+    Raises:
+        UsageError: an unknown method, arrays that do not fit.
+        TrainingError: the labelled profiles are not of every class.
+    """
+    if method not in LEARNED_AGGREGATIONS:
+        raise UsageError(f"aggregation {method!r} is not one of {', '.join(LEARNED_AGGREGATIONS)}")
+    targets: npt.NDArray[Any] = np.asarray(labels)
+    if targets.ndim != 1 or targets.dtype.kind not in "iu":
+        raise UsageError(f"expected integer labels (P,), found {targets.dtype} {targets.shape}")
+    groups = _group(sequence_logits, profile_codes, len(targets))
+    known = (targets >= 0) & (groups[0].counts > 0)
+    num_classes = max(len(groups), 2)
+    if len(targets) and targets.max() >= num_classes:
+        raise UsageError(f"expected labels below {num_classes}, found {targets.max()}")
+    frequencies = np.bincount(targets[known], minlength=num_classes)
+    if (frequencies == 0).any():
+        raise TrainingError(
+            f"fitting {method} needs labelled profiles of every class, found {frequencies.tolist()} "
+            "(use a fixed aggregation, or label more authors)"
+        )
+    if method == "noisy_or":
+        return _fit_noisy_or(groups, targets.astype(np.int64), known)
+    chosen = targets[known].astype(np.int64)
+    if method == "top_k_mean":
+        fits = [_fit_table(groups, method, k, known, chosen, 1.0) for k in TOP_K]
+        return min(fits, key=lambda fit: fit[0])[1]
+    table = _standardise(_summarise(groups, method, 0)[known])[0]
+    strength = _STRENGTHS[0]
+    if frequencies.min() >= 2 * _NUM_FOLDS:
+        strength = min(_STRENGTHS, key=lambda candidate: _cross_validate(table, chosen, candidate))
+    return _fit_table(groups, method, 0, known, chosen, strength)[1]
+
+
+def _group(
+    sequence_logits: npt.ArrayLike, profile_codes: npt.ArrayLike, num_profiles: int
+) -> list[GroupedScores]:
+    """Sorted logits: one entry (binary), or one a class of log odds against the rest."""
+    scores, codes = check_scores(sequence_logits, profile_codes, num_profiles)
+    if scores.ndim == 1:
+        return [group_scores(np.clip(scores, -_LIMIT, _LIMIT), codes, num_profiles)]
+    logs = scores - np.logaddexp.reduce(scores, axis=1)[:, None]
+    others = np.log(-np.expm1(np.minimum(logs, -1e-13)))
+    odds = np.clip(logs - others, -_LIMIT, _LIMIT)
+    return [group_scores(np.ascontiguousarray(column), codes, num_profiles) for column in odds.T]
+
+
+def _num_columns(method: str, num_classes: int) -> int:
+    return num_classes if method == "top_k_mean" else 1 + num_classes * (2 + len(QUANTILES))
+
+
+def _summarise(groups: list[GroupedScores], method: str, k: int) -> FloatArray:
+    """(P, D): what the regression reads; rows of empty profiles are 0."""
+    if method == "top_k_mean":
+        return np.stack([_top_k_mean(group, k) for group in groups], axis=1)
+    columns = [np.log1p(groups[0].counts)]
+    for group in groups:
+        columns += [group.sums() / np.maximum(group.counts, 1), group.pick(group.counts - 1)]
+        columns += [_quantile(group, quantile) for quantile in QUANTILES]
+    return np.stack(columns, axis=1)
+
+
+def _top_k_mean(group: GroupedScores, k: int) -> FloatArray:
+    """Mean of the k highest scores of each profile, of all where there are fewer."""
+    ends = group.starts + group.counts
+    from_end = np.repeat(ends, group.counts) - np.arange(len(group.values))
+    return group.sums(np.where(from_end <= k, group.values, 0.0)) / np.clip(group.counts, 1, k)
+
+
+def _quantile(group: GroupedScores, quantile: float) -> FloatArray:
+    """Quantile of each profile's scores, linear between neighbours as numpy's default."""
+    place = quantile * np.maximum(group.counts - 1, 0)
+    low = np.floor(place).astype(np.int64)
+    below, above = group.pick(low), group.pick(np.minimum(low + 1, np.maximum(group.counts - 1, 0)))
+    return below + (place - low) * (above - below)
+
+
+def _standardise(table: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    mean, std = table.mean(axis=0), table.std(axis=0)
+    std[std <= 1e-9 * np.maximum(np.abs(mean), 1.0)] = 1.0
+    return (table - mean) / std, mean, std
+
+
+def _fit_table(
+    groups: list[GroupedScores],
+    method: LearnedAggregationName,
+    k: int,
+    known: npt.NDArray[np.bool_],
+    labels: IntArray,
+    strength: float,
+) -> tuple[float, LearnedAggregation]:
+    """Fit the regression; (its mean negative log likelihood, the aggregation)."""
+    table, mean, std = _standardise(_summarise(groups, method, k)[known])
+    coefficients, intercept = _fit_logistic(table, labels, strength)
+    loss = _log_loss(table @ coefficients + intercept, labels)
+    return loss, LearnedAggregation(method, k, mean, std, coefficients, intercept)
+
+
+def _cross_validate(table: FloatArray, labels: IntArray, strength: float) -> float:
+    """Mean negative log likelihood out of fold; folds are dealt within each class."""
+    folds = np.empty(len(labels), dtype=np.int64)
+    folds[np.argsort(labels, kind="stable")] = np.arange(len(labels)) % _NUM_FOLDS
+    total = 0.0
+    for fold in range(_NUM_FOLDS):
+        inside = folds == fold
+        coefficients, intercept = _fit_logistic(table[~inside], labels[~inside], strength)
+        total += _log_loss(table[inside] @ coefficients + intercept, labels[inside]) * inside.sum()
+    return total / len(labels)
+
+
+def _fit_logistic(table: FloatArray, labels: IntArray, strength: float) -> tuple[FloatArray, FloatArray]:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=strength, max_iter=1000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(table, labels)
+    return np.ascontiguousarray(model.coef_.T), model.intercept_
+
+
+def _log_loss(scores: FloatArray, labels: IntArray) -> float:
+    if scores.shape[1] == 1:
+        scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
+    return float(np.mean(np.logaddexp.reduce(scores, axis=1) - scores[np.arange(len(labels)), labels]))
+
+
+def _noisy_or(parameters: FloatArray, group: GroupedScores) -> tuple[FloatArray, FloatArray]:
+    """Log odds (P,) of the noisy-or and their gradient (4, P) by a, c, g and b."""
+    scale, power, exponent, shift = parameters.tolist()
+    causes = scale * group.values + shift
+    bent = np.exp(-np.logaddexp(0.0, -causes))
+    shrink = np.maximum(group.counts, 1.0) ** -exponent
+    # Minus the log probability that no sequence is bad; outside the bounds it stands still.
+    total = np.clip(shrink * group.sums(np.logaddexp(0.0, causes)), 1e-12, 500.0)
+    odds = total + np.log(-np.expm1(-total))
+    by_total = power / -np.expm1(-total)
+    gradient = np.stack(
+        [
+            by_total * shrink * group.sums(bent * group.values),
+            odds,
+            -by_total * total * np.log(np.maximum(group.counts, 1.0)),
+            by_total * shrink * group.sums(bent),
+        ]
+    )
+    return power * odds, gradient
+
+
+_NOISY_OR = np.array([1.0, 1.0, 0.0, -1.0])
+_NOISY_OR_STARTS = (_NOISY_OR, np.array([0.3, 3.0, 1.0, -1.0]))  # a maximum-like and a mean-like one
+
+
+def _fit_noisy_or(
+    groups: list[GroupedScores], labels: IntArray, known: npt.NDArray[np.bool_]
+) -> LearnedAggregation:
+    from scipy.optimize import minimize
+
+    parameters = []
+    for label, group in enumerate(groups):
+        positive = labels == (1 if len(groups) == 1 else label)
+        fits = [
+            minimize(
+                _noisy_or_loss,
+                start,
+                args=(group, positive, known),
+                jac=True,
+                method="L-BFGS-B",
+                bounds=[(0.0, 20.0), (0.0, 20.0), (0.0, 1.0), (-60.0, 60.0)],
+            )
+            for start in _NOISY_OR_STARTS
+        ]
+        parameters.append(min(fits, key=lambda fit: fit.fun).x)
+    table = np.array(parameters).T  # (4, C)
+    empty = np.zeros(0)
+    return LearnedAggregation("noisy_or", 0, empty, empty, table[:3].copy(), table[3].copy())
+
+
+def _noisy_or_loss(
+    parameters: FloatArray,
+    group: GroupedScores,
+    positive: npt.NDArray[np.bool_],
+    known: npt.NDArray[np.bool_],
+) -> tuple[float, FloatArray]:
+    """Mean negative log likelihood and its gradient; a slight pull to the plain noisy-or keeps it finite."""
+    odds, gradient = _noisy_or(parameters, group)
+    losses = np.logaddexp(0.0, np.where(positive, -odds, odds))
+    slopes = (np.exp(-np.logaddexp(0.0, -odds)) - positive) * known / known.sum()
+    away = (parameters - _NOISY_OR) * np.array([1e-4, 1e-4, 1e-4, 0.0])
+    loss = losses[known].mean() + 0.5 * (away * (parameters - _NOISY_OR)).sum()
+    return float(loss), gradient @ slopes + away
