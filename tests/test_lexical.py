@@ -200,8 +200,7 @@ def test_message_contributions_sum_to_the_logit(num_classes: int) -> None:
 
 def test_a_pair_of_words_across_messages_counts_half_for_each() -> None:
     """Two messages of one word each: by hand from the n-grams of the two lines together."""
-    texts, labels = make_texts()
-    model = fit_lexical(texts, labels)
+    model = fit_lexical(["alpha tellb", "alpha tellb", "beta", "gamma"], [1, 1, 0, 0])
     messages = ["alpha", "--", "tellb"]
     expected, ngrams = np.zeros(3), dict(model.contributions("\n".join(messages)))
     assert "alpha tellb" in ngrams
