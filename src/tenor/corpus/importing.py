@@ -26,7 +26,7 @@ from tenor.corpus.readers.source import Format, read_source
 from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Conversation
 from tenor.corpus.writer import CorpusWriter
-from tenor.errors import InputError, UsageError
+from tenor.errors import InputError, StorageError, UsageError
 from tenor.files import publish_file, sha256_file
 from tenor.progress import progress_bar
 
@@ -37,6 +37,7 @@ REJECTS_NAME = "rejects.jsonl"
 #: An encoder's fitted state, copied with a corpus whose features it made.
 _ENCODER_STATE = "encoder.safetensors"
 _SHOWN_REJECTS = 3
+_PROGRESS_STEP = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,8 @@ def import_with_summary(
                     quarantine.take(_as_reject(error, conversation, tally))
                     continue
                 counts.add(conversation, tally)
-                advance(1)
+                if counts.conversations % _PROGRESS_STEP == 0:
+                    advance(_PROGRESS_STEP)
             if counts.conversations == 0:
                 raise quarantine.nothing_left(source)
             _add_facts(writer, tally, quarantine)
@@ -279,7 +281,10 @@ class _Quarantine:
         self.rows += reject.rows
         if len(self.first) < _SHOWN_REJECTS:
             self.first.append(reject)
-        self._spool.write(json.dumps(reject.to_json(), sort_keys=True).encode() + b"\n")
+        try:
+            self._spool.write(json.dumps(reject.to_json(), sort_keys=True).encode() + b"\n")
+        except OSError as error:
+            raise StorageError(f"cannot write a temporary file: {error.strerror}") from error
 
     def nothing_left(self, source: Path | str) -> InputError:
         """The error for an import without any conversation."""

@@ -154,8 +154,8 @@ class ColumnMap:
             return self.feature_columns if any(name in names for name in self.feature_columns) else ()
         if not self.feature_prefix:
             return ()
-        known = self.known_names()
-        return tuple(sorted(n for n in names if n.startswith(self.feature_prefix) and n not in known))
+        begins = [name for name in names if name.startswith(self.feature_prefix)]
+        return tuple(sorted(set(begins) - self.known_names())) if begins else ()
 
 
 def make_column_map(columns: ColumnMap | Mapping[str, str | None | Iterable[str]] | None) -> ColumnMap:

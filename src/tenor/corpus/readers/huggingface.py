@@ -20,7 +20,7 @@ from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.ipc import check_uncompressed
 from tenor.corpus.readers.kinds import check_schema, find_unit, kind_of
 from tenor.corpus.readers.labels import ClassNames
-from tenor.corpus.readers.records import Item, Limits, Reject
+from tenor.corpus.readers.records import ARROW_ERRORS, Item, Limits, Reject
 from tenor.corpus.readers.tally import Tally
 from tenor.corpus.readers.values import SPLIT_NAMES
 from tenor.corpus.schema import Split
@@ -145,9 +145,10 @@ def read_arrow(
             check_uncompressed(source, path)
             reader = stack.enter_context(pa.ipc.open_stream(source))
             schema = reader.schema
+            names = schema.names
         except FileNotFoundError as error:
             raise InputError("no such file", path=path) from error
-        except (pa.ArrowException, OSError, MemoryError) as error:
+        except ARROW_ERRORS as error:
             raise InputError("truncated, damaged, or no Arrow file", path=path) from error
         unit = find_unit(schema, columns, path)
         used = check_schema(schema, columns, path, unit)
@@ -157,7 +158,7 @@ def read_arrow(
         labels = ClassNames(schema, columns, path)
         batches = (labels.replace(batch.select(used)) for batch in _iterate(reader, path))
         yield from read_batches(batches, str(path), columns, limits, tally, unit)
-        for name in schema.names:
+        for name in names:
             if name not in used:
                 tally.count_unknown(name, tally.rows - rows)
 
@@ -169,7 +170,7 @@ def _iterate(reader: Any, path: Path) -> Iterator[pa.RecordBatch]:  # noqa: ANN4
             _check_structure(batch)
         except StopIteration:
             return
-        except (pa.ArrowException, OSError, MemoryError) as error:
+        except ARROW_ERRORS as error:
             raise InputError("truncated or damaged Arrow file", path=path) from error
         yield batch
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -200,6 +201,7 @@ def _from_lists(value: JsonObject, columns: ColumnMap, tally: Tally) -> RawConve
     return raw
 
 
+@lru_cache(maxsize=8)
 def _row_fields(columns: ColumnMap) -> frozenset[str | None]:
     """Keys that a conversation's object may hold beside its lists of messages."""
     return frozenset(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import NamedTuple
 
 import pyarrow as pa
 
@@ -16,11 +16,9 @@ from tenor.corpus.readers.batches import read_batches
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.kinds import check_schema, find_unit, kind_of
 from tenor.corpus.readers.labels import ClassNames
-from tenor.corpus.readers.records import Item, Limits
+from tenor.corpus.readers.records import ARROW_ERRORS, Item, Limits
 from tenor.corpus.readers.tally import Tally
 from tenor.errors import InputError
-
-ParquetFile: TypeAlias = Any  # pyarrow has no types
 
 #: Batches are read with as many rows as come to about so many bytes, by the row group's mean.
 BATCH_BYTES, MAX_BATCH_ROWS = 16 << 20, 8192
@@ -43,56 +41,54 @@ def read_parquet(
             type or of another than in an earlier file, or rows of one conversation are apart.
     """
     columns, limits, tally = columns or ColumnMap(), limits or Limits(), tally or Tally()
-    with _open(path, []) as probe:
-        schema, metadata = probe.schema_arrow, probe.metadata
-        unit = find_unit(schema, columns, path)
-        used = check_schema(schema, columns, path, unit)
-        groups = [metadata.row_group(index) for index in range(metadata.num_row_groups)]
-        limits.check_growth(sum(group.total_byte_size for group in groups), path.stat().st_size, str(path))
-        texts = _text_leaves(probe, used)
+    schema, groups, leaves = _inspect(path)
+    limits.check_growth(sum(group.num_bytes for group in groups), path.stat().st_size, str(path))
+    unit = find_unit(schema, columns, path)
+    used = check_schema(schema, columns, path, unit)
     tally.begin(str(path), unit)
     tally.agree_on_columns({name: kind_of(schema.field(name).type) for name in used}, str(path))
     rows = tally.rows
-    with _open(path, texts) as file:
-        batches = _iterate(file, used, [(group.num_rows, group.total_byte_size) for group in groups], path)
-        labels = ClassNames(schema, columns, path)
-        yield from read_batches(map(labels.replace, batches), str(path), columns, limits, tally, unit)
+    texts = [leaf for leaf in leaves if leaf.split(".")[0] in used and not leaf.endswith(".key")]
+    labels = ClassNames(schema, columns, path)
+    batches = map(labels.replace, _iterate(path, used, texts, groups))
+    yield from read_batches(batches, str(path), columns, limits, tally, unit)
     for name in schema.names:
         if name not in used:
             tally.count_unknown(name, tally.rows - rows)
 
 
-def _open(path: Path, texts: list[str]) -> ParquetFile:
+class _Group(NamedTuple):
+    """A row group: its rows, and its bytes unpacked but still encoded."""
+
+    num_rows: int
+    num_bytes: int
+
+
+def _inspect(path: Path) -> tuple[pa.Schema, list[_Group], list[str]]:
+    """A file's schema, its row groups, and the paths of its string columns, nested ones too."""
     import pyarrow.parquet as pq  # imported here: only this reader pays for it
 
     try:
-        return pq.ParquetFile(path, read_dictionary=texts, buffer_size=1 << 20)
+        with pq.ParquetFile(path) as file:
+            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+            leaves = [file.schema.column(index) for index in range(len(file.schema))]
+            texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+            schema = file.schema_arrow
+            return schema, [_Group(group.num_rows, group.total_byte_size) for group in groups], texts
     except FileNotFoundError as error:
         raise InputError("no such file", path=path) from error
-    except (pa.ArrowException, OSError, MemoryError) as error:
+    except ARROW_ERRORS as error:
         raise InputError("truncated, damaged, or no Parquet file", path=path) from error
 
 
-def _text_leaves(file: ParquetFile, used: list[str]) -> list[str]:
-    """Paths of the string columns among the used ones, nested ones too."""
-    leaves = (file.schema.column(index) for index in range(len(file.schema)))
-    return [
-        leaf.path
-        for leaf in leaves
-        if leaf.path.split(".")[0] in used
-        and leaf.physical_type == "BYTE_ARRAY"
-        and not leaf.path.endswith(".key")
-    ]
+def _iterate(path: Path, used: list[str], texts: list[str], groups: list[_Group]) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet as pq
 
-
-def _iterate(
-    file: ParquetFile, used: list[str], groups: list[tuple[int, int]], path: Path
-) -> Iterator[pa.RecordBatch]:
-    for index, (num_rows, num_bytes) in enumerate(groups):
-        if num_rows <= 0:
-            continue
-        rows = max(1, min(MAX_BATCH_ROWS, BATCH_BYTES * num_rows // max(num_bytes, 1)))
-        try:
-            yield from file.iter_batches(batch_size=rows, row_groups=[index], columns=used)
-        except (pa.ArrowException, OSError, MemoryError) as error:
-            raise InputError("truncated or damaged Parquet file", path=path) from error
+    try:
+        with pq.ParquetFile(path, read_dictionary=texts, buffer_size=1 << 20) as file:
+            for index, group in enumerate(groups):
+                rows = BATCH_BYTES * group.num_rows // max(group.num_bytes, 1)
+                rows = max(1, min(MAX_BATCH_ROWS, rows))
+                yield from file.iter_batches(batch_size=rows, row_groups=[index], columns=used)
+    except ARROW_ERRORS as error:
+        raise InputError("truncated or damaged Parquet file", path=path) from error

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from hashlib import blake2b, sha256
 from typing import Any
 
+import pyarrow as pa
+
 from tenor.corpus.schema import Conversation, Place
 from tenor.errors import InputError
 
@@ -106,6 +108,9 @@ def hash_row(data: bytes) -> str:
     """Hex SHA-256 of a row's bytes: tells which row it was without telling what it said."""
     return sha256(data).hexdigest()
 
+
+#: What pyarrow raises on damaged bytes; the last where a column's name is no UTF-8.
+ARROW_ERRORS = (pa.ArrowException, OSError, MemoryError, UnicodeDecodeError)
 
 #: What a reader hands on, in the order of the source.
 Item = Conversation | Reject

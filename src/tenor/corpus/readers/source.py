@@ -114,27 +114,30 @@ def find_files(source: Path | str, format: Format | None = None) -> list[tuple[P
     if format is not None and format not in FORMATS:
         raise UsageError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
     path = Path(source)
-    if path.is_dir():
-        kind = format if format in ("corpus", "huggingface") else None if format else _folder_format(path)
-        if kind is not None:
-            return [(path, kind)]
-        paths = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
-        paths = [
-            p
-            for p in paths
-            if (_suffix_format(p) is not None if format is None else _suffix_format(p) == format)
-        ]
-        what = "a folder with files of a known format"
-    elif path.exists():
-        paths, what = [path], ""
-    else:
-        paths = sorted(Path(name) for name in glob.glob(str(source)) if Path(name).is_file())
-        what = "a file or folder"
+    try:
+        if path.is_dir():
+            kind = _folder_format(path) if format is None else format
+            if kind in ("corpus", "huggingface"):
+                return [(path, kind)]
+            paths, what = _list_folder(path, kind), "a folder with files of a known format"
+        elif path.exists():
+            paths, what = [path], ""
+        else:
+            paths = sorted(Path(name) for name in glob.glob(str(source)) if Path(name).is_file())
+            what = "a file or folder"
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
     if not paths:
-        raise InputError(
-            f"expected {what}, found none", path=path, remedy=f"known suffixes: {', '.join(SUFFIXES)}"
-        )
-    return [(p, kind) for p, kind in zip(paths, _file_formats(paths, format), strict=True)]
+        remedy = f"known suffixes: {', '.join(SUFFIXES)}"
+        raise InputError(f"expected {what}, found none", path=path, remedy=remedy)
+    return list(zip(paths, _file_formats(paths, format), strict=True))
+
+
+def _list_folder(path: Path, format: Format | None) -> list[Path]:  # noqa: A002
+    """A folder's files of one format, or of any known one, in the order of their names."""
+    names = sorted(entry for entry in path.iterdir() if entry.is_file() and not entry.name.startswith("."))
+    known = [(entry, _suffix_format(entry)) for entry in names]
+    return [entry for entry, kind in known if kind is not None and format in (None, kind)]
 
 
 def _folder_format(path: Path) -> Format | None:
