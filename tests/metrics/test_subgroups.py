@@ -129,5 +129,5 @@ def test_length_bins_come_in_the_order_of_their_numbers() -> None:
 def test_wrong_use_is_refused() -> None:
     with pytest.raises(UsageError, match=r"one label a row.*found \(1,\)"):
         measure_subgroups([0, 1], [0.1, 0.9], [1, 2], ["a"])
-    with pytest.raises(UsageError, match="rows there must be"):
+    with pytest.raises(UsageError, match="there is no labelled row"):
         measure_subgroups([], [], [], [])

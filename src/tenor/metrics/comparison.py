@@ -134,9 +134,39 @@ def compare_many(
         raise UsageError(
             f"compare the reference {reference!r} with one model or more, found {sorted(models)}"
         )
+    prepared, codes, num_groups = _prepare(models, reference, metrics)
+
+    def measure(weights: Integers) -> dict[str, Floats]:
+        return {name: np.stack(list(part.measure(weights).values()), 1) for name, part in prepared.items()}
+
+    if replicates is None:
+        replicates = max(2000, 200 * (len(models) - 1) * len(metrics))
+    values = measure(np.ones((1, num_groups), dtype=np.int64))  # name -> (1, metrics)
+    draws = resample_groups(
+        measure, rows=len(codes), num_groups=num_groups, replicates=replicates, seed=seed, threads=threads
+    )
+    effective = {name: list(part.effective_groups().values()) for name, part in prepared.items()}
+    differences = {
+        (name, metric): _difference(
+            (values[name][0, j], values[reference][0, j]),
+            draws[name][:, j] - draws[reference][:, j],
+            num_groups,
+            min(effective[name][j], effective[reference][j]),
+        )
+        for name in models
+        if name != reference
+        for j, metric in enumerate(metrics)
+    }
+    return _adjust_together(differences)
+
+
+def _prepare(
+    models: Mapping[str, Scored], reference: str, metrics: Sequence[str]
+) -> tuple[dict[str, WeightedMetrics], Integers, int]:
+    """Each model on the labelled rows of the reference, in its order; the rows' group codes; how many groups."""
     base = models[reference]
     labelled = base.labels >= 0
-    group_codes, num_groups = encode_groups(base.groups[labelled], int(labelled.sum()))
+    codes, num_groups = encode_groups(base.groups[labelled], int(labelled.sum()))
     if num_groups == 0:
         raise UsageError("nothing to compare: no row is labelled")
     prepared = {}
@@ -144,52 +174,24 @@ def compare_many(
         rows = _match_rows(base, model, reference, name)[labelled]
         labels, probs = check_scores(model.labels[rows], model.probs[rows])
         prepared[name] = WeightedMetrics(
-            labels, probs, model.threshold, codes=group_codes, num_groups=num_groups, metrics=metrics
+            labels, probs, model.threshold, codes=codes, num_groups=num_groups, metrics=metrics
         )
+    return prepared, codes, num_groups
 
-    def measure(weights: Integers) -> dict[str, Floats]:
-        measured = {name: model.measure(weights) for name, model in prepared.items()}
-        return {f"{name}\0{metric}": measured[name][metric] for name in prepared for metric in metrics}
 
-    if replicates is None:
-        replicates = max(2000, 200 * (len(models) - 1) * len(metrics))
-    values = measure(np.ones((1, num_groups), dtype=np.int64))
-    draws = resample_groups(
-        measure,
-        rows=len(group_codes),
-        num_groups=num_groups,
-        replicates=replicates,
-        seed=seed,
-        threads=threads,
-    )
-    effective = {name: model.effective_groups() for name, model in prepared.items()}
-    differences: dict[tuple[str, str], Difference] = {}
-    for name in (n for n in models if n != reference):
-        for metric in metrics:
-            key, base_key = f"{name}\0{metric}", f"{reference}\0{metric}"
-            differences[name, metric] = _difference(
-                float(values[key][0]),
-                float(values[base_key][0]),
-                draws[key] - draws[base_key],
-                num_groups,
-                min(effective[name][metric], effective[reference][metric]),
-            )
+def _adjust_together(differences: dict[tuple[str, str], Difference]) -> dict[str, dict[str, Difference]]:
     adjusted = adjust_holm([difference.p for difference in differences.values()])
-    result: dict[str, dict[str, Difference]] = {name: {} for name in models if name != reference}
+    result: dict[str, dict[str, Difference]] = {name: {} for name, _ in differences}
     for ((name, metric), difference), p_holm in zip(differences.items(), adjusted, strict=True):
         result[name][metric] = replace(difference, p_holm=p_holm)
     return result
 
 
-def _difference(a: float, b: float, draws: Floats, groups: int, effective: float) -> Difference:
-    def number(value: float) -> float | None:
-        return None if math.isnan(value) else value
-
-    interval = make_interval(a - b, draws, groups, effective=effective)
+def _difference(values: tuple[float, float], draws: Floats, groups: int, effective: float) -> Difference:
+    a, b = (None if math.isnan(value) else float(value) for value in values)
+    interval = make_interval(values[0] - values[1], draws, groups, effective=effective)
     p = None if interval.value is None else p_of_draws(draws, effective)
-    return Difference(
-        number(a), number(b), interval.value, interval.low, interval.high, p, p, groups, interval.warning
-    )
+    return Difference(a, b, interval.value, interval.low, interval.high, p, p, groups, interval.warning)
 
 
 def p_of_draws(draws: Floats, groups: float) -> float | None:

@@ -94,21 +94,12 @@ def measure_subgroups(
     """
     codes, scores = check_scores(labels, probs)
     group_codes, num_groups = encode_groups(groups, len(codes))
-    names = np.array(
-        [MISSING if s is None else str(s) for s in np.asarray(subgroups, dtype=object)], dtype=object
-    )
-    if names.shape != codes.shape or num_groups == 0:
-        raise UsageError(f"subgroups must be one label a row, and rows there must be: found {names.shape}")
-    rows_of = {name: names == name for name in sorted(set(names.tolist()), key=_natural_key)}
+    if num_groups == 0:
+        raise UsageError("no subgroup can be measured: there is no labelled row")
+    rows_of = _find_rows(subgroups, len(codes))
+    shared: dict[str, Any] = {"num_groups": num_groups, "metrics": metrics}
     prepared = {
-        name: WeightedMetrics(
-            codes[rows],
-            scores[rows],
-            threshold,
-            codes=group_codes[rows],
-            num_groups=num_groups,
-            metrics=metrics,
-        )
+        name: WeightedMetrics(codes[rows], scores[rows], threshold, codes=group_codes[rows], **shared)
         for name, rows in rows_of.items()
     }
 
@@ -133,6 +124,15 @@ def measure_subgroups(
         for j, metric in enumerate(metrics)
     }
     return SubgroupReport(measured, {name: int(rows.sum()) for name, rows in rows_of.items()}, gaps)
+
+
+def _find_rows(subgroups: npt.NDArray[Any] | Sequence[Any], rows: int) -> dict[str, npt.NDArray[np.bool_]]:
+    """Each subgroup's mask (N,), the names in their order."""
+    values = np.asarray(subgroups, dtype=object)
+    if values.shape != (rows,):
+        raise UsageError(f"subgroups must be one label a row, shape ({rows},), found {values.shape}")
+    names = np.array([MISSING if value is None else str(value) for value in values], dtype=object)
+    return {name: names == name for name in sorted(set(names.tolist()), key=_natural_key)}
 
 
 def _gap(
