@@ -269,3 +269,9 @@ def test_exported_csv_holds_numbers_and_harmless_text(tmp_path: Path) -> None:
     assert [row[1] for row in rows[1:]] == ["'@x", 'say "hi", ann', "'-2", "eve"]
     assert [row[4] for row in rows[1:]] == ["'=a", "b", "", "c"]
     assert [float(row[6]) for row in rows[1:]] == predictions.logits[:, 0].tolist()
+
+
+@pytest.mark.parametrize("classes", [(0, 1), ("a", "b", "c")])
+def test_files_of_version_1_stay_readable(classes: tuple[Any, ...]) -> None:
+    path = Path(__file__).parent / "golden" / f"predictions_v1_{len(classes)}_classes.parquet"
+    assert_equal(read_predictions(path), make_predictions("author", classes=classes))
