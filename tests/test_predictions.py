@@ -274,4 +274,6 @@ def test_exported_csv_holds_numbers_and_harmless_text(tmp_path: Path) -> None:
 @pytest.mark.parametrize("classes", [(0, 1), ("a", "b", "c")])
 def test_files_of_version_1_stay_readable(classes: tuple[Any, ...]) -> None:
     path = Path(__file__).parent / "golden" / f"predictions_v1_{len(classes)}_classes.parquet"
-    assert_equal(read_predictions(path), make_predictions("author", classes=classes))
+    found, expected = read_predictions(path), make_predictions("author", classes=classes)
+    assert found.probs == pytest.approx(expected.probs)  # np.exp differs in the last bit between machines
+    assert_equal(found, dataclasses.replace(expected, probs=found.probs))
