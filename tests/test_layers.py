@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors",
         "seeding files progress",
         "corpus predictions metrics aggregation ngrams",
-        "encoding nn batching lexical devices",
+        "encoding nn batching lexical synthetic devices",
         "models baselines",
         "training evaluation",
         "explain",
