@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tenor.cli.options import JsonOption
-from tenor.cli.output import print_fields, print_json
+from tenor.cli.output import format_cell, print_fields, print_json
 from tenor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ def inspect_path(path: Path) -> dict[str, Any]:
 
 def describe_corpus(info: CorpusInfo) -> dict[str, Any]:
     """A corpus's facts."""
-    encoder = None if info.encoder is None else f"{info.encoder.name} ({info.encoder.hash[:12]})"
     return {
         "kind": "corpus" if info.input_size is None else "analyzed corpus",
         **{name: count for name, count in info.counts.items() if count},
@@ -78,7 +77,8 @@ def describe_corpus(info: CorpusInfo) -> dict[str, Any]:
         "has_text": info.has_text,
         "has_timestamps": info.has_timestamps,
         "input_size": info.input_size,
-        "encoder": encoder,
+        "encoder": None if info.encoder is None else info.encoder.name,
+        "encoder_hash": None if info.encoder is None else info.encoder.hash,
         "split_seed": info.split.seed,
         "split_fractions": list(info.split.fractions),
         "split_by": info.split.by,
@@ -99,9 +99,8 @@ def describe_model(metadata: ModelMetadata) -> dict[str, Any]:
         "profile_thresholds": dict(metadata.profile_thresholds),
         "config": dict(metadata.config),
         "training": dict(metadata.training),
-        "encoder": None
-        if metadata.encoder_name is None
-        else f"{metadata.encoder_name} ({metadata.encoder_hash})",
+        "encoder": metadata.encoder_name,
+        "encoder_hash": metadata.encoder_hash,
         "split_hash": metadata.split_hash,
         "tenor_version": metadata.tenor_version,
         "format_version": metadata.format_version,
@@ -126,15 +125,24 @@ def describe_predictions(predictions: Predictions) -> dict[str, Any]:
 
 
 def flatten_fields(fields: dict[str, Any]) -> dict[str, object]:
-    """One name a line: mappings in mappings as ``outer inner``, lists with commas, empty lists left out."""
-    flat: dict[str, object] = {}
+    """One line a name: plain mappings as ``name value; ...``, nested ones as several lines, empty ones as none."""
+    lines: dict[str, object] = {}
     for name, value in fields.items():
-        name = str(name).replace("_", " ")
-        if isinstance(value, dict):
-            flat |= {f"{name} {inner}": part for inner, part in flatten_fields(value).items()}
-        elif isinstance(value, list | tuple):
+        label = name.replace("_", " ")
+        if isinstance(value, dict) and any(isinstance(part, dict) for part in value.values()):
+            lines |= {f"{label} {inner}": part for inner, part in flatten_fields(value).items()}
+        elif isinstance(value, dict):
             if value:
-                flat[name] = ", ".join(map(str, value))
+                lines[label] = "; ".join(f"{inner} {format_field(part)}" for inner, part in value.items())
         else:
-            flat[name] = ("no", "yes")[value] if isinstance(value, bool) else value
-    return flat
+            lines[label] = format_field(value)
+    return lines
+
+
+def format_field(value: object) -> str:
+    """A value as text: lists with commas, six digits of a float, a dash for what is not there."""
+    if isinstance(value, list | tuple):
+        return ", ".join(format_field(part) for part in value) if value else "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, float) else format_cell(value)

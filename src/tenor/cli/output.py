@@ -56,7 +56,8 @@ def print_table(
     from rich.text import Text
 
     rows = [list(row) for row in rows]
-    table = Table(box=SIMPLE_HEAD, title=Text(clean_line(title), style="bold"), title_justify="left")
+    heading = Text(clean_line(title), style="bold")
+    table = Table(box=SIMPLE_HEAD, show_header=any(columns), title=heading, title_justify="left")
     if caption:
         table.caption, table.caption_justify = Text(clean_line(caption)), "left"
     for position, column in enumerate(columns):
@@ -72,7 +73,8 @@ def print_table(
 
 def print_fields(fields: Mapping[str, object], *, title: str = "") -> None:
     """Print names and values, one a line."""
-    print_table(["", ""], [(name, format_cell(value)) for name, value in fields.items()], title=title)
+    rows = [(name, format_cell(value)) for name, value in fields.items()]
+    print_table(["", ""], rows, title=title)
 
 
 def print_metrics(rows: Mapping[str, Mapping[str, Any]], *, title: str, caption: str = "") -> None:
