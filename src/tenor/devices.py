@@ -1,18 +1,22 @@
 """Where the arithmetic runs: device, precision, and how many processes share it.
 
-A thin face of Hugging Face accelerate; the training loop sees only this. Knows nothing of models or data.
+A thin face of Hugging Face accelerate; the training loop sees only this. Whatever several processes do together
+stands here, and none of it can leave one of them waiting for another that has gone. Knows nothing of models or data.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import hashlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
-from tenor.errors import UsageError
+from tenor.errors import ProcessError, UsageError
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -51,9 +55,14 @@ class Runtime:
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     def sum(self, tensor: torch.Tensor) -> torch.Tensor:
-        """Sum a tensor over all processes, in place, and return it."""
+        """Sum a tensor over all processes, in place, and return it.
+
+        Raises:
+            ProcessError: another process has gone; so do all methods that follow.
+        """
         if self.world_size > 1:
-            torch.distributed.all_reduce(tensor)
+            with _naming_lost_peers():
+                torch.distributed.all_reduce(tensor)
         return tensor
 
     def sum_float(self, value: float) -> float:
@@ -62,19 +71,84 @@ class Runtime:
             return value
         return float(self.sum(torch.tensor(value, dtype=torch.float64, device=self.device)))
 
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """For each flag, whether it is set on any process: what all must decide alike, asked in one message."""
+        if self.world_size == 1:
+            return flags
+        counts = self.sum(torch.tensor(flags, dtype=torch.int64, device=self.device))
+        return tuple(bool(count) for count in counts.tolist())
+
     def gather(self, tensor: torch.Tensor) -> list[torch.Tensor]:
         """Every process's tensor of the same shape, in order of rank."""
         if self.world_size == 1:
             return [tensor]
         tensor = tensor.to(self.device)
         parts = [torch.empty_like(tensor) for _ in range(self.world_size)]
-        torch.distributed.all_gather(parts, tensor)
+        with _naming_lost_peers():
+            torch.distributed.all_gather(parts, tensor)
         return [part.cpu() for part in parts]
 
-    def wait(self) -> None:
-        """Wait until every process is here."""
+    def share(self, tensor: torch.Tensor) -> None:
+        """Give every process the tensor of process 0, in place."""
         if self.world_size > 1:
-            torch.distributed.barrier()
+            with _naming_lost_peers():
+                torch.distributed.broadcast(tensor, 0)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Run the body on every process; where it fails on one it fails on all, at its end.
+
+        A process that failed raises its own error, the others a ProcessError. The body must not exchange anything
+        with other processes.
+        """
+        failed = torch.zeros(self.world_size, dtype=torch.int64, device=self.device)
+        try:
+            yield
+        except Exception:
+            failed[self.rank] = 1
+            with contextlib.suppress(ProcessError):  # the error that is on its way says more
+                self.sum(failed)
+            raise
+        ranks = self.sum(failed).nonzero().flatten().tolist()
+        if ranks:
+            raise ProcessError(
+                f"stopped, because process {', '.join(map(str, ranks))} of {self.world_size} failed: its own message "
+                "says why"
+            )
+
+    def require_same(self, what: str, value: str) -> None:
+        """Refuse to go on where the processes do not hold the same value.
+
+        Raises:
+            ProcessError: with the ranks that differ from process 0.
+        """
+        digest = hashlib.sha256(value.encode()).digest()
+        parts = self.gather(torch.frombuffer(bytearray(digest), dtype=torch.uint8))
+        different = [str(rank) for rank, part in enumerate(parts) if not torch.equal(part, parts[0])]
+        if different:
+            raise ProcessError(
+                f"process {', '.join(different)} of {self.world_size} has another {what} than process 0 "
+                "(all must read the same files, with the same versions)"
+            )
+
+
+@contextlib.contextmanager
+def _naming_lost_peers() -> Iterator[None]:
+    """Turn what torch says of a broken connection into a ProcessError."""
+    try:
+        yield
+    except RuntimeError as error:
+        atexit.unregister(_leave_group)  # it would wait for the one that has gone
+        reason = str(error).strip().partition("\n")[0]
+        raise ProcessError(
+            f"stopped, because another process of this run has ended: its own message says why ({reason})"
+        ) from error
+
+
+def _leave_group() -> None:
+    """Part from the other processes, as torch asks for at exit."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def plain_runtime(device: torch.device | str = "cpu") -> Runtime:
@@ -120,4 +194,7 @@ def start_runtime(
     chosen = (
         torch.device(device) if device is not None and accelerator.num_processes == 1 else accelerator.device
     )
+    if accelerator.num_processes > 1:
+        atexit.unregister(_leave_group)  # registered once, however many runtimes are started
+        atexit.register(_leave_group)
     return Runtime(chosen, precision, accelerator.process_index, accelerator.num_processes, accelerator)

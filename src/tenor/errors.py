@@ -25,7 +25,13 @@ class InputError(TenorError, ValueError):
     """
 
     def __init__(
-        self, rule: str, *, path: Path | str, line: int | None = None, field: str | None = None, remedy: str = ""
+        self,
+        rule: str,
+        *,
+        path: Path | str,
+        line: int | None = None,
+        field: str | None = None,
+        remedy: str = "",
     ) -> None:
         self.path, self.line, self.field, self.rule, self.remedy = Path(path), line, field, rule, remedy
         place = str(path) if line is None else f"{path}:{line}"
@@ -51,6 +57,10 @@ class TrainingError(TenorError, RuntimeError):
 
 class StorageError(TenorError, OSError):
     """A file or folder could not be written, or is in use."""
+
+
+class ProcessError(TenorError, RuntimeError):
+    """Of several processes that work together, another one failed or was killed."""
 
 
 class UsageError(TenorError, ValueError):

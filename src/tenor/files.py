@@ -10,6 +10,8 @@ import contextlib
 import hashlib
 import json
 import os
+import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from tenor.errors import StorageError
+
+#: Beside ``name``: ``.name.RANDOM.tmp`` while it is written, ``.name.RANDOM.old`` while it is replaced.
+_LITTER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(tmp|old)")
 
 
 def fsync_folder(path: Path) -> None:
@@ -69,7 +74,8 @@ def publish_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -107,6 +113,41 @@ def publish_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove a folder so that its name is gone at once, whole; killed on the way, only litter is left.
+
+    Raises:
+        StorageError: it cannot be moved away.
+    """
+    old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+    try:
+        os.rename(path, old)  # needs no space on a full disk
+        fsync_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"cannot remove {path}: {error.strerror}") from error
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def remove_litter(folder: Path, name: str | None = None) -> None:
+    """Remove what writers that were killed left in a folder; only for one who holds a lock against other writers.
+
+    Args:
+        folder: where to look, not deeper.
+        name: only what was meant to become the file or folder `name`; None = all.
+    """
+    if not folder.is_dir():
+        return
+    for path in folder.iterdir():
+        match = _LITTER.fullmatch(path.name)
+        if match is None or name not in (None, match["name"]):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _rename_folder(temporary: Path, path: Path) -> None:

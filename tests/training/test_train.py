@@ -13,7 +13,6 @@ from tenor.batching import load_dataset
 from tenor.errors import CorpusError, StorageError, TrainingError, UsageError
 from tenor.evaluation import predict
 from tenor.models.model_file import load_model, read_metadata
-from tenor.training import train as train_module
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path, read_history
 from tenor.training.train import train_model
@@ -114,7 +113,7 @@ def test_a_run_killed_at_any_step_resumes_to_the_same_bytes(
 
         path = tmp_path / f"killed-{killed_at}"
         with monkeypatch.context() as patch:
-            patch.setattr(train_module.RunFolder, "save", save_and_die)
+            patch.setattr(RunFolder, "save", save_and_die)
             with pytest.raises(Killed):
                 train_model("conversation", small_corpus, 3, model_path=path, **options)
         train_model("conversation", small_corpus, 3, model_path=path, resume=True, **options)
@@ -135,7 +134,7 @@ def test_resuming_with_other_settings_lists_the_differences(
 
     path = tmp_path / "m"
     with monkeypatch.context() as patch:
-        patch.setattr(train_module.RunFolder, "save", die)
+        patch.setattr(RunFolder, "save", die)
         with pytest.raises(Killed):
             train_model("author", small_corpus, 2, model_path=path, checkpoint_every_steps=1, **SMALL)
     with pytest.raises(TrainingError, match=r"cannot resume .*num_epochs was 2, is 3; seed was 0, is 5"):

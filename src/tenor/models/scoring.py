@@ -53,7 +53,8 @@ def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, prog
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), progress_bar("scoring", len(dataset), enabled=progress) as advance:
+        show = progress and runtime.is_main
+        with torch.inference_mode(), progress_bar("scoring", len(dataset), enabled=show) as advance:
             for step in loader:
                 for batch in step:
                     moved = batch.to(runtime.device)

@@ -8,6 +8,7 @@ moved last. State is tensors (safetensors) and JSON only. Knows nothing of what 
     RUN/config.json            what the run was started with
     RUN/step-00000120/         tensors.safetensors, state.json, manifest.json
     RUN/latest                 "step-00000120"
+    RUN/lock                   held by the run
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import contextlib
 import fcntl
 import json
 import logging
+import os
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ import torch
 from safetensors.torch import load_file, save
 
 from tenor.errors import StorageError, TrainingError
-from tenor.files import publish_folder, sha256_file, write_bytes, write_json
+from tenor.files import publish_folder, remove_folder, remove_litter, sha256_file, write_bytes, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -76,21 +77,36 @@ class RunFolder:
         if not enabled:
             yield
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "lock").open("w") as handle:
+        with contextlib.ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                handle = stack.enter_context((self.path / "lock").open("w"))
+            except OSError as error:
+                raise StorageError(f"cannot write {self.path}: {error.strerror}") from error
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.path.samestat(os.fstat(handle.fileno()), os.stat(self.path / "lock")):
+                    raise BlockingIOError("the run that held it has just finished and taken the folder away")
             except OSError as error:
                 raise StorageError(
                     f"{self.path} is in use by another run: wait for it, or choose another model path"
                 ) from error
+            remove_litter(self.path)
+            remove_litter(self.path.parent, self.path.name)
             yield
 
     def start(self, config: dict[str, Any]) -> None:
-        """Begin anew: forget older checkpoints, write down the configuration."""
-        (self.path / "latest").unlink(missing_ok=True)
+        """Begin anew: forget older checkpoints, oldest first, then write down the configuration.
+
+        Raises:
+            StorageError: something cannot be removed or written.
+        """
+        try:
+            (self.path / "latest").unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError(f"cannot write {self.path}: {error.strerror}") from error
         for folder in self._step_folders():
-            shutil.rmtree(folder)
+            remove_folder(folder)
         write_json(self.path / "config.json", config)
 
     def require_same_config(self, config: dict[str, Any]) -> None:
@@ -99,7 +115,12 @@ class RunFolder:
         Raises:
             TrainingError: the differences, one by one.
         """
-        before = json.loads((self.path / "config.json").read_text())
+        try:
+            before = json.loads((self.path / "config.json").read_text())
+        except (OSError, ValueError) as error:
+            raise TrainingError(
+                f"cannot resume {self.path}: config.json cannot be read (start anew)"
+            ) from error
         now = json.loads(json.dumps(config))  # tuples become lists, as in the file
         keys = sorted(before.keys() | now.keys())
         different = [
@@ -113,7 +134,7 @@ class RunFolder:
             )
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Publish a checkpoint; older ones beyond the kept are removed only afterwards.
+        """Publish a checkpoint; older ones beyond the kept, and damaged newer ones, are removed only afterwards.
 
         Raises:
             StorageError: the disk is full or not writable; the last good checkpoint stays.
@@ -125,8 +146,11 @@ class RunFolder:
             files = {file: sha256_file(folder / file) for file in ("tensors.safetensors", "state.json")}
             (folder / "manifest.json").write_text(json.dumps({"step": checkpoint.step, "files": files}))
         write_bytes(self.path / "latest", name.encode())
-        for old in self._step_folders()[:-KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
+        folders = self._step_folders()
+        newest = folders.index(self.path / name)
+        for old in folders[: max(0, newest + 1 - KEPT)] + folders[newest + 1 :]:
+            with contextlib.suppress(StorageError):  # the new one is safe: what is left over does no harm
+                remove_folder(old)
         return self.path / name
 
     def load(self) -> Checkpoint | None:
@@ -146,8 +170,12 @@ class RunFolder:
         return None
 
     def clear(self) -> None:
-        """Remove the checkpoints of a finished run."""
-        shutil.rmtree(self.path)
+        """Remove the run folder of a finished run, all at once: its absence is the mark of the end.
+
+        Raises:
+            StorageError: it cannot be moved away.
+        """
+        remove_folder(self.path)
 
     def _step_folders(self) -> list[Path]:
         """Published step folders, oldest first."""

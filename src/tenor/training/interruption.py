@@ -1,4 +1,4 @@
-"""SIGTERM as a wish: finish the step, save, and exit with 143.
+"""SIGTERM as a wish: finish the step, save, and exit with EXIT_STATUS.
 
 Knows nothing of what is saved.
 """
@@ -37,12 +37,3 @@ class Interruption:
 
     def _request(self, number: int, frame: FrameType | None) -> None:
         self.requested = True
-
-    def exit_if_requested(self) -> None:
-        """Leave with 143 if SIGTERM came.
-
-        Raises:
-            SystemExit: so.
-        """
-        if self.requested:
-            raise SystemExit(EXIT_STATUS)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tenor.batching import Batch, Step, StepLoader
+from tenor.batching import SequenceDataset, Step, StepLoader
 from tenor.devices import Runtime, plain_runtime
 from tenor.errors import TrainingError, UsageError
 from tenor.metrics.scores import calculate_metrics_threshold
@@ -25,6 +25,9 @@ from tenor.models.scoring import score_loader, to_probs
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Metrics = dict[str, float | None]
+
+#: Sequences that an error names.
+MAX_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +119,7 @@ def run_steps(
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
         if not torch.isfinite(norm):
             raise TrainingError(
-                f"step {number}: the gradient's norm is {float(norm)}; its sequences: {_name_sequences(step)} "
+                f"step {number}: the gradient's norm is {float(norm)}; its sequences: {_name_sequences(step, runtime)} "
                 "(lower the learning rate, or look for extreme features)"
             )
         optimizer.step()
@@ -174,6 +177,9 @@ def evaluate(
     Returns:
         (mean loss, probs (N,) or (N, C), labels (N,), metrics, threshold), in the dataset's order. The threshold is the
         one with the best F1 on these data, so hand in validation data; None for several classes.
+
+    Raises:
+        TrainingError: scores that are not finite, with their sequences.
     """
     model.to(device)
     return evaluate_loader(model, val_loader, criterion, plain_runtime(device))
@@ -182,8 +188,13 @@ def evaluate(
 def evaluate_loader(
     model: nn.Module, loader: StepLoader, criterion: nn.Module, runtime: Runtime
 ) -> tuple[float, Floats, Integers, Metrics, float | None]:
-    """Evaluate on all processes of a runtime; see evaluate."""
+    """Evaluate on all processes of a runtime; see evaluate.
+
+    Raises:
+        TrainingError: scores that are not finite, with their sequences.
+    """
     logits = score_loader(model, loader, runtime)
+    _require_finite(logits, loader.dataset)
     labels = loader.dataset.view.labels
     loss = _summing(criterion).cpu()(
         *_loss_arguments(torch.from_numpy(logits).float(), torch.from_numpy(labels))
@@ -193,12 +204,22 @@ def evaluate_loader(
     return float(loss) / max(1, len(labels)), probs, labels, metrics, threshold
 
 
+def _require_finite(logits: Floats, dataset: SequenceDataset) -> None:
+    if np.isfinite(logits).all():
+        return
+    broken = np.flatnonzero(_find_broken(logits))
+    raise TrainingError(
+        f"a validation score is not finite; sequences: {_list_names(dataset, broken[:MAX_NAMED], len(broken))} "
+        "(lower the learning rate, or look for extreme features)"
+    )
+
+
 def _accumulate(
     model: nn.Module, step: Step, number: int, summed: nn.Module, gradients: GradientSum, runtime: Runtime
 ) -> tuple[float, Floats, Integers]:
     """Forward and backward over this process's micro-batches; the loss is summed over all processes."""
     total = 0.0
-    probs, labels, broken = [], [], []
+    probs, labels, broken = [], [], [np.zeros(0, dtype=np.int64)]
     for batch in step:
         batch = batch.to(runtime.device)
         with runtime.autocast():
@@ -206,15 +227,17 @@ def _accumulate(
         loss = summed(*_loss_arguments(logits.float(), batch.labels))
         (loss / step.count).backward()
         gradients.add()
-        total += float(loss.detach())
-        if not np.isfinite(total):
-            broken.append(batch)
+        value = float(loss.detach())
+        total += value
+        if not np.isfinite(value):
+            broken.append(batch.indices.numpy()[_find_broken(logits.detach().float().cpu().numpy())])
         probs.append(to_probs(logits.detach().double().cpu().numpy()))
         labels.append(batch.labels.cpu().numpy())
     loss_sum = runtime.sum_float(total)
     if not np.isfinite(loss_sum):
         raise TrainingError(
-            f"step {number}: the loss is {loss_sum}; sequences: {_name_sequences(step, broken)} "
+            f"step {number}: the loss is {loss_sum}; sequences: "
+            f"{_name_sequences(step, runtime, np.concatenate(broken))} "
             "(lower the learning rate, or look for extreme features)"
         )
     empty = np.zeros(0), np.zeros(0, dtype=np.int64)
@@ -241,8 +264,26 @@ def _loss_arguments(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.T
     return (logits, labels.to(logits.dtype)) if logits.ndim == 1 else (logits, labels)
 
 
-def _name_sequences(step: Step, batches: list[Batch] | None = None) -> str:
-    """The first few conversation ids of a step or of some of its micro-batches."""
-    cuts = step.cuts if not batches else [batch.indices.numpy() for batch in batches]
-    names = [str(name) for cut in cuts for name in step.dataset.view.conversation_ids[cut]]
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+def _find_broken(logits: Floats | npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(B,) which rows of logits are not finite; all, where it is only their loss."""
+    broken = ~np.isfinite(logits.reshape(len(logits), logits.size // max(1, len(logits)))).all(axis=1)
+    return np.asarray(broken if broken.any() else ~broken)
+
+
+def _name_sequences(step: Step, runtime: Runtime, broken: Integers | None = None) -> str:
+    """The first few conversation ids of the step's broken sequences, on all processes; of all, where none is known."""
+    mine = np.concatenate([np.zeros(0, dtype=np.int64), *step.cuts])
+    known = np.zeros(0, dtype=np.int64) if broken is None else broken
+    (is_known,) = runtime.any(len(known) > 0)
+    found = known if is_known else mine
+    part = np.full(1 + MAX_NAMED, -1, dtype=np.int64)  # how many, and the first of them
+    part[0], part[1 : 1 + min(len(found), MAX_NAMED)] = len(found), found[:MAX_NAMED]
+    parts = np.stack([each.numpy() for each in runtime.gather(torch.from_numpy(part))])
+    first = parts[:, 1:][parts[:, 1:] >= 0][:MAX_NAMED]
+    return _list_names(step.dataset, first, int(parts[:, 0].sum()))
+
+
+def _list_names(dataset: SequenceDataset, indices: Integers, count: int) -> str:
+    """Conversation ids of a few of `count` sequences."""
+    names = ", ".join(map(str, dataset.view.conversation_ids[indices]))
+    return names + (f" and {count - len(indices)} more" if count > len(indices) else "")

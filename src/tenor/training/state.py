@@ -51,6 +51,10 @@ class Progress:
         """Of the running epoch; None before its first step."""
         return self.loss_sum / self.count if self.count else None
 
+    def best_record(self) -> EpochRecord:
+        """What the best epoch so far did."""
+        return self.history[-1 - self.epochs_without_progress]
+
     def close_epoch(self, record: EpochRecord, score: float) -> bool:
         """Enter a finished epoch; whether its score is the best so far."""
         if self.history:

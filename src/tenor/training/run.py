@@ -1,0 +1,325 @@
+"""One training run in flight: epochs, early stopping, checkpoints, and the best weights on disk.
+
+Several processes walk through this together: whatever could send them different ways (a signal, a clock, a folder) is
+decided once for all, and what process 0 alone writes fails for all. Knows nothing of test data.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tenor.batching import StepLoader, make_loader, require_level
+from tenor.devices import Runtime
+from tenor.errors import TrainingError
+from tenor.files import remove_litter
+from tenor.models.model_file import ModelMetadata, read_metadata, save_model
+from tenor.models.scoring import SCORING_WINDOW
+from tenor.models.sequence import SequenceClassifier
+from tenor.nn.dropout import set_dropout_generator
+from tenor.progress import progress_bar
+from tenor.seeding import derive_seed
+from tenor.training.checkpoint import RunFolder
+from tenor.training.history import EpochRecord, history_path, write_history
+from tenor.training.interruption import EXIT_STATUS, Interruption
+from tenor.training.loop import evaluate_loader, run_steps
+from tenor.training.preparation import TrainingData, build_criterion, build_model
+from tenor.training.schedule import Schedule, make_schedule
+from tenor.training.settings import TrainSettings
+from tenor.training.state import Progress, pack_state, unpack_state
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Every:
+    """When a checkpoint is due: after so many steps, or so many seconds."""
+
+    steps: int | None
+    seconds: float | None
+    last: float = field(default_factory=time.monotonic)
+
+    def due(self, step: int) -> bool:
+        """Whether to save after global step `step`; the clock restarts when so."""
+        by_steps = self.steps is not None and step % self.steps == 0
+        by_time = self.seconds is not None and time.monotonic() - self.last >= self.seconds
+        if by_steps or by_time:
+            self.last = time.monotonic()
+            return True
+        return False
+
+
+@dataclass
+class Run:
+    """One training run in flight: what it is made of, and how far it is."""
+
+    settings: TrainSettings
+    data: TrainingData
+    runtime: Runtime
+    path: Path
+    folder: RunFolder
+    model: SequenceClassifier
+    criterion: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    train_loader: StepLoader
+    validation_loader: StepLoader
+    generator: torch.Generator
+    every: Every
+    show: bool
+    progress: Progress = field(default_factory=Progress)
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def start(
+        cls,
+        settings: TrainSettings,
+        data: TrainingData,
+        runtime: Runtime,
+        path: Path,
+        every: Every,
+        *,
+        show: bool,
+    ) -> Run:
+        """Put the parts together, untrained."""
+        model = build_model(data, settings).to(runtime.device)
+        for tensor in model.state_dict().values():
+            runtime.share(tensor)  # the same bits, should the machines differ
+        generator = torch.Generator(runtime.device)
+        generator.manual_seed(derive_seed(settings.seed, "dropout", runtime.rank))
+        set_dropout_generator(model, generator)
+        optimizer = torch.optim.AdamW(
+            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        size, rank, world_size = settings.max_padded_messages, runtime.rank, runtime.world_size
+        train_loader = make_loader(
+            data.train,
+            settings.batch_size,
+            shuffle=True,
+            seed=settings.seed,
+            max_padded_messages=size,
+            rank=rank,
+            world_size=world_size,
+        )
+        validation_loader = make_loader(
+            data.validation, SCORING_WINDOW, max_padded_messages=2 * size, rank=rank, world_size=world_size
+        )
+        schedule = make_schedule(
+            settings.scheduler,
+            optimizer,
+            peak=settings.learning_rate,
+            warmup_fraction=settings.warmup_fraction,
+            total_steps=settings.num_epochs * len(train_loader),
+        )
+        criterion = build_criterion(data.train.view.labels, data.train.num_classes, settings)
+        folder = RunFolder(path.with_name(path.stem + ".run"))
+        return cls(
+            settings, data, runtime, path, folder, model, criterion, optimizer, schedule,
+            train_loader, validation_loader, generator, every, show,
+        )  # fmt: skip
+
+    def config(self) -> dict[str, Any]:
+        """All that decides the result, to the bit: what a resumed run must share."""
+        return {
+            **self.settings.to_json(),
+            "corpus": self.data.corpus.info.fingerprint,
+            "split_hash": self.data.corpus.info.split_hash,
+            "world_size": self.runtime.world_size,
+            "device": self.runtime.device.type,
+            "torch": torch.__version__,
+        }
+
+    def is_finished(self) -> bool:
+        """Whether the model file is the end of this very run: its run folder is gone."""
+        is_own = False
+        with self.runtime.together():
+            if self.runtime.is_main and not self.folder.exists() and self.path.exists():
+                is_own = read_metadata(self.path).training.get("config") == self.config()
+        return self.runtime.any(is_own)[0]
+
+    def open(self, resume: bool, trackers: Sequence[str]) -> None:
+        """Begin anew, or take up the newest checkpoint; a run killed before its first one begins anew.
+
+        Raises:
+            TrainingError: a resume with other data or settings, or of damaged checkpoints.
+            ProcessError: the processes do not see the same files.
+        """
+        config, runtime = self.config(), self.runtime
+        runtime.require_same("corpus, setting or version", json.dumps(config, sort_keys=True))
+        (goes_on,) = runtime.any(runtime.is_main and resume and self.folder.exists())
+        checkpoint = None
+        with runtime.together():
+            if runtime.is_main:
+                remove_litter(self.path.parent, self.path.name)
+                remove_litter(self.path.parent, history_path(self.path).name)
+            if goes_on:
+                self.folder.require_same_config(config)
+                checkpoint = self.folder.load()
+            elif runtime.is_main:
+                self.folder.start(config)
+        runtime.require_same("checkpoint", "none" if checkpoint is None else str(checkpoint.step))
+        if checkpoint is not None:
+            self.best, self.progress = unpack_state(
+                checkpoint, self.model, self.optimizer, self.schedule, self.generator, runtime
+            )
+            self._write_results(is_best=True)  # whatever became of the files since
+        if trackers and runtime.accelerator is not None:
+            runtime.accelerator.init_trackers("tenor", config=_plain(config))
+
+    def train(self) -> None:
+        """Epochs until the last, or until the validation score has not risen for `patience` of them.
+
+        Raises:
+            SystemExit: SIGTERM came; a checkpoint is saved.
+        """
+        total = self.settings.num_epochs * len(self.train_loader)
+        with Interruption() as interruption, progress_bar("training", total, enabled=self.show) as advance:
+            if not self.progress.history:
+                self._validate(started=time.monotonic())
+            advance(self.progress.global_step)
+            while self.progress.epoch < self.settings.num_epochs and not self._stopped():
+                self._train_epoch(interruption, advance)
+
+    def _train_epoch(self, interruption: Interruption, advance: Callable[[int], None]) -> None:
+        started, progress = time.monotonic(), self.progress
+        self.train_loader.epoch = progress.epoch
+        steps = run_steps(
+            self.model, self.train_loader, self.criterion, self.optimizer, self.runtime,
+            clip_norm=self.settings.clip_norm, start=progress.step,
+        )  # fmt: skip
+        for _ in range(progress.step, len(self.train_loader)):
+            self.schedule.before_step(progress.global_step)
+            result = next(steps)
+            progress.add(result.loss_sum, result.count)
+            advance(1)
+            is_due = self.runtime.is_main and self.every.due(progress.global_step)  # one clock for all
+            stops, is_due = self.runtime.any(interruption.requested, is_due)
+            if stops or is_due:
+                self._save_checkpoint()
+            if stops:
+                if self.runtime.is_main:
+                    logger.warning(
+                        "SIGTERM: saved step %d in %s; resume goes on from there",
+                        progress.global_step,
+                        self.folder.path,
+                    )
+                raise SystemExit(EXIT_STATUS)
+        self._validate(started)
+
+    def _validate(self, started: float) -> None:
+        """Score validation, keep the weights if they are the best so far, write the history."""
+        loss, _, _, metrics, threshold = evaluate_loader(
+            self.model, self.validation_loader, self.criterion, self.runtime
+        )
+        monitored = metrics[self.settings.monitor]
+        score = -loss if monitored is None else monitored  # one class in validation: the loss must serve
+        progress = self.progress
+        epoch = progress.epoch + 1 if progress.history else 0
+        record = EpochRecord(
+            epoch=epoch,
+            learning_rate=float(self.optimizer.param_groups[0]["lr"]),
+            train_loss=progress.mean_loss(),
+            validation_loss=loss,
+            validation={key: value for key, value in metrics.items() if key != "threshold"},
+            threshold=threshold,
+            seconds=time.monotonic() - started,
+        )
+        is_best = progress.close_epoch(record, score)
+        if is_best:
+            self.best = {
+                name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()
+            }
+        if epoch > 0:
+            self.schedule.after_epoch(score)
+        self._write_results(is_best=is_best)
+        self._track(record)
+
+    def _track(self, record: EpochRecord) -> None:
+        """Tell accelerate's trackers, where there are any."""
+        if self.runtime.accelerator is None or not self.runtime.accelerator.trackers:
+            return
+        values = {
+            "train_loss": record.train_loss,
+            "validation_loss": record.validation_loss,
+            "learning_rate": record.learning_rate,
+        }
+        values.update({f"validation_{key}": value for key, value in record.validation.items()})
+        self.runtime.accelerator.log({k: v for k, v in values.items() if v is not None}, step=record.epoch)
+
+    def _stopped(self) -> bool:
+        return self.progress.epochs_without_progress >= self.settings.patience
+
+    def _save_checkpoint(self) -> None:
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in self.model.parameters()):
+            raise TrainingError(
+                f"after step {self.progress.global_step} of the run a weight is not finite: no checkpoint is made, the "
+                "last one stays (lower the learning rate)"
+            )
+        checkpoint = pack_state(
+            self.model, self.best, self.optimizer, self.schedule, self.generator, self.progress, self.runtime
+        )
+        with self.runtime.together():
+            if self.runtime.is_main:
+                self.folder.save(checkpoint)
+
+    def _write_results(self, *, is_best: bool) -> None:
+        """Write the history and, where it is new, the best model: it is never in memory only."""
+        with self.runtime.together():
+            if self.runtime.is_main:
+                if is_best:
+                    self._save_model()
+                write_history(history_path(self.path), self.progress.history)
+
+    def _save_model(self) -> None:
+        """Write the best weights so far; the model itself stays as it is."""
+        record = self.progress.best_record()
+        corpus = self.data.corpus
+        encoder = corpus.info.encoder
+        metadata = ModelMetadata(
+            level=require_level(self.settings.level),
+            classes=self.data.train.classes,
+            threshold=record.threshold,
+            threshold_objective="f1",
+            feature_names=corpus.info.feature_names,
+            encoder_name=None if encoder is None else encoder.name,
+            encoder_hash=None if encoder is None else encoder.hash,
+            split_hash=corpus.info.split_hash,
+            config=self.model.config(),
+            training={
+                "config": self.config(),
+                "best_epoch": record.epoch,
+                "validation": record.validation,
+                "train_sequences": len(self.data.train),
+                "validation_sequences": len(self.data.validation),
+            },
+        )
+        now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.model.load_state_dict(self.best)
+        try:
+            save_model(self.path, self.model, metadata, lexical=self.data.lexical)
+        finally:
+            self.model.load_state_dict(now)
+
+    def finish(self) -> None:
+        """The model file stands; the checkpoints of the finished run go."""
+        with self.runtime.together():
+            if self.runtime.is_main:
+                self.folder.clear()
+        if self.runtime.accelerator is not None:
+            for tracker in self.runtime.accelerator.trackers:
+                tracker.finish()
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """What trackers accept as hyper-parameters: numbers and strings."""
+    return {
+        key: value if isinstance(value, int | float | str) else str(value) for key, value in config.items()
+    }
