@@ -35,8 +35,8 @@ HARD_TEXTS = [
 
 def count_with_scikit_learn(texts: list[str], space: NgramSpace) -> csr_matrix:
     words = HashingVectorizer(
-        n_features=space.word_columns, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", alternate_sign=False,
-        norm=None,
+        n_features=space.word_columns, ngram_range=(1, 2), alternate_sign=False, norm=None,
+        token_pattern=r"(?u)\w+|[^\w\s]+|\n" if space.marks else r"(?u)\b\w+\b",
     )  # fmt: skip
     chars = HashingVectorizer(
         n_features=space.char_columns, ngram_range=space.char_sizes, analyzer="char_wb", alternate_sign=False,
@@ -52,6 +52,15 @@ def test_equals_scikit_learn(sizes: tuple[int, int]) -> None:
     assert (found.dtype, found.shape) == (np.float32, (len(HARD_TEXTS), 1512))
     assert found.has_sorted_indices
     np.testing.assert_array_equal(found.toarray(), count_with_scikit_learn(HARD_TEXTS, space).toarray())
+
+
+def test_marks_equal_scikit_learn() -> None:
+    space = NgramSpace(1 << 9, 1000, (2, 4), marks=True)
+    texts = [*HARD_TEXTS, "\n", "a\n\nb?! ...\n", "well, no -- yes :-) (it's)"]
+    np.testing.assert_array_equal(
+        count_ngrams(texts, space).toarray(), count_with_scikit_learn(texts, space).toarray()
+    )
+    assert space.find_tokens("it's 9.\nno") == ["it", "'", "s", "9", ".", "\n", "no"]
 
 
 @settings(max_examples=60)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 UInt32Array = npt.NDArray[np.uint32]
 Int64Array = npt.NDArray[np.int64]
 
-_TOKEN = re.compile(r"(?u)\b\w+\b")
+_WORDS = re.compile(r"(?u)\b\w+\b")
+_WORDS_AND_MARKS = re.compile(r"(?u)\w+|[^\w\s]+|\n")
 #: Spans longer than this many bytes are hashed one by one (rare: links, keyboard mashing).
 _LONG_SPAN_BYTES = 64
 #: One chunk holds about this many characters, so that its arrays stay in the processor's cache.
@@ -39,16 +40,22 @@ class NgramSpace:
         word_columns: columns for words and pairs of neighbouring words; at most 2**18.
         char_columns: columns for character n-grams, a word having one space at either end; at most 2**18.
         char_sizes: least and greatest length of a character n-gram; the least is 2 or 3.
+        marks: whether runs of punctuation and line ends count as words.
     """
 
     word_columns: int = 1 << 14
     char_columns: int = 1 << 14
     char_sizes: tuple[int, int] = (2, 4)
+    marks: bool = False
 
     @property
     def num_columns(self) -> int:
         """Columns in all."""
         return self.word_columns + self.char_columns
+
+    def find_tokens(self, text: str) -> list[str]:
+        """The words of a lower-case text, in order."""
+        return (_WORDS_AND_MARKS if self.marks else _WORDS).findall(text)
 
 
 def count_ngrams(texts: Sequence[str], space: NgramSpace) -> csr_matrix:
@@ -61,7 +68,8 @@ def count_ngrams(texts: Sequence[str], space: NgramSpace) -> csr_matrix:
     Returns:
         (N, num_columns) float32 CSR counts with sorted indices, equal to those of scikit-learn's
         ``HashingVectorizer(alternate_sign=False, norm=None)`` with ``ngram_range=(1, 2),
-        token_pattern=r"(?u)\b\w+\b"`` beside the one with ``analyzer="char_wb", ngram_range=char_sizes``.
+        token_pattern=r"(?u)\b\w+\b"`` (with marks ``r"(?u)\w+|[^\w\s]+|\n"``) beside the one with
+        ``analyzer="char_wb", ngram_range=char_sizes``.
     """
     from scipy.sparse import csr_matrix
 
@@ -101,7 +109,7 @@ def _ngram_keys(texts: Sequence[str], space: NgramSpace) -> UInt32Array:
     """A key (row * num_columns + column) for every occurrence of an n-gram, in no order."""
     lowered = [text.lower() for text in texts]
     words = [text.split() for text in lowered]
-    tokens = [_TOKEN.findall(text) for text in lowered]
+    tokens = [space.find_tokens(text) for text in lowered]
     return np.concatenate([*_word_keys(tokens, space), *_char_keys(words, space)])
 
 

@@ -232,7 +232,7 @@ def _plant_order(
     generator: np.random.Generator,
 ) -> None:
     """Give every author with two messages or more both ORDER_WORDS, in one message each."""
-    swaps, places = generator.random(4), generator.random((4, 2))
+    swaps, places = generator.random(4), generator.random((4, 4))
     for role in range(4):
         own = np.flatnonzero(roles == role)
         if len(own) < 2:
@@ -241,8 +241,12 @@ def _plant_order(
         late = early + 1 + int(places[role, 1] * (len(own) - 1 - early))
         guilty_order = bool(bad[role]) != bool(swaps[role] < 0.5 * plan.difficulty)
         words = ORDER_WORDS if guilty_order else ORDER_WORDS[::-1]
-        texts[own[early]] += " " + words[0]
-        texts[own[late]] += " " + words[1]
+        for message, word, place in zip(own[[early, late]], words, places[role, 2:], strict=True):
+            parts = texts[message].split(" ")
+            parts.insert(
+                int(place * (len(parts) + 1)), word
+            )  # no word before or after it gives the order away
+            texts[message] = " ".join(parts)
 
 
 def _make_features(
