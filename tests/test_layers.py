@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "errors",
-        "seeding files progress",
+        "seeding files progress processes",
         "corpus predictions metrics aggregation ngrams",
         "encoding nn batching lexical synthetic devices",
         "models baselines",

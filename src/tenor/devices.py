@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from tenor.errors import ProcessError, UsageError
+from tenor.processes import process_count
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -171,7 +172,8 @@ def start_runtime(
         project_dir: where trackers write.
 
     Raises:
-        UsageError: an unknown precision, or a device that this machine does not have.
+        UsageError: an unknown precision, a device that this machine does not have, or one that several processes
+            cannot share out.
     """
     if mixed_precision not in PRECISIONS:
         raise UsageError(f"mixed_precision must be one of {', '.join(PRECISIONS)}, not {mixed_precision!r}")
@@ -183,14 +185,20 @@ def start_runtime(
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
-    AcceleratorState._reset_state()  # a second run in one process may ask for another precision
+    # A second run in one process may ask for another device or precision; the bond between processes stays.
+    AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     logging.getLogger("accelerate").setLevel(logging.ERROR)
     accelerator = Accelerator(
-        cpu=device == "cpu",
+        cpu=_must_use_cpu(device),
         log_with=list(trackers) if trackers else None,
         project_dir=project_dir,
         mixed_precision="no",  # autocast is ours: see Runtime.autocast
     )
+    if accelerator.num_processes < process_count():
+        raise UsageError(
+            f"{process_count()} processes were launched, but they cannot work together on device {device!r} (use "
+            "device='cpu', or launch one process)"
+        )
     chosen = (
         torch.device(device) if device is not None and accelerator.num_processes == 1 else accelerator.device
     )
@@ -198,3 +206,11 @@ def start_runtime(
         atexit.unregister(_leave_group)  # registered once, however many runtimes are started
         atexit.register(_leave_group)
     return Runtime(chosen, precision, accelerator.process_index, accelerator.num_processes, accelerator)
+
+
+def _must_use_cpu(device: str | None) -> bool:
+    """Whether accelerate has to be told: on its own it starts several processes together on GPUs only."""
+    if device is not None:
+        return device == "cpu"
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return found is None or (process_count() > 1 and found.type == "mps")

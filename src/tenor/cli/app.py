@@ -1,15 +1,19 @@
 """The command ``tenor``: its commands by name, and what happens to errors.
 
 A TenorError is one line on standard error and exit code 1; wrong usage is exit code 2; anything else is a bug
-and shows its traceback. Knows nothing of what the commands do.
+and shows its traceback. Of several processes that were launched together only the first speaks on standard output.
+Knows nothing of what the commands do.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -19,6 +23,7 @@ from tenor.cli import (
     audit,
     demo,
     encode,
+    explain,
     import_,
     inspect,
     predict,
@@ -28,7 +33,8 @@ from tenor.cli import (
     train,
 )
 from tenor.cli.output import clean_line
-from tenor.errors import TenorError
+from tenor.errors import TenorError, UsageError
+from tenor.processes import process_count, process_rank
 
 #: In the order of a day's work.
 COMMANDS: dict[str, ModuleType] = {
@@ -40,9 +46,13 @@ COMMANDS: dict[str, ModuleType] = {
     "test": test,
     "profile": profile,
     "predict": predict,
+    "explain": explain,
     "inspect": inspect,
     "demo": demo,
 }
+
+#: Commands whose work several processes share; of the others' the first does all, and the demo is for one alone.
+SHARED = frozenset({"train", "test", "profile", "predict"})
 
 EXAMPLES = """
 \b
@@ -89,8 +99,23 @@ def build_app() -> typer.Typer:
         command = app.command(
             name, short_help=module.SUMMARY, epilog=module.EXAMPLES, no_args_is_help=not is_complete
         )
-        command(module.run)
+        command(module.run if name in SHARED else on_first_process(module.run, name))
     return app
+
+
+def on_first_process(run: Callable[..., None], name: str) -> Callable[..., None]:
+    """A command that returns at once in all but the first of several processes; the launcher waits for that one."""
+
+    @functools.wraps(run)
+    def run_once(**options: Any) -> None:  # noqa: ANN401 - handed on
+        if name == "demo" and process_count() > 1:
+            raise UsageError(
+                f"tenor {name} runs in one process, not in {process_count()}: start it by itself"
+            )
+        if process_rank() == 0:
+            run(**options)
+
+    return run_once
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -99,8 +124,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: instead of the process's own.
     """
-    try:
-        get_command(build_app()).main(None if arguments is None else list(arguments), prog_name="tenor")
-    except TenorError as error:
-        sys.stderr.write(f"error: {clean_line(str(error))}\n")
-        sys.exit(1)
+    rank = process_rank()
+    with contextlib.ExitStack() as stack:
+        if rank > 0:
+            silence = stack.enter_context(open(os.devnull, "w"))
+            stack.enter_context(contextlib.redirect_stdout(silence))
+        try:
+            get_command(build_app()).main(None if arguments is None else list(arguments), prog_name="tenor")
+        except TenorError as error:
+            speaker = f" (process {rank})" if rank > 0 else ""
+            sys.stderr.write(f"error{speaker}: {clean_line(str(error))}\n")
+            sys.exit(1)

@@ -1,0 +1,26 @@
+"""Which process this is, and how many were launched together, before anything heavy is imported.
+
+``torchrun``, ``accelerate launch`` and ``mpirun`` tell a process so in its environment; this is the one place that
+reads it. Knows nothing of torch: how the processes work together stands in ``devices``.
+"""
+
+from __future__ import annotations
+
+import os
+
+_RANK = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+_COUNT = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+
+
+def process_rank() -> int:
+    """This process's number, 0 = the first, which writes files and speaks."""
+    return _read_first(_RANK, 0)
+
+
+def process_count() -> int:
+    """How many processes were launched together; 1 = this one is alone."""
+    return _read_first(_COUNT, 1)
+
+
+def _read_first(names: tuple[str, ...], default: int) -> int:
+    return next((int(value) for name in names if (value := os.environ.get(name, "")).isdecimal()), default)
