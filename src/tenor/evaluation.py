@@ -105,7 +105,7 @@ def test_model(
     corpus = open_corpus(dataset_path)
     predictions = scorer.score(corpus, ("test",), labelled=True)
     metrics: Metrics = dict(calculate_metrics(predictions.labels, predictions.probs, predictions.threshold))
-    metrics["test_reads"] = count_test_read(corpus.path, level=scorer.level, model_hash=scorer.hash)
+    metrics["test_reads"] = scorer.count_read(corpus, scorer.level)
     return metrics
 
 
@@ -196,7 +196,7 @@ def evaluate_profiles(
     _require_level(scorer, "author")
     corpus = open_corpus(dataset_path)
     sequences = scorer.score(corpus, ("validation", "test"), labelled=True)
-    test_reads = count_test_read(corpus.path, level="profile", model_hash=scorer.hash)
+    test_reads = scorer.count_read(corpus, "profile")
     results = {}
     for name, profiles in profile_predictions(sequences, aggregations, profile_label=profile_label).items():
         test = profiles.in_split("test")
@@ -345,6 +345,13 @@ class Scorer:
             model=self.path.name,
             model_hash=self.hash,
         )
+
+    def count_read(self, corpus: Corpus, level: str) -> int | None:
+        """Enter one reading of the test split, once for all processes; see count_test_read."""
+        is_main = self.runtime.is_main
+        count = count_test_read(corpus.path, level=level, model_hash=self.hash) if is_main else None
+        shared = int(self.runtime.sum_float(0 if count is None else count))
+        return shared if shared else None
 
     def _with_prior(self, dataset: SequenceDataset) -> SequenceDataset:
         if self.lexical is None:
