@@ -22,7 +22,10 @@ from tenor.cli.options import parse_numbers, parse_optional
 RunCli = Callable[..., Any]
 TENOR = [sys.executable, "-m", "tenor"]
 
-JOB = ("import", "encode", "splits", "audit", "train", "test", "profile", "predict", "inspect", "demo")
+JOB = (
+    *("import", "encode", "splits", "audit", "train", "test", "profile", "predict", "explain", "inspect"),
+    "demo",
+)
 
 
 def test_help_names_every_command(run_cli: RunCli) -> None:
@@ -84,6 +87,7 @@ def test_wrong_usage_exits_2(run_cli: RunCli, arguments: list[str], message: str
         ["test", "{missing}", "{missing}"],
         ["profile", "{missing}", "{missing}"],
         ["predict", "{missing}", "{missing}", "--output", "{dest}"],
+        ["explain", "{missing}", "{missing}", "--id", "x"],
         ["inspect", "{missing}"],
     ],
     ids=lambda arguments: arguments[0],

@@ -1,0 +1,143 @@
+"""Why a profile has its score: what each of an author's conversations adds to it.
+
+Leave-one-out through the fixed aggregations, which stand in ``tenor.aggregation.fixed`` alone. Learned
+aggregations are not explained here.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.aggregation.fixed import AGGREGATIONS, Aggregation, aggregate_labels, aggregate_scores
+from tenor.corpus.corpus import Corpus
+from tenor.errors import UsageError
+from tenor.explain.records import ConversationContribution, ProfileExplanation
+from tenor.explain.subsets import SubsetScorer
+from tenor.models.scoring import to_probs
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+#: Scores that are aggregated at once: bounds memory.
+_SCORES_AT_A_TIME = 1 << 22
+
+
+def explain_profile(
+    model_path: str | Path,
+    dataset_path: str | Path | Corpus,
+    author: str,
+    *,
+    aggregation: str = "mean",
+    split: str | None = None,
+    device: str | None = None,
+    progress: bool = False,
+) -> ProfileExplanation:
+    """Explain an author's score: the score minus the score without each conversation.
+
+    Of two classes the score is that of the second; of several it is that of the class with the highest. A profile
+    of one conversation has, without it, the score of an empty one (see aggregate_scores).
+
+    Args:
+        model_path: a model file of ``train_model("author", ...)``.
+        dataset_path: a corpus encoded with the model's encoder.
+        author: whose profile.
+        aggregation: ``"mean"``, ``"median"``, ``"mean_vote"`` or ``"total_vote"``.
+        split: needed where the author's sequences are in several; None = the one that they are in.
+        device: where to compute; None = the best there is.
+        progress: show a bar.
+
+    Raises:
+        UsageError: an unknown author or aggregation, or a split that is missing or not the author's.
+        ModelFileError: no sound author model, or one of another encoder.
+        CorpusError: the corpus has no features, or no text for the model's lexical prior.
+    """
+    if aggregation not in AGGREGATIONS:
+        raise UsageError(f"aggregation must be one of {', '.join(AGGREGATIONS)}, not {aggregation!r}")
+    scorer = SubsetScorer.open(model_path, dataset_path, device=device, progress=progress)
+    scorer.require_level("author")
+    return explain_author(scorer, author, aggregation, split)
+
+
+def explain_author(
+    scorer: SubsetScorer, author: str, aggregation: Aggregation = "mean", split: str | None = None
+) -> ProfileExplanation:
+    """Explain one author of an opened scorer's view; see explain_profile."""
+    view, metadata = scorer.view, scorer.scorer.metadata
+    indices = _find_sequences(scorer, author, split)
+    probs = to_probs(scorer.score_whole(indices).total)  # (S,) or (S, C)
+    cut = 0.5 if metadata.threshold is None else metadata.threshold
+    score = aggregate_scores(probs, np.zeros(len(probs), dtype=np.int64), 1, aggregation, cut)[0]
+    contributions = score - leave_one_out_scores(probs, aggregation, cut)
+    target = 1
+    if probs.ndim == 2:
+        target = int(score.argmax())
+        probs, contributions, score = probs[:, target], contributions[:, target], score[target]
+    label = aggregate_labels(view.labels[indices], np.zeros(len(indices), dtype=np.int64), 1)[0]
+    return ProfileExplanation(
+        author=author,
+        split=view.splits[indices[0]],
+        aggregation=aggregation,
+        label=None if label < 0 else view.classes[label],
+        target=metadata.classes[target],
+        score=float(score),
+        threshold=metadata.profile_thresholds.get(aggregation),
+        conversations=tuple(
+            ConversationContribution(conversation_id, int(length), prob, contribution)
+            for conversation_id, length, prob, contribution in zip(
+                view.conversation_ids[indices],
+                view.lengths[indices],
+                probs.tolist(),
+                contributions.tolist(),
+                strict=True,
+            )
+        ),
+    )
+
+
+def leave_one_out_scores(probs: Floats, aggregation: Aggregation, threshold: float = 0.5) -> Floats:
+    """A profile's score without each of its sequences.
+
+    Every leave-one-out profile is a profile of its own, and aggregate_scores aggregates them together.
+
+    Args:
+        probs: (S,) or (S, C) of the profile's sequences.
+        aggregation: one of AGGREGATIONS.
+        threshold: of a sequence's vote.
+
+    Returns:
+        (S,) or (S, C) float64.
+    """
+    count = len(probs)
+    at_a_time = max(1, _SCORES_AT_A_TIME // max(1, count))
+    parts = []
+    for first in range(0, count, at_a_time):
+        left_out = np.arange(first, min(first + at_a_time, count))  # (V,)
+        profiles, kept = np.nonzero(np.arange(count) != left_out[:, None])  # both (V * (S - 1),)
+        parts.append(aggregate_scores(probs[kept], profiles, len(left_out), aggregation, threshold))
+    return np.concatenate(parts) if parts else np.zeros_like(probs)
+
+
+def _find_sequences(scorer: SubsetScorer, author: str, split: str | None) -> Integers:
+    view = scorer.view
+    if view.authors is None:
+        raise UsageError("a profile needs a model of level author")
+    indices = np.flatnonzero(view.authors == author)
+    if len(indices) == 0:
+        count = len(set(view.authors.tolist()))
+        raise UsageError(
+            f"{view.corpus.path} has no author {author!r} with a message among its {count:,} "
+            "(tenor predict MODEL DATA --split all writes a table of all)"
+        )
+    own = sorted(set(view.splits[indices].tolist()))
+    if split is None and len(own) > 1:
+        raise UsageError(
+            f"author {author!r} has a profile in each of the splits {', '.join(map(repr, own))}: name one (--split)"
+        )
+    if split is not None and split not in own:
+        raise UsageError(
+            f"author {author!r} has no sequence in split {split!r}, but in {', '.join(map(repr, own))}"
+        )
+    return indices if split is None else indices[view.splits[indices] == split]

@@ -1,0 +1,232 @@
+"""Why a sequence has its score: what each of its messages adds to the logit.
+
+The logit is the network's plus that of the lexical prior, and so is each contribution. Knows nothing of files
+of results, or of how they are shown.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.batching import SequenceDataset
+from tenor.corpus.corpus import Corpus
+from tenor.corpus.schema import Conversation, Label
+from tenor.errors import UsageError
+from tenor.explain.gradients import STEPS, integrate_gradients
+from tenor.explain.records import (
+    MessageContribution,
+    Method,
+    NgramContribution,
+    SequenceExplanation,
+    require_method,
+)
+from tenor.explain.subsets import SubsetScorer
+
+if TYPE_CHECKING:
+    from tenor.lexical import LexicalModel
+
+Floats = npt.NDArray[np.float64]
+
+#: Leaving out one of T messages T times costs T * T messages (and more in attention): minutes from here on.
+MAX_LEFT_OUT = 1000
+
+#: N-grams that an explanation lists.
+NUM_NGRAMS = 20
+
+
+def explain_sequence(
+    model_path: str | Path,
+    dataset_path: str | Path | Corpus,
+    conversation_id: str,
+    author: str | None = None,
+    *,
+    method: str = "leave_one_out",
+    with_text: bool = False,
+    steps: int = STEPS,
+    device: str | None = None,
+    progress: bool = False,
+) -> SequenceExplanation:
+    """Explain the score of a conversation, or of an author's messages in one.
+
+    Two methods:
+
+    * ``leave_one_out``: the logit minus the logit without the message, exact; messages that say the same
+      then each seem to matter little, for without one the others still stand. The lexical prior is computed
+      anew on the text without the message.
+    * ``integrated_gradients``: the network's logit as a sum over messages (see tenor.explain.gradients), plus
+      the lexical logit as a sum over the n-grams in them.
+
+    Of two classes the logit is that of the second, so a contribution above 0 speaks for it; of several it is the
+    predicted class's.
+
+    Args:
+        model_path: a model file of train_model.
+        dataset_path: a corpus encoded with the model's encoder.
+        conversation_id: which conversation.
+        author: whose messages in it; for a model of level author.
+        method: ``"leave_one_out"`` or ``"integrated_gradients"`` (extra [explain]).
+        with_text: bring the messages' texts and, for a model with a lexical prior, the n-grams.
+        steps: of the integral at first; doubled as long as the sums are not complete.
+        device: where to compute; None = the best there is.
+        progress: show a bar.
+
+    Raises:
+        UsageError: an unknown method, conversation or author, a missing author, or too many messages to leave
+            out one by one.
+        ModelFileError: the file is no sound model, its encoder is not the corpus's, or it reads whole
+            conversations and an author was named.
+        CorpusError: the corpus has no features, or no text for the model's lexical prior or `with_text`.
+        MissingExtraError: captum is not installed.
+    """
+    scorer = SubsetScorer.open(model_path, dataset_path, device=device, progress=progress)
+    index = scorer.find(conversation_id, author)
+    return explain_index(scorer, index, require_method(method), with_text=with_text, steps=steps)
+
+
+def explain_index(
+    scorer: SubsetScorer, index: int, method: Method, *, with_text: bool = False, steps: int = STEPS
+) -> SequenceExplanation:
+    """Explain one sequence of an opened scorer's view; see explain_sequence."""
+    found = contribute(scorer, index, method, steps=steps)
+    view, metadata = scorer.view, scorer.scorer.metadata
+    conversation, places = _read_conversation(scorer, index)
+    texts = next(view.texts([index])) if with_text else None
+    lexical = scorer.scorer.lexical
+    messages = tuple(
+        MessageContribution(
+            position=place + 1,
+            author=conversation.authors[place],
+            contribution=network + prior,
+            network=network,
+            lexical=None if lexical is None else prior,
+            text=text,
+        )
+        for place, network, prior, text in zip(
+            places,
+            found.network.tolist(),
+            found.lexical.tolist(),
+            [None] * len(places) if texts is None else texts,
+            strict=True,
+        )
+    )
+    return SequenceExplanation(
+        conversation_id=conversation.conversation_id,
+        author=None if view.authors is None else view.authors[index],
+        level=view.level,
+        split=view.splits[index],
+        label=label_of(scorer, index),
+        predicted=metadata.classes[found.predicted],
+        target=metadata.classes[found.target],
+        prob=found.prob,
+        logit=found.logit,
+        threshold=metadata.threshold,
+        method=method,
+        base=found.base,
+        remainder=found.logit - found.base - float((found.network + found.lexical).sum()),
+        messages=messages,
+        ngrams=None if texts is None or lexical is None else _list_ngrams(lexical, texts, found.target),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Contributions:
+    """The numbers of an explanation, without names and texts; see SequenceExplanation.
+
+    Attributes:
+        network: (T,) float64.
+        lexical: (T,) float64; 0 for a model without a prior.
+        predicted, target: class indices.
+    """
+
+    network: Floats
+    lexical: Floats
+    base: float
+    logit: float
+    prob: float
+    predicted: int
+    target: int
+
+
+def contribute(scorer: SubsetScorer, index: int, method: Method, *, steps: int = STEPS) -> Contributions:
+    """Each message's contribution to the logit of one sequence; see explain_sequence."""
+    if method == "leave_one_out":
+        return _leave_one_out(scorer, index)
+    return _integrate(scorer, index, steps)
+
+
+def _leave_one_out(scorer: SubsetScorer, index: int) -> Contributions:
+    length = int(scorer.view.lengths[index])
+    if length > MAX_LEFT_OUT:
+        raise UsageError(
+            f"the sequence has {length:,} messages, too many to leave out one by one (at most {MAX_LEFT_OUT:,}): "
+            "use the method integrated_gradients"
+        )
+    keep = np.ones((length + 2, length), dtype=bool)  # the whole, without each, and nothing at all
+    keep[1:-1] = ~np.eye(length, dtype=bool)
+    keep[-1] = False
+    scores = scorer.score(index, keep)
+    predicted, target, prob = scorer.predict(scores.total[0])
+    parts = scores.of_class(target)
+    return Contributions(
+        network=parts.network[0] - parts.network[1:-1],
+        lexical=parts.lexical[0] - parts.lexical[1:-1],
+        base=float(parts.total[-1]),
+        logit=float(parts.total[0]),
+        prob=prob,
+        predicted=predicted,
+        target=target,
+    )
+
+
+def _integrate(scorer: SubsetScorer, index: int, steps: int) -> Contributions:
+    model, lexical = scorer.scorer.model, scorer.scorer.lexical
+    scores = scorer.score_whole(np.array([index]))
+    predicted, target, prob = scorer.predict(scores.total[0])
+    batch = SequenceDataset(scorer.view).batch(np.array([index])).to(scorer.scorer.runtime.device)
+    targets = None if model.num_classes == 2 else np.array([target])
+    found = integrate_gradients(model, batch, targets, steps=steps)
+    base, prior = float(found.base[0]), np.zeros(found.contributions.shape[1])
+    if lexical is not None:
+        column = 0 if targets is None else target
+        by_message = lexical.message_contributions(next(scorer.view.texts([index])))
+        prior = by_message if by_message.ndim == 1 else by_message[:, column]
+        base += float(lexical.intercept[column])
+    return Contributions(
+        network=found.contributions[0],
+        lexical=prior,
+        base=base,
+        logit=float(scores.of_class(target).total[0]),
+        prob=prob,
+        predicted=predicted,
+        target=target,
+    )
+
+
+def label_of(scorer: SubsetScorer, index: int) -> Label | None:
+    """A sequence's label as the user wrote it; None = unlabelled."""
+    code = int(scorer.view.labels[index])
+    return None if code < 0 else scorer.view.classes[code]
+
+
+def _read_conversation(scorer: SubsetScorer, index: int) -> tuple[Conversation, list[int]]:
+    """The conversation of a sequence, and which of its messages the sequence has (from 0)."""
+    view = scorer.view.select([index])
+    row = int(view.conversation_rows()[0])
+    places = view.message_rows([0]) - view.corpus.message_offsets[row]
+    return next(view.corpus.conversations(row, row + 1)), places.tolist()
+
+
+def _list_ngrams(lexical: LexicalModel, texts: list[str], target: int) -> tuple[NgramContribution, ...]:
+    """The n-grams of the sequence's text that add most to the target's lexical logit."""
+    found = lexical.contributions("\n".join(texts))
+    listed = [
+        NgramContribution(ngram, float(weight if isinstance(weight, float) else weight[target]))
+        for ngram, weight in found
+    ]
+    listed.sort(key=lambda each: -abs(each.contribution))  # stable, so equal ones stay in the model's order
+    return tuple(listed[:NUM_NGRAMS])

@@ -1,0 +1,124 @@
+"""The mistakes that the model is surest of, with what led to each.
+
+Reads labels and scores from predictions, messages from the corpus. Knows nothing of reports.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.aggregation.fixed import Aggregation
+from tenor.corpus.corpus import Corpus
+from tenor.errors import ModelFileError
+from tenor.explain.profiles import explain_author
+from tenor.explain.records import Method, WrongPrediction, require_method
+from tenor.explain.sequences import MAX_LEFT_OUT, explain_index
+from tenor.explain.subsets import SubsetScorer
+from tenor.predictions import Predictions
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+
+def worst_errors(
+    predictions: Predictions,
+    corpus: str | Path | Corpus,
+    model_path: str | Path,
+    count: int = 5,
+    *,
+    split: str = "test",
+    method: str = "leave_one_out",
+    aggregation: Aggregation = "mean",
+    with_text: bool = False,
+    device: str | None = None,
+) -> tuple[WrongPrediction, ...]:
+    """The labelled rows of a split that the model is surest of and wrong about, worst first.
+
+    How sure: for two classes the distance of the logit from that of the threshold (at level profile of the score
+    from the threshold), for several the probability of the predicted class; of equals, the first by id.
+
+    Args:
+        predictions: of any level, made by the model.
+        corpus: that was scored, or its path.
+        model_path: the model.
+        count: at most so many.
+        split: of the rows.
+        method: see explain_sequence; a sequence too long for ``leave_one_out`` comes without messages.
+        aggregation: that made the scores, at level profile.
+        with_text: bring the messages' texts.
+        device: where to compute; None = the best there is.
+
+    Raises:
+        ModelFileError: another model made the predictions, or it does not fit the corpus.
+        UsageError: a row that is not in the corpus, or an unknown split or method.
+    """
+    checked = require_method(method)
+    rows = find_errors(predictions.in_split(split).labelled(), count)
+    scorer = SubsetScorer.open(model_path, corpus, device=device)
+    if predictions.model_hash and predictions.model_hash != scorer.scorer.hash:
+        raise ModelFileError(
+            f"the predictions are those of {predictions.model} (hash {predictions.model_hash[:12]}), "
+            f"{scorer.scorer.path} has the hash {scorer.scorer.hash[:12]} (predict again)"
+        )
+    return tuple(_explain_row(scorer, rows, row, checked, aggregation, with_text) for row in range(len(rows)))
+
+
+def find_errors(rows: Predictions, count: int) -> Predictions:
+    """The `count` wrong rows that the model is surest of, worst first."""
+    predicted = predict_classes(rows)
+    wrong = np.flatnonzero(predicted != rows.labels)
+    ids = rows.ids[wrong].astype(str)
+    order = np.lexsort((ids, -_confidence(rows)[wrong]))[: max(0, count)]
+    return rows.select(wrong[order])
+
+
+def predict_classes(rows: Predictions) -> Integers:
+    """(N,) the index of the class that each row gets."""
+    if rows.probs.ndim == 2:
+        return np.asarray(rows.probs.argmax(axis=1))
+    return np.asarray(rows.probs >= _threshold(rows), dtype=np.int64)
+
+
+def _confidence(rows: Predictions) -> Floats:
+    if rows.probs.ndim == 2:
+        return np.asarray(rows.probs.max(axis=1))
+    if rows.level == "profile":  # scores such as counts of votes have no logit
+        return np.abs(rows.probs - _threshold(rows))
+    inside = np.clip(_threshold(rows), 1e-12, 1 - 1e-12)
+    return np.asarray(np.abs(rows.logits - (np.log(inside) - np.log1p(-inside))))
+
+
+def _threshold(rows: Predictions) -> float:
+    return 0.5 if rows.threshold is None else rows.threshold
+
+
+def _explain_row(
+    scorer: SubsetScorer,
+    rows: Predictions,
+    row: int,
+    method: Method,
+    aggregation: Aggregation,
+    with_text: bool,
+) -> WrongPrediction:
+    predicted = int(predict_classes(rows)[row])
+    conversation_id = None if rows.conversation_ids is None else rows.conversation_ids[row]
+    author = None if rows.authors is None else rows.authors[row]
+    wrong = WrongPrediction(
+        conversation_id=conversation_id,
+        author=author,
+        label=rows.classes[rows.labels[row]],
+        predicted=rows.classes[predicted],
+        prob=float(rows.probs[row] if rows.probs.ndim == 1 else rows.probs[row, predicted]),
+    )
+    if conversation_id is None:
+        scorer.require_level("author")
+        profile = explain_author(scorer, str(author), aggregation, rows.splits[row])
+        return replace(wrong, conversations=profile.conversations)
+    index = scorer.find(conversation_id, author)
+    if method == "leave_one_out" and scorer.view.lengths[index] > MAX_LEFT_OUT:
+        return wrong
+    return replace(wrong, messages=explain_index(scorer, index, method, with_text=with_text).messages)
