@@ -81,7 +81,9 @@ def test_our_parser_reads_what_the_standard_librarys_writes(rows: list[list[str]
     assert parse(buffer.getvalue()) == rows
 
 
-@given(st.lists(st.lists(FIELDS, min_size=2, max_size=4), min_size=1, max_size=6))
+@given(
+    st.lists(st.lists(FIELDS.map(lambda text: text.replace("\r", "")), min_size=2, max_size=4), min_size=1)
+)
 def test_our_parser_agrees_where_little_is_quoted(rows: list[list[str]]) -> None:
     buffer = io.StringIO(newline="")
     csv.writer(buffer, quoting=csv.QUOTE_MINIMAL, lineterminator="\n").writerows([["x,", "y,", "z"], *rows])
@@ -168,3 +170,45 @@ def test_a_line_of_delimiters_takes_little_memory(tmp_path: Path) -> None:
     assert reject(path).rule == "expected 3 columns as in the header, found 1000001"
     path = write(tmp_path / "in.csv", 'conversation_id,author,text\n""' + "," * 1_000_000 + "\n")
     assert reject(path).rule == "expected 3 columns as in the header, found 1000001"
+
+
+FAULTS = st.sampled_from(["", "", "", "wide", "narrow", "utf8", "quote", "author", "label", "id"])
+
+
+def break_row(name: str, text: str, fault: str) -> bytes:
+    rows = {
+        "": f"{name},ann,{text},1",
+        "wide": f"{name},ann,{text},1,x",
+        "narrow": f"{name}{text}",
+        "utf8": f"{name},ann,{text}@,1",
+        "quote": f'{name},ann,{text}"x,1',
+        "author": f"{name},,{text},1",
+        "label": f"{name},ann,{text},7",
+        "id": f",ann,{text},1",
+    }
+    return rows[fault].encode().replace(b"@", b"\xff") + b"\n"
+
+
+@given(st.lists(st.lists(FAULTS, min_size=1, max_size=4), min_size=1, max_size=6))
+def test_a_conversation_is_read_whole_or_not_at_all(conversations: list[list[str]]) -> None:
+    """Whatever rows are broken, each kept conversation has all its rows, and every row is counted."""
+    import tempfile
+
+    data = b"conversation_id,author,text,label\n"
+    for number, faults in enumerate(conversations):
+        data += b"".join(break_row(f"c{number}", f"t{i}", fault) for i, fault in enumerate(faults))
+    tally = Tally()
+    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
+        file.write(data)
+        file.flush()
+        items = list(read_csv(Path(file.name), tally=tally))
+    kept = {item.conversation_id: item.texts for item in items if isinstance(item, Conversation)}
+    sound = {f"c{i}": [f"t{j}" for j in range(len(f))] for i, f in enumerate(conversations) if not any(f)}
+    assert kept.items() <= sound.items()
+    rejected = sum(item.rows for item in items if isinstance(item, Reject))
+    assert tally.rows == sum(map(len, conversations)) == rejected + sum(map(len, kept.values()))
+    structural = {"wide", "utf8", "quote"}
+    if all(set(faults) - structural and not {"narrow", "id"} & set(faults) for faults in conversations):
+        assert (
+            kept == sound
+        )  # broken rows show an id that sound rows beside them have: no other is taken along
