@@ -7,7 +7,7 @@ Knows nothing of training.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -326,10 +326,10 @@ class Scorer:
         if labelled:
             for split in splits:
                 require_split(dataset.view, split)
-        dataset = SequenceDataset(dataset.view.select(np.isin(dataset.view.splits, splits)))
-        dataset = self._with_prior(dataset)
+        view = dataset.view.select(np.isin(dataset.view.splits, splits))
+        # The model's classes give the logits' shape, whatever labels the corpus has.
+        dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
         logits = score_dataset(self.model, dataset, self.runtime, progress=self.progress)
-        view = dataset.view
         return Predictions(
             level=self.level,  # type: ignore[arg-type]
             classes=self.metadata.classes,
