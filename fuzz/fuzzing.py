@@ -76,7 +76,9 @@ def fuzz(reader: Reader, suffixes: list[str], seeds: Iterable[bytes], words: Ite
             path.write_bytes(data[1:])
             check(reader, path)
 
-    atheris.Setup([sys.argv[0], *FLAGS, f"-dict={dictionary}", *sys.argv[1:], str(corpus)], test_one_input)
+    is_replay = any(Path(argument).is_file() for argument in sys.argv[1:])  # of an input that failed before
+    flags = [*FLAGS, f"-dict={dictionary}", *sys.argv[1:], *([] if is_replay else [str(corpus)])]
+    atheris.Setup([sys.argv[0], *flags], test_one_input)
     try:
         atheris.Fuzz()
     finally:

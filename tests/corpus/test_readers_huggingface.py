@@ -212,15 +212,23 @@ def test_offsets_outside_their_buffers_are_refused(tmp_path: Path, offset: int) 
     if offset == 0:  # sound as offsets go, but the lists differ in length then
         assert any(isinstance(item, Reject) for item in read_arrow(tmp_path / "x.arrow"))
         return
-    with pytest.raises(InputError, match="truncated or damaged Arrow file"):
+    with pytest.raises(InputError, match="damaged: offsets or codes lead outside"):
         list(read_arrow(tmp_path / "x.arrow"))
+
+
+def test_names_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
+    content = write_stream(tmp_path / "x.arrow", pa.table(rows("a", speaker=["x"])))
+    for name in (b"author", b"speaker", b"messages"):
+        (tmp_path / "x.arrow").write_bytes(content.replace(name, name[:-1] + b"\xd8"))
+        with pytest.raises(InputError, match="truncated, damaged, or no Arrow file"):
+            list(read_arrow(tmp_path / "x.arrow"))
 
 
 def test_dictionary_codes_outside_are_refused(tmp_path: Path) -> None:
     codes = pa.array([0, 7], pa.int32())
     column = pa.DictionaryArray.from_arrays(codes, pa.array(["p", "q"]), safe=False)
     write_stream(tmp_path / "x.arrow", TABLE.set_column(5, "label", column))
-    with pytest.raises(InputError, match="truncated or damaged Arrow file"):
+    with pytest.raises(InputError, match="damaged: offsets or codes lead outside"):
         list(read_arrow(tmp_path / "x.arrow"))
 
 

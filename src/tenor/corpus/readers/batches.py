@@ -15,15 +15,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenor.corpus.readers.assembly import RawConversation, build_conversation, name_field
-from tenor.corpus.readers.cells import Lists, unpack, unpack_times, unpack_vectors
+from tenor.corpus.readers.cells import Lists, check_structure, unpack, unpack_times, unpack_vectors
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.features import Features, pack_vector, stack_columns
 from tenor.corpus.readers.grouping import BrokenRow, MessageRow, group_messages
 from tenor.corpus.readers.kinds import object_names
-from tenor.corpus.readers.records import Item, Limits, Reject, RowError
+from tenor.corpus.readers.records import ARROW_ERRORS, Item, Limits, Reject, RowError
 from tenor.corpus.readers.tally import Tally, Unit
 from tenor.corpus.readers.values import pair_labels, parse_name
 from tenor.corpus.schema import Place
+from tenor.errors import InputError
 
 #: A batch is cut until its texts take no more than this, and it has no more rows than that.
 PART_BYTES, PART_ROWS = 32 << 20, 1024
@@ -35,12 +36,16 @@ def read_batches(
     """The conversations of one file's record batches, whose schema was checked.
 
     Args:
-        batches: in order; their offsets and indices must be sound, their texts may be invalid UTF-8.
+        batches: in order.
         path: the file, for places; rows count from 1.
         columns: which column is which.
         limits: on size.
         tally: counts.
         unit: what a row is.
+
+    Raises:
+        InputError: a batch is damaged, all texts together are far larger than the file, or rows of one conversation
+            are apart.
     """
     if unit == "message":
         yield from group_messages(
@@ -61,10 +66,14 @@ def _read_parts(
     """Small parts of the batches with the number of their first row; a row that is too heavy as a Reject.
 
     Raises:
-        InputError: all texts together are far larger than the file.
+        InputError: a batch is damaged, or all texts together are far larger than the file.
     """
     row, total, packed_bytes = 1, 0, Path(path).stat().st_size
     for batch in batches:
+        try:
+            check_structure(batch)
+        except ARROW_ERRORS as error:
+            raise InputError("damaged: offsets or codes lead outside the file's data", path=path) from error
         for part, weight in _cut(batch):
             total += weight
             limits.check_growth(total, packed_bytes, path)

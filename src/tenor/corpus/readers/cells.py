@@ -1,4 +1,4 @@
-"""Cells of Arrow arrays as Python values and numpy arrays; a text that is not UTF-8 becomes an InvalidText.
+"""Cells of Arrow arrays, proven sound, as Python values and numpy arrays; invalid UTF-8 becomes an InvalidText.
 
 Knows nothing of conversations.
 """
@@ -134,3 +134,37 @@ def unpack_vectors(vectors: pa.Array) -> npt.NDArray[Any] | list[Any] | None:
         return unpack(vectors)
     values: npt.NDArray[Any] = numbers.to_numpy(zero_copy_only=False)
     return values.reshape(len(vectors), max(lengths, default=0))
+
+
+def check_structure(batch: pa.RecordBatch) -> None:
+    """Refuse offsets and indices outside their buffers; invalid UTF-8 passes, its row is named later.
+
+    Raises:
+        pa.ArrowException: the batch is damaged.
+    """
+    try:
+        batch.validate(full=True)
+    except pa.ArrowInvalid:
+        for column in batch.columns:
+            column.cast(_as_bytes(column.type)).validate(full=True)
+
+
+def _as_bytes(kind: pa.DataType) -> pa.DataType:
+    """The type with bytes in place of texts."""
+    types = pa.types
+    if types.is_string(kind):
+        return pa.binary()
+    if types.is_large_string(kind):
+        return pa.large_binary()
+    if types.is_list(kind):
+        return pa.list_(_as_bytes(kind.value_type))
+    if types.is_fixed_size_list(kind):
+        return pa.list_(_as_bytes(kind.value_type), kind.list_size)
+    if types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _as_bytes(kind.value_type))
+    if types.is_large_list(kind):
+        return pa.large_list(_as_bytes(kind.value_type))
+    if types.is_struct(kind):
+        fields = (kind.field(index) for index in range(kind.num_fields))
+        return pa.struct([field.with_type(_as_bytes(field.type)) for field in fields])
+    return kind

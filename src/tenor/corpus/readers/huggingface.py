@@ -18,7 +18,7 @@ import pyarrow as pa
 from tenor.corpus.readers.batches import read_batches
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.ipc import check_uncompressed
-from tenor.corpus.readers.kinds import check_schema, find_unit, kind_of
+from tenor.corpus.readers.kinds import check_schema, decode_names, find_unit, kind_of
 from tenor.corpus.readers.labels import ClassNames
 from tenor.corpus.readers.records import ARROW_ERRORS, Item, Limits, Reject
 from tenor.corpus.readers.tally import Tally
@@ -145,7 +145,7 @@ def read_arrow(
             check_uncompressed(source, path)
             reader = stack.enter_context(pa.ipc.open_stream(source))
             schema = reader.schema
-            names = schema.names
+            names = decode_names(schema)
         except FileNotFoundError as error:
             raise InputError("no such file", path=path) from error
         except ARROW_ERRORS as error:
@@ -167,39 +167,8 @@ def _iterate(reader: Any, path: Path) -> Iterator[pa.RecordBatch]:  # noqa: ANN4
     while True:
         try:
             batch = reader.read_next_batch()
-            _check_structure(batch)
         except StopIteration:
             return
         except ARROW_ERRORS as error:
             raise InputError("truncated or damaged Arrow file", path=path) from error
         yield batch
-
-
-def _check_structure(batch: pa.RecordBatch) -> None:
-    """Refuse offsets and indices outside their buffers; invalid UTF-8 passes, its row is named later.
-
-    Raises:
-        pa.ArrowException: the batch is damaged.
-    """
-    try:
-        batch.validate(full=True)
-    except pa.ArrowInvalid:
-        for column in batch.columns:
-            column.cast(_as_bytes(column.type)).validate(full=True)
-
-
-def _as_bytes(kind: pa.DataType) -> pa.DataType:
-    """The type with bytes in place of texts."""
-    types = pa.types
-    if types.is_string(kind):
-        return pa.binary()
-    if types.is_large_string(kind):
-        return pa.large_binary()
-    if types.is_list(kind):
-        return pa.list_(_as_bytes(kind.value_type))
-    if types.is_large_list(kind):
-        return pa.large_list(_as_bytes(kind.value_type))
-    if types.is_struct(kind):
-        fields = (kind.field(index) for index in range(kind.num_fields))
-        return pa.struct([field.with_type(_as_bytes(field.type)) for field in fields])
-    return kind

@@ -78,6 +78,24 @@ def kind_of(kind: pa.DataType) -> str:
     return next((word for word, holds in tests.items() if holds), str(kind))
 
 
+def decode_names(schema: pa.Schema) -> list[str]:
+    """The columns' names, once all names, those of nested fields too, are known to be UTF-8.
+
+    Raises:
+        UnicodeDecodeError: one is not.
+    """
+    kinds = [field.type for field in schema]
+    while kinds:
+        kind = kinds.pop()
+        if pa.types.is_struct(kind):
+            fields = [kind.field(index) for index in range(kind.num_fields)]
+            kinds += [field.type for field in fields if field.name is not None]
+        elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+            kinds.append(kind.value_type)
+    names: list[str] = schema.names
+    return names
+
+
 def find_unit(schema: pa.Schema, columns: ColumnMap, path: Path) -> Unit:
     """Whether a row is a conversation, or a message because there is one author a row.
 

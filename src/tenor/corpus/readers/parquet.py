@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from tenor.corpus.readers.batches import read_batches
 from tenor.corpus.readers.columns import ColumnMap
-from tenor.corpus.readers.kinds import check_schema, find_unit, kind_of
+from tenor.corpus.readers.kinds import check_schema, decode_names, find_unit, kind_of
 from tenor.corpus.readers.labels import ClassNames
 from tenor.corpus.readers.records import ARROW_ERRORS, Item, Limits
 from tenor.corpus.readers.tally import Tally
@@ -74,6 +74,7 @@ def _inspect(path: Path) -> tuple[pa.Schema, list[_Group], list[str]]:
             leaves = [file.schema.column(index) for index in range(len(file.schema))]
             texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
             schema = file.schema_arrow
+            decode_names(schema)
             return schema, [_Group(group.num_rows, group.total_byte_size) for group in groups], texts
     except FileNotFoundError as error:
         raise InputError("no such file", path=path) from error
