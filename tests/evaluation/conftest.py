@@ -1,0 +1,79 @@
+"""One small corpus and two small trained models, for everything that is evaluated."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tenor.corpus.importing import import_corpus
+from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
+from tenor.training.train import train_model
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "kernel_sizes": (3,),
+    "batch_size": 16,
+    "learning_rate": 3e-3,
+    "progress": False,
+    "device": "cpu",
+    "prior": "none",
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def train_small() -> Callable[..., Path]:
+    """A function (level, corpus, epochs, model_path=..., **options) that trains a tiny model."""
+
+    def train(level: str, corpus: Path, num_epochs: int, **options: Any) -> Path:  # noqa: ANN401 - handed on
+        return train_model(level, corpus, num_epochs, **{**SMALL, **options})
+
+    return train
+
+
+@pytest.fixture(scope="session")
+def evaluated_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """240 conversations of 90 authors, a third of them guilty, in half of their conversations; read-only."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    plan = SyntheticPlan(
+        conversations=240,
+        messages=5,
+        conversations_per_author=8,
+        guilty_every=3,
+        bad_share=0.5,
+        input_size=8,
+    )
+    source = write_jsonl(generate_conversations(plan), folder / "chats.jsonl")
+    return import_corpus(source, folder / "corpus", fractions=(0.4, 0.3, 0.3))
+
+
+@pytest.fixture(scope="session")
+def models(
+    evaluated_corpus: Path, train_small: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    """Level -> a model of three epochs: better than chance, far from perfect; read-only."""
+    folder = tmp_path_factory.mktemp("models")
+    return {
+        level: train_small(level, evaluated_corpus, 3, model_path=folder / f"{level}.pt")
+        for level in ("conversation", "author")
+    }
+
+
+@pytest.fixture
+def corpus(evaluated_corpus: Path, tmp_path: Path) -> Path:
+    """The corpus in a folder of its own, its test split never read."""
+    return Path(shutil.copytree(evaluated_corpus, tmp_path / "corpus"))

@@ -1,0 +1,113 @@
+"""test_model: the numbers are scikit-learn's at the threshold that validation chose, and readings are counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from tenor.corpus.importing import import_corpus
+from tenor.errors import CorpusError, ModelFileError, SplitError
+from tenor.evaluation import predict
+from tenor.evaluation import test_model as evaluate_model
+from tenor.models.model_file import read_metadata
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_metrics_are_scikit_learn_s_on_the_predictions(
+    corpus: Path, models: dict[str, Path], level: str
+) -> None:
+    found = evaluate_model(level, models[level], corpus, device="cpu")
+    rows = predict(models[level], corpus, split="test", device="cpu").labelled()
+    threshold = read_metadata(models[level]).threshold
+    decided = rows.probs >= threshold
+    assert found["threshold"] == threshold
+    assert (found["count"], found["positives"]) == (len(rows), int(rows.labels.sum()))
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(rows.labels, decided))
+    assert found["precision"] == pytest.approx(sk.precision_score(rows.labels, decided))
+    assert found["recall"] == pytest.approx(sk.recall_score(rows.labels, decided))
+    assert found["f1"] == pytest.approx(sk.f1_score(rows.labels, decided))
+    assert found["roc_auc"] == pytest.approx(sk.roc_auc_score(rows.labels, rows.probs))
+    assert found["average_precision"] == pytest.approx(sk.average_precision_score(rows.labels, rows.probs))
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_the_threshold_is_validation_s_best(corpus: Path, models: dict[str, Path], level: str) -> None:
+    rows = predict(models[level], corpus, split="validation", device="cpu").labelled()
+    threshold = read_metadata(models[level]).threshold
+    assert threshold is not None
+    best = max(sk.f1_score(rows.labels, rows.probs >= cut) for cut in rows.probs)
+    assert sk.f1_score(rows.labels, rows.probs >= threshold) == pytest.approx(best)
+
+
+def test_every_reading_of_the_test_split_is_counted_by_level(corpus: Path, models: dict[str, Path]) -> None:
+    reads = [evaluate_model("author", models["author"], corpus, device="cpu")["test_reads"] for _ in range(3)]
+    assert reads == [1, 2, 3]
+    other = evaluate_model("conversation", models["conversation"], corpus, device="cpu")
+    assert other["test_reads"] == 1
+    predict(models["author"], corpus, split="validation", device="cpu")
+    assert evaluate_model("author", models["author"], corpus, device="cpu")["test_reads"] == 4
+
+
+def test_a_model_of_another_level_is_refused(corpus: Path, models: dict[str, Path]) -> None:
+    with pytest.raises(ModelFileError) as caught:
+        evaluate_model("conversation", models["author"], corpus, device="cpu")
+    assert str(caught.value) == f"{models['author']} is a model of level 'author', not 'conversation'"
+    assert not (corpus / "test_reads.jsonl").exists()
+
+
+def write_corpus(folder: Path, *, labelled: bool, fractions: tuple[float, float, float]) -> Path:
+    generator = np.random.default_rng(0)
+    lines = []
+    for index in range(12):
+        messages = [{"author": f"a{index}", "features": generator.normal(size=8).tolist()}]
+        record = {"conversation_id": str(index), "messages": messages}
+        lines.append(json.dumps(record | ({"label": index % 2} if labelled else {})))
+    (folder / "chats.jsonl").write_text("\n".join(lines) + "\n")
+    return import_corpus(folder / "chats.jsonl", folder / "small", fractions=fractions)
+
+
+def test_a_missing_test_split_is_refused_and_not_counted(models: dict[str, Path], tmp_path: Path) -> None:
+    small = write_corpus(tmp_path, labelled=True, fractions=(0.5, 0.5, 0.0))
+    with pytest.raises(SplitError, match="split test is empty at level conversation") as caught:
+        evaluate_model("conversation", models["conversation"], small, device="cpu")
+    assert str(small) in str(caught.value)
+    assert not (small / "test_reads.jsonl").exists()
+
+
+def test_a_corpus_without_labels_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
+    small = write_corpus(tmp_path, labelled=False, fractions=(0.3, 0.3, 0.4))
+    with pytest.raises(CorpusError, match="no labels at level conversation"):
+        evaluate_model("conversation", models["conversation"], small, device="cpu")
+    assert len(predict(models["conversation"], small, split="all", device="cpu")) == 12
+
+
+def test_one_class_in_test_gives_null_with_counts(models: dict[str, Path], tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    lines = [
+        json.dumps(
+            {
+                "conversation_id": str(index),
+                "messages": [{"author": f"a{index}", "features": generator.normal(size=8).tolist()}],
+                "label": 0 if index % 3 == 2 else index % 2,
+                "split": ("train", "validation", "test")[index % 3],
+            }
+        )
+        for index in range(24)
+    ]
+    (tmp_path / "chats.jsonl").write_text("\n".join(lines) + "\n")
+    small = import_corpus(tmp_path / "chats.jsonl", tmp_path / "small")
+    found = evaluate_model("conversation", models["conversation"], small, device="cpu")
+    assert (found["count"], found["positives"]) == (8, 0)
+    assert found["roc_auc"] is None and found["recall"] is None
+    assert isinstance(found["accuracy"], float)
+
+
+def test_a_file_that_is_no_model_is_refused(corpus: Path, write_source: Callable[..., Path]) -> None:
+    source = write_source(corpus.parent / "x.jsonl", num_conversations=2)
+    with pytest.raises(ModelFileError, match=str(source)):
+        evaluate_model("conversation", source, corpus)
