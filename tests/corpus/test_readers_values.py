@@ -79,7 +79,7 @@ def test_parse_label(value: object, label: object) -> None:
 
 
 @pytest.mark.parametrize(
-    "text, label", [("", None), ("0", 0), ("01", 1), ("-1", -1), ("1.0", "1.0"), ("NA", "NA")]
+    "text, label", [("", None), ("0", 0), ("01", "01"), ("1", 1), ("-1", -1), ("1.0", "1.0"), ("NA", "NA")]
 )
 def test_label_from_text(text: str, label: object) -> None:
     assert label_from_text(text) == label

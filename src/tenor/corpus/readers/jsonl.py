@@ -33,7 +33,7 @@ def read_jsonl(
 
     An object is a conversation with ``messages`` (objects) or ``authors``, ``text``, ... (lists), or a
     message with ``author`` (then the messages of a conversation stand together); the first sound line says
-    which.
+    which. Fields that tenor does not know are ignored and counted.
 
     Yields:
         Conversations, and Rejects for lines that break a rule; both in the order of the file.

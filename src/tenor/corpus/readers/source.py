@@ -84,6 +84,8 @@ def read_source(
 ) -> Iterator[Item]:
     """Read a source of any format.
 
+    Fields and columns that tenor does not know are ignored; the tally counts how many rows carry each.
+
     Args:
         source: a file, a glob pattern or a folder of files of one format (read in the order of their names),
             a folder saved by datasets, or a corpus.
