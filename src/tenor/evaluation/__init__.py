@@ -1,0 +1,52 @@
+"""Score a corpus with a model file, and say how good the scores are: at the level of sequences and of profiles.
+
+Thresholds come from validation; the test split is read for the final numbers only, and each reading is counted.
+``scoring``: from a model and a corpus to predictions; ``sequences`` and ``profiles``: the numbers of a model;
+``aggregation``: from predictions of sequences to those of profiles. The names are loaded when first used, so that
+what works from predictions alone loads no torch. Knows nothing of training.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tenor.evaluation.aggregation import best_by_validation as best_by_validation
+    from tenor.evaluation.aggregation import profile_predictions as profile_predictions
+    from tenor.evaluation.profiles import ProfileResult as ProfileResult
+    from tenor.evaluation.profiles import compare_aggregation_methods as compare_aggregation_methods
+    from tenor.evaluation.profiles import evaluate_profile_classifier as evaluate_profile_classifier
+    from tenor.evaluation.profiles import evaluate_profiles as evaluate_profiles
+    from tenor.evaluation.scoring import Scorer as Scorer
+    from tenor.evaluation.scoring import predict as predict
+    from tenor.evaluation.sequences import test_model as test_model
+
+#: Name -> the module that defines it; the imports above say the same to type checkers and editors.
+_HOMES = {
+    "ProfileResult": "profiles",
+    "Scorer": "scoring",
+    "best_by_validation": "aggregation",
+    "compare_aggregation_methods": "profiles",
+    "evaluate_profile_classifier": "profiles",
+    "evaluate_profiles": "profiles",
+    "predict": "scoring",
+    "profile_predictions": "aggregation",
+    "test_model": "sequences",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """Load a name from its module on first use, and keep it."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'tenor.evaluation' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"tenor.evaluation.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The names, loaded or not."""
+    return sorted(set(globals()) | set(__all__))

@@ -1,0 +1,218 @@
+"""From a model file and a corpus to predictions.
+
+Knows nothing of thresholds beyond the one in the file, nor of how good the scores are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.batching import SequenceDataset, load_dataset
+from tenor.corpus.audit import require_split
+from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.readings import count_test_read
+from tenor.corpus.schema import SPLITS, Label, Split
+from tenor.devices import Runtime, start_runtime
+from tenor.errors import CorpusError, ModelFileError, UsageError
+from tenor.files import sha256_file
+from tenor.models.model_file import ModelMetadata, load_model
+from tenor.models.scoring import score_dataset, to_probs
+from tenor.models.sequence import SequenceClassifier
+from tenor.predictions import Predictions, write_predictions
+
+if TYPE_CHECKING:
+    from tenor.lexical import LexicalModel
+
+ALL_SPLITS = "all"
+
+
+def predict(
+    model_path: str | Path,
+    dataset_path: str | Path,
+    *,
+    split: str = "test",
+    output: str | Path | None = None,
+    device: str | None = None,
+    mixed_precision: str = "no",
+    progress: bool = False,
+) -> Predictions:
+    """Score the sequences of a corpus, labelled or not.
+
+    Args:
+        model_path: a model file of train_model.
+        dataset_path: a corpus encoded with the model's encoder.
+        split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"``.
+        output: a Parquet file to write: ids, group, split, label, logit, prob.
+        device: where to compute; None = the best there is.
+        mixed_precision: ``"no"`` or ``"bf16"``.
+        progress: show a bar.
+
+    Raises:
+        ModelFileError: the file is no sound model, or its encoder is not the corpus's.
+        CorpusError: the corpus has no features, or no text for the model's lexical prior.
+        UsageError: an unknown split.
+    """
+    scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
+    corpus = open_corpus(dataset_path)
+    if split not in (*SPLITS, ALL_SPLITS):
+        raise UsageError(f"split must be one of {', '.join(SPLITS)} or {ALL_SPLITS}, not {split!r}")
+    splits: tuple[Split, ...] = SPLITS if split == ALL_SPLITS else (split,)  # type: ignore[assignment]
+    predictions = scorer.score(corpus, splits)
+    if output is not None and scorer.runtime.is_main:
+        write_predictions(predictions, output)
+    return predictions
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """A model file, opened and ready to score corpora.
+
+    Attributes:
+        path: the model file.
+        hash: its SHA-256.
+        model: on the runtime's device.
+        metadata: what the file says of itself.
+        lexical: the prior's model; None when the model has no prior.
+    """
+
+    path: Path
+    hash: str
+    model: SequenceClassifier
+    metadata: ModelMetadata
+    lexical: LexicalModel | None
+    runtime: Runtime
+    progress: bool = False
+
+    @classmethod
+    def open(cls, model_path: str | Path, runtime: Runtime, *, progress: bool = False) -> Scorer:
+        """Read a model file and put it on the runtime's device."""
+        path = Path(model_path)
+        loaded = load_model(path)
+        model = loaded.model.to(runtime.device)
+        return cls(path, sha256_file(path), model, loaded.metadata, loaded.lexical, runtime, progress)
+
+    @property
+    def level(self) -> str:
+        """The level the model was trained at."""
+        return self.metadata.level
+
+    def score(self, corpus: Corpus, splits: Sequence[Split], *, labelled: bool = False) -> Predictions:
+        """Score a corpus's sequences in some splits.
+
+        Args:
+            corpus: encoded with the model's encoder.
+            splits: which.
+            labelled: leave unlabelled sequences out, and require some in every split.
+
+        Raises:
+            ModelFileError: another encoder or width than the model's.
+            CorpusError: no features, no text for the prior, or a label that the model does not know.
+            SplitError: an empty split, with `labelled`.
+        """
+        self.require_encoder(corpus)
+        dataset = load_dataset(corpus, self.level, labelled=labelled)
+        if labelled:
+            for split in splits:
+                require_split(dataset.view, split)
+        view = dataset.view.select(np.isin(dataset.view.splits, splits))
+        # The model's classes give the logits' shape, whatever labels the corpus has.
+        dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
+        logits = score_dataset(self.model, dataset, self.runtime, progress=self.progress)
+        return Predictions(
+            level=self.level,  # type: ignore[arg-type]
+            classes=self.metadata.classes,
+            conversation_ids=view.conversation_ids,
+            authors=view.authors,
+            groups=view.groups,
+            splits=view.splits,
+            labels=_recode(view.labels, view.classes, self.metadata.classes, corpus.path),
+            lengths=view.lengths,
+            logits=logits,
+            probs=to_probs(logits),
+            threshold=self.metadata.threshold,
+            model=self.path.name,
+            model_hash=self.hash,
+        )
+
+    def count_read(self, corpus: Corpus, level: str) -> int | None:
+        """Enter one reading of the test split, once for all processes; see count_test_read."""
+        is_main = self.runtime.is_main
+        count = count_test_read(corpus.path, level=level, model_hash=self.hash) if is_main else None
+        shared = int(self.runtime.sum_float(0 if count is None else count))
+        return shared if shared else None
+
+    def _with_prior(self, dataset: SequenceDataset) -> SequenceDataset:
+        if self.lexical is None:
+            return dataset
+        corpus = dataset.view.corpus
+        if not corpus.has_text:
+            raise CorpusError(
+                f"{corpus.path}: {self.path} has a lexical prior, which needs the messages' text, and found none "
+                "(train with prior='none' for a corpus without text)"
+            )
+        texts = ["\n".join(messages) for messages in dataset.view.texts(np.arange(len(dataset)))]
+        return dataset.with_prior(self.lexical.logits(texts))
+
+    def require_level(self, level: str) -> None:
+        """Refuse to be used at another level than the model's.
+
+        Raises:
+            ModelFileError: naming both levels.
+        """
+        if self.level != level:
+            raise ModelFileError(f"{self.path} is a model of level {self.level!r}, not {level!r}")
+
+    def require_encoder(self, corpus: Corpus) -> None:
+        """Refuse a corpus that was not encoded with the model's encoder.
+
+        Raises:
+            ModelFileError: another encoder or width; both are named.
+        """
+        encoder = corpus.info.encoder
+        found = (None, None) if encoder is None else (encoder.name, encoder.hash)
+        expected = (self.metadata.encoder_name, self.metadata.encoder_hash)
+        if found != expected:
+            raise ModelFileError(
+                f"{corpus.path} was encoded with {_describe(*found)}, the model {self.path} expects "
+                f"{_describe(*expected)} (encode it with the model's: tenor encode --encoder like:TRAINING_CORPUS)"
+            )
+        if corpus.info.input_size is not None and corpus.info.input_size != self.model.input_size:
+            raise ModelFileError(
+                f"{corpus.path} has {corpus.info.input_size} features a message, the model {self.path} reads "
+                f"{self.model.input_size}"
+            )
+
+
+def _describe(name: str | None, digest: str | None) -> str:
+    return "features made elsewhere" if name is None else f"{name} (hash {str(digest)[:12]})"
+
+
+def _recode(
+    labels: npt.NDArray[np.int64],
+    corpus_classes: tuple[Label, ...],
+    model_classes: tuple[Label, ...],
+    path: Path,
+) -> npt.NDArray[np.int64]:
+    """Labels as the model's class indices, -1 where unlabelled.
+
+    Raises:
+        CorpusError: a label that the model was not trained on.
+    """
+    if corpus_classes == model_classes:
+        return labels
+    present = {corpus_classes[index] for index in np.unique(labels[labels >= 0])}
+    unknown = sorted(map(str, present - set(model_classes)))
+    if unknown:
+        raise CorpusError(
+            f"{path}: label {', '.join(unknown)} is unknown to the model, which knows "
+            f"{', '.join(map(str, model_classes))}"
+        )
+    codes = {label: index for index, label in enumerate(model_classes)}
+    table = np.array([codes.get(label, -1) for label in corpus_classes] + [-1], dtype=np.int64)
+    return table[labels]
