@@ -9,12 +9,15 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
+from tenor import lexical
 from tenor.errors import UsageError
 from tenor.lexical import (
     LexicalModel,
     assign_folds,
     count_texts,
     fit_lexical,
+    fit_out_of_fold,
+    fitting,
     out_of_fold_logits,
 )
 
@@ -227,6 +230,33 @@ def test_out_of_fold_logits_come_from_a_model_without_the_group() -> None:
         )
         held_out = [t for t, code in zip(texts, codes, strict=True) if code == fold]
         np.testing.assert_array_equal(logits[codes == fold], model.logits(held_out))
+
+
+def test_the_strength_is_the_best_out_of_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts, labels = make_texts(120)
+    groups = [f"g{i // 2}" for i in range(120)]
+    losses = {}
+    for strength in lexical.STRENGTHS:
+        logits = out_of_fold_logits(texts, labels, groups, seed=1, strength=strength)
+        losses[strength] = np.logaddexp(0, np.where(labels == 1, -logits, logits)).mean()
+    best = min(losses, key=losses.get)
+    assert best not in (lexical.STRENGTHS[0], lexical.DEFAULT_STRENGTH)
+    model, logits = fit_out_of_fold(texts, labels, groups, seed=1)
+    np.testing.assert_array_equal(logits, out_of_fold_logits(texts, labels, groups, seed=1, strength=best))
+    assert model.logits(texts).tobytes() == fit_lexical(texts, labels, strength=best).logits(texts).tobytes()
+    # Of a corpus larger than this fewer folds are compared; all are scored.
+    monkeypatch.setattr(fitting, "_NGRAMS_TO_CHOOSE_BY", 1)
+    assert (fit_out_of_fold(texts, labels, groups, seed=1)[1] != 0).all()
+
+
+def test_noise_is_held_tightly() -> None:
+    generator = np.random.default_rng(2)
+    texts = [" ".join(generator.choice(WORDS, 10)) for _ in range(200)]
+    labels = generator.integers(0, 2, 200)
+    model, _ = fit_out_of_fold(texts, labels, [str(i) for i in range(200)], seed=0)
+    expected = fit_lexical(texts, labels, strength=lexical.STRENGTHS[0])
+    assert model.coefficients.tobytes() == expected.coefficients.tobytes()
+    assert fit_out_of_fold([], [], [], seed=0)[1].shape == (0,)
 
 
 def test_out_of_fold_logits_of_noise_carry_no_label() -> None:

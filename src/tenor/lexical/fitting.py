@@ -1,0 +1,261 @@
+"""Fitting the lexical model, and scoring texts by models that saw nothing of their group.
+
+Knows nothing of what the groups are.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.errors import UsageError
+from tenor.lexical.model import LexicalModel
+from tenor.lexical.weighting import SPACE, as_counts, weigh_counts
+from tenor.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+#: C of the logistic regression; fit_out_of_fold chooses among them, starting from the default.
+STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+DEFAULT_STRENGTH = 1.0
+
+_MIN_TEXTS = 2  # a column needs n-grams of this many training texts to be kept
+_NGRAMS_TO_CHOOSE_BY = 10_000_000  # of a corpus with more only some folds are compared
+
+
+def fit_lexical(
+    texts: Sequence[str] | csr_matrix,
+    labels: npt.ArrayLike,
+    *,
+    num_classes: int = 2,
+    strength: float = DEFAULT_STRENGTH,
+) -> LexicalModel:
+    """Fit on labelled texts; those with label -1 are left out.
+
+    With one class only, or no label at all, the model is constant: the smoothed log odds of the classes.
+
+    Args:
+        texts: N texts, or their counts (see count_texts).
+        labels: (N,) int in [-1, num_classes).
+        num_classes: 2 gives one logit a text, more give one a class.
+        strength: C of the logistic regression, the inverse of its regularisation.
+
+    Raises:
+        UsageError: labels that do not fit the texts or the number of classes.
+    """
+    counts = as_counts(texts)
+    return _fit(counts, _check_labels(labels, counts.shape[0], num_classes), num_classes, strength)
+
+
+def fit_out_of_fold(
+    texts: Sequence[str] | csr_matrix,
+    labels: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    *,
+    seed: int,
+    num_classes: int = 2,
+    folds: int = 5,
+) -> tuple[LexicalModel, FloatArray]:
+    """Choose the strength by log loss out of fold, then fit on all texts.
+
+    Starting from the default, the strength climbs STRENGTHS as long as the loss falls.
+
+    Args:
+        texts: N texts, or their counts (see count_texts).
+        labels: (N,) int in [-1, num_classes).
+        groups: (N,) str; a group stands in one fold.
+        seed: chooses the folds (see assign_folds).
+        num_classes: as for fit_lexical.
+        folds: how many.
+
+    Returns:
+        The model, and the logits out of fold that models of the same strength gave, (N,) or (N, C).
+
+    Raises:
+        UsageError: labels or groups that do not fit the texts.
+    """
+    counts = as_counts(texts)
+    checked = _check_labels(labels, counts.shape[0], num_classes)
+    codes = assign_folds(checked, groups, seed=seed, folds=folds)
+    num_compared = min(max(_NGRAMS_TO_CHOOSE_BY // max(counts.nnz, 1), 1), folds)
+    compared = (codes < num_compared) & (checked >= 0)
+    scored: dict[float, FloatArray] = {}
+
+    def loss(strength: float) -> float:
+        if strength not in scored:
+            scored[strength] = _score_folds(counts, checked, codes, num_compared, num_classes, strength)
+        return _log_loss(scored[strength][compared], checked[compared])
+
+    place = STRENGTHS.index(DEFAULT_STRENGTH)
+    for step in (1, -1):
+        while 0 <= place + step < len(STRENGTHS) and loss(STRENGTHS[place + step]) < loss(STRENGTHS[place]):
+            place += step
+    strength = STRENGTHS[place]
+    logits = scored.get(strength)
+    if logits is None or num_compared < folds:
+        logits = _score_folds(counts, checked, codes, folds, num_classes, strength)
+    return _fit(counts, checked, num_classes, strength), logits
+
+
+def out_of_fold_logits(
+    texts: Sequence[str] | csr_matrix,
+    labels: npt.ArrayLike,
+    groups: npt.ArrayLike,
+    *,
+    seed: int,
+    num_classes: int = 2,
+    folds: int = 5,
+    strength: float = DEFAULT_STRENGTH,
+) -> FloatArray:
+    """Score each text by a model that saw no text of its group.
+
+    Args:
+        texts: N texts, or their counts (see count_texts).
+        labels: (N,) int in [-1, num_classes); texts with -1 are scored, never fitted on.
+        groups: (N,) str; a group stands in one fold.
+        seed: chooses the folds (see assign_folds).
+        num_classes: as for fit_lexical.
+        folds: how many; fewer where there are fewer groups.
+        strength: as for fit_lexical.
+
+    Returns:
+        (N,) float64 for binary labels, else (N, C).
+
+    Raises:
+        UsageError: labels or groups that do not fit the texts.
+    """
+    counts = as_counts(texts)
+    checked = _check_labels(labels, counts.shape[0], num_classes)
+    codes = assign_folds(checked, groups, seed=seed, folds=folds)
+    return _score_folds(counts, checked, codes, folds, num_classes, strength)
+
+
+def assign_folds(labels: npt.ArrayLike, groups: npt.ArrayLike, *, seed: int, folds: int = 5) -> IntArray:
+    """Deal groups into folds: stratified by the group's highest label, in an order that follows from the seed.
+
+    Args:
+        labels: (N,) int.
+        groups: (N,) str.
+        seed: of the order.
+        folds: at least 2.
+
+    Returns:
+        (N,) int64 in [0, folds); the same whatever the order of the rows.
+
+    Raises:
+        UsageError: fewer than two folds, or groups that are not (N,).
+    """
+    values, names = np.asarray(labels), np.asarray(groups, dtype=object)
+    if folds < 2:
+        raise UsageError(f"expected at least 2 folds, found {folds}")
+    if names.shape != values.shape:
+        raise UsageError(f"expected groups {values.shape}, found {names.shape}")
+    highest: dict[str, int] = {}
+    for name, label in zip(names.tolist(), values.tolist(), strict=True):
+        highest[name] = max(label, highest.get(name, label))
+    dealt = sorted(highest, key=lambda name: (highest[name], derive_seed(seed, "fold", name), name))
+    fold_of = {name: position % folds for position, name in enumerate(dealt)}
+    return np.fromiter((fold_of[name] for name in names.tolist()), np.int64, len(names))
+
+
+def _check_labels(labels: npt.ArrayLike, num_texts: int, num_classes: int) -> IntArray:
+    array = np.asarray(labels)
+    if array.shape != (num_texts,) or (array.size and array.dtype.kind not in "iub"):
+        raise UsageError(f"expected integer labels ({num_texts},), found {array.dtype} {array.shape}")
+    if num_classes < 2:
+        raise UsageError(f"expected at least 2 classes, found {num_classes}")
+    if len(array) and (array.min() < -1 or array.max() >= num_classes):
+        raise UsageError(f"expected labels in [-1, {num_classes}), found {array.min()} to {array.max()}")
+    return array.astype(np.int64)
+
+
+def _score_folds(
+    counts: csr_matrix,
+    labels: IntArray,
+    codes: IntArray,
+    folds: int,
+    num_classes: int,
+    strength: float,
+) -> FloatArray:
+    """Logits of the texts in the first `folds` folds, each by a model of all other folds; zeros elsewhere."""
+    logits = np.zeros(len(labels) if num_classes == 2 else (len(labels), num_classes))
+    for fold in range(folds):
+        held_out = np.flatnonzero(codes == fold)
+        if len(held_out):
+            others = np.flatnonzero(codes != fold)
+            model = _fit(counts[others], labels[others], num_classes, strength)
+            logits[held_out] = model.logits(counts[held_out])
+    return logits
+
+
+def _log_loss(logits: FloatArray, labels: IntArray) -> float:
+    """Mean negative log likelihood of (N,) or (N, C) logits; 0 without labels."""
+    if len(labels) == 0:
+        return 0.0
+    if logits.ndim == 1:
+        logits = np.stack([np.zeros_like(logits), logits], axis=1)
+    return float(np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]))
+
+
+def _fit(counts: csr_matrix, labels: IntArray, num_classes: int, strength: float) -> LexicalModel:
+    rows = np.flatnonzero(labels >= 0)
+    if len(rows) < len(labels):
+        counts, labels = counts[rows], labels[rows]
+    frequencies = np.bincount(labels, minlength=num_classes)
+    document_counts = np.bincount(counts.indices, minlength=SPACE.num_columns)
+    columns = np.flatnonzero(document_counts >= _MIN_TEXTS)
+    if np.count_nonzero(frequencies) < 2 or not len(columns):
+        return _constant_model(frequencies)
+    # Smoothed idf as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
+    idf = (np.log((1 + len(labels)) / (1 + document_counts[columns])) + 1).astype(np.float32)
+    coefficients, intercept = _fit_logistic(weigh_counts(counts, columns, idf), labels, frequencies, strength)
+    return LexicalModel(columns, idf, coefficients.astype(np.float32), intercept.astype(np.float32))
+
+
+def _constant_model(frequencies: IntArray) -> LexicalModel:
+    logs = np.log(frequencies + 0.5)  # the half of Jeffreys' prior keeps an absent class finite
+    intercept = logs[1:] - logs[:1] if len(logs) == 2 else logs - logs.mean()
+    return LexicalModel(
+        np.zeros(0, np.int64),
+        np.zeros(0, np.float32),
+        np.zeros((0, len(intercept)), np.float32),
+        intercept.astype(np.float32),
+    )
+
+
+def _fit_logistic(
+    weights: csr_matrix, labels: IntArray, frequencies: IntArray, strength: float
+) -> tuple[FloatArray, FloatArray]:
+    """Coefficients (K, C) and intercept (C,). A class without texts gets the intercept of half a text."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    binary = len(frequencies) == 2
+    # For far more columns than rows the dual coordinate descent of liblinear is many times faster than L-BFGS.
+    solver = {"solver": "liblinear", "dual": True} if binary else {"solver": "lbfgs"}
+    model = LogisticRegression(C=strength, tol=1e-3, max_iter=200, random_state=0, **solver)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # after 200 rounds what is left does not matter
+        model.fit(weights, labels)
+    if binary:
+        return model.coef_.T, model.intercept_
+    present = model.classes_
+    if len(present) == 2:  # scikit-learn then gives one logit, for the second
+        coefficients = np.concatenate([-model.coef_, model.coef_]) / 2
+        intercepts = np.concatenate([-model.intercept_, model.intercept_]) / 2
+    else:
+        coefficients, intercepts = model.coef_, model.intercept_
+    all_coefficients = np.zeros((weights.shape[1], len(frequencies)))
+    all_coefficients[:, present] = coefficients.T
+    mean_of_present = np.log(frequencies[present]).mean()
+    all_intercepts = np.full(len(frequencies), intercepts.mean() + np.log(0.5) - mean_of_present)
+    all_intercepts[present] = intercepts
+    return all_coefficients, all_intercepts

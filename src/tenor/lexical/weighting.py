@@ -1,0 +1,69 @@
+"""Texts to weighted columns: hashed n-grams and their TF-IDF.
+
+Words (one and two; runs of punctuation and line ends are words too) and characters inside word boundaries (two
+to four) are hashed to columns, so there is no vocabulary to keep. A sequence's text is its messages, one a line.
+Knows nothing of labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.ngrams import NgramSpace, count_ngrams
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+SPACE = NgramSpace(word_columns=1 << 18, char_columns=1 << 18, char_sizes=(2, 4), marks=True)
+
+# Words without marks and characters up to five, equally long, had an AUC out of fold .000 to .012 lower (four
+# tasks on three corpora) and a quarter more n-grams.
+_WORD_LENGTH = 1.5  # of the vector of words, where that of characters has length 1
+
+
+def count_texts(texts: Sequence[str]) -> csr_matrix:
+    """Count hashed n-grams once, for functions that otherwise would each do it: (N, columns) float32."""
+    return count_ngrams(texts, SPACE)
+
+
+def as_counts(texts: Sequence[str] | csr_matrix) -> csr_matrix:
+    """Count texts, or take counts as they are."""
+    return texts if hasattr(texts, "indptr") else count_texts(texts)
+
+
+def weigh_counts(
+    counts: csr_matrix, columns: npt.NDArray[np.int64], idf: npt.NDArray[np.float32]
+) -> csr_matrix:
+    """TF-IDF over the kept columns, (N, K) float64: 1 + ln(count), times idf.
+
+    The words and the characters of a text are each brought to a length of their own, so that the far more
+    numerous character n-grams do not drown the words. Columns are sorted, so both are runs without a gap.
+    """
+    from scipy.sparse import csr_matrix
+
+    place = np.full(SPACE.num_columns, -1, dtype=np.int32)
+    place[columns] = np.arange(len(columns), dtype=np.int32)
+    kept_columns = place[counts.indices]
+    kept = kept_columns >= 0
+    kept_columns = kept_columns[kept]
+    times = counts.data[kept].astype(np.int64)
+    values = (1.0 + np.log(np.arange(1, times.max(initial=0) + 1)))[times - 1] * idf[kept_columns]
+
+    num_texts = counts.shape[0]
+    ends = np.append(0, np.cumsum(kept))[counts.indptr]
+    char_ends = np.append(0, np.cumsum(kept & (counts.indices >= SPACE.word_columns)))[counts.indptr]
+    num_chars = np.diff(char_ends)
+    sizes = np.stack(
+        [np.diff(ends) - num_chars, num_chars], axis=1
+    ).ravel()  # (2N,) words, characters, words, ...
+    lengths = np.tile([_WORD_LENGTH, 1.0], num_texts)
+    filled = sizes > 0
+    starts = np.cumsum(sizes) - sizes
+    if filled.any():
+        lengths[filled] /= np.sqrt(np.add.reduceat(values * values, starts[filled]))
+    values *= np.repeat(lengths, sizes)
+    return csr_matrix((values, kept_columns, ends), shape=(num_texts, len(columns)))
