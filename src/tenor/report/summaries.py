@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tenor.metrics.scores import calculate_metrics, explain_undefined
+from tenor.metrics.verdict import Lead, Verdict, format_signed, judge_leads
 from tenor.predictions import Predictions
 from tenor.report.content import Difference, Interval, LevelSection, Report, Scorer
 from tenor.report.curves import Floats, Integers
@@ -108,7 +109,7 @@ def plain_name(name: str) -> str:
 
 def format_number(value: float | None) -> str:
     """Three decimals, with a real minus sign; a dash for None."""
-    return "–" if value is None else f"{value:.3f}".replace("-", "−")
+    return "–" if value is None else format_signed(value)
 
 
 def format_interval(interval: Interval) -> str:
@@ -121,58 +122,24 @@ def format_count(count: int, one: str, several: str) -> str:
     return f"{count:,} {one if count == 1 else several}"
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """Whether the model beats its baselines.
-
-    Attributes:
-        kind: ``better``, ``unclear`` (ahead, but an interval holds 0) or ``worse``.
-        sentence: for a reader.
-    """
-
-    kind: str
-    sentence: str
-
-
 def judge_baselines(model: Measured, baselines: Sequence[Measured]) -> Verdict | None:
     """Compare the model with the strongest of its baselines on test; None when there is nothing to compare.
 
-    The strongest is the one that the model is least ahead of. With an interval of the difference, "better"
-    means that the interval lies above 0; without one only the two values are compared, and the sentence
-    says so.
+    The strongest is the one that the model is least ahead of; see judge_leads.
     """
-    own = model.test[HEADLINE]
-    known = [(_difference(model, other), other) for other in baselines if other.test[HEADLINE] is not None]
-    if own is None or not known:
+    return judge_leads(
+        [lead for other in baselines if (lead := _find_lead(model, other)) is not None],
+        METRIC_NAMES[HEADLINE],
+    )
+
+
+def _find_lead(model: Measured, other: Measured) -> Lead | None:
+    own, rival = model.test[HEADLINE], other.test[HEADLINE]
+    if own is None or rival is None:
         return None
-    difference, rival = min(known, key=lambda pair: (_lower_end(pair[0]), pair[0].value))
-    values = f"{METRIC_NAMES[HEADLINE]} {own:.3f} against {format_number(rival.test[HEADLINE])}"
-    low, name = _lower_end(difference), plain_name(rival.name)
-    kind = "better" if low > 0 else "unclear" if difference.value > 0 else "worse"
-    if difference.interval is None:
-        detail = f"{values}. These are two values without an interval of their difference"
-    else:
-        detail = (
-            f"{values}, a difference of {format_number(difference.value)} "
-            f"(95% interval {format_interval(difference.interval)})"
-        )
-    if kind == "better":
-        each = "every baseline" if len(known) > 1 else name
-        strongest = f"; the strongest is {name}" if len(known) > 1 else ""
-        return Verdict(kind, f"On test the model beats {each}{strongest}: {detail}.")
-    adverb = "clearly " if kind == "unclear" else ""
-    return Verdict(kind, f"On test the model does not {adverb}beat {name}: {detail}.")
-
-
-def _difference(model: Measured, other: Measured) -> Difference:
-    given = other.scorer.differences.get(HEADLINE)
-    if given is not None:
-        return given
-    return Difference(float(model.test[HEADLINE]) - float(other.test[HEADLINE]))  # type: ignore[arg-type]
-
-
-def _lower_end(difference: Difference) -> float:
-    return difference.value if difference.interval is None else difference.interval[0]
+    found = other.scorer.differences.get(HEADLINE, Difference(own - rival))
+    low, high = (None, None) if found.interval is None else found.interval
+    return Lead(plain_name(other.name), own, rival, found.value, low, high)
 
 
 @dataclass(frozen=True)

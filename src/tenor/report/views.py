@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tenor.metrics.verdict import Verdict
 from tenor.report.canvas import Stroke
 from tenor.report.curves import ThresholdTable
-from tenor.report.summaries import Measured, SplitCounts, Verdict
+from tenor.report.summaries import Measured, SplitCounts
 
 
 @dataclass(frozen=True)

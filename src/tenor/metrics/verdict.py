@@ -1,0 +1,80 @@
+"""In a plain sentence: does the model beat its baselines?
+
+Differences come in already measured. Knows nothing of how they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Lead:
+    """How far the model is ahead of one rival in one metric, on the same rows of test.
+
+    Attributes:
+        rival: its name.
+        value: of the model.
+        rival_value: of the rival.
+        difference: the model's minus the rival's.
+        low, high: 95% interval of the difference; None when not estimated.
+    """
+
+    rival: str
+    value: float
+    rival_value: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def least(self) -> float:
+        """The lower end of the interval; the difference itself where there is none."""
+        return self.difference if self.low is None else self.low
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the model beats its baselines.
+
+    Attributes:
+        kind: ``better``, ``unclear`` (ahead, but an interval holds 0) or ``worse``.
+        sentence: for a reader.
+    """
+
+    kind: str
+    sentence: str
+
+
+def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | None:
+    """Judge the model by the rival that it is least ahead of; None when there is none.
+
+    "Better" means that the interval of the difference lies above 0; without an interval only the two values
+    are compared, and the sentence says so.
+
+    Args:
+        leads: one a rival.
+        metric: what the values are, as a reader calls it.
+    """
+    if not leads:
+        return None
+    lead = min(leads, key=lambda lead: (lead.least, lead.difference))
+    detail = f"{metric} {lead.value:.3f} against {format_signed(lead.rival_value)}"
+    if lead.low is None or lead.high is None:
+        detail += ". These are two values without an interval of their difference"
+    else:
+        ends = f"{format_signed(lead.low)} to {format_signed(lead.high)}"
+        detail += f", a difference of {format_signed(lead.difference)} (95% interval {ends})"
+    if lead.least > 0:
+        each = "every baseline" if len(leads) > 1 else lead.rival
+        strongest = f"; the strongest is {lead.rival}" if len(leads) > 1 else ""
+        return Verdict("better", f"On test the model beats {each}{strongest}: {detail}.")
+    is_ahead = lead.difference > 0
+    beats = f"does not {'clearly ' if is_ahead else ''}beat"
+    return Verdict("unclear" if is_ahead else "worse", f"On test the model {beats} {lead.rival}: {detail}.")
+
+
+def format_signed(value: float) -> str:
+    """Three decimals, with a real minus sign."""
+    return f"{value:.3f}".replace("-", "−")
