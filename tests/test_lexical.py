@@ -73,6 +73,18 @@ def test_counted_texts_and_texts_give_the_same() -> None:
     )
 
 
+def test_a_score_does_not_depend_on_the_other_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    from tenor.lexical import model as model_module
+
+    texts, labels = make_texts(60)
+    model = fit_lexical(texts, labels)
+    together = model.logits(texts)
+    assert [model.logits([text])[0] for text in texts] == together.tolist()
+    monkeypatch.setattr(model_module, "_TEXTS_AT_A_TIME", 7)
+    assert model.logits(texts).tobytes() == together.tobytes()
+    assert model.logits(count_texts(texts)).tobytes() == together.tobytes()
+
+
 @pytest.mark.parametrize("num_classes", [3, 5])
 def test_several_classes(num_classes: int) -> None:
     texts, labels = make_texts(200, num_classes)

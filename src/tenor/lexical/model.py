@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
-from tenor.lexical.weighting import SPACE, as_counts, count_texts, weigh_counts
+from tenor.lexical.weighting import SPACE, as_counts, count_texts, is_counts, weigh_counts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+
+_TEXTS_AT_A_TIME = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,16 @@ class LexicalModel:
     intercept: Float32Array
 
     def logits(self, texts: Sequence[str] | csr_matrix) -> FloatArray:
-        """Score texts, or their counts (see count_texts): (N,) float64 for binary labels, else (N, C)."""
-        weights = weigh_counts(as_counts(texts), self.columns, self.idf)
-        scores: FloatArray = weights @ self.coefficients.astype(np.float64) + self.intercept
+        """Score texts, or their counts (see count_texts): (N,) float64 for binary labels, else (N, C).
+
+        A text's score does not depend on the others, and some thousand of them are in work at a time.
+        """
+        num_texts = texts.shape[0] if is_counts(texts) else len(texts)
+        scores = np.empty((num_texts, self.coefficients.shape[1]))
+        for start in range(0, num_texts, _TEXTS_AT_A_TIME):
+            block = slice(start, start + _TEXTS_AT_A_TIME)
+            weights = weigh_counts(as_counts(texts[block]), self.columns, self.idf)
+            scores[block] = weights @ self.coefficients.astype(np.float64) + self.intercept
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def contributions(self, text: str) -> list[tuple[str, float]] | list[tuple[str, FloatArray]]:

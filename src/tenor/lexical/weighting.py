@@ -8,7 +8,7 @@ Knows nothing of labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -30,9 +30,14 @@ def count_texts(texts: Sequence[str]) -> csr_matrix:
     return count_ngrams(texts, SPACE)
 
 
+def is_counts(texts: Sequence[str] | csr_matrix) -> TypeGuard[csr_matrix]:
+    """Whether these are counts, not texts."""
+    return hasattr(texts, "indptr")
+
+
 def as_counts(texts: Sequence[str] | csr_matrix) -> csr_matrix:
     """Count texts, or take counts as they are."""
-    return texts if hasattr(texts, "indptr") else count_texts(texts)
+    return texts if is_counts(texts) else count_texts(texts)
 
 
 def weigh_counts(
