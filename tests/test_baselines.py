@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
-from tenor import baselines
 from tenor.baselines import BASELINES, blend_logits, fit_baselines
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
@@ -101,18 +100,6 @@ def test_test_labels_change_nothing(view: SequenceView) -> None:
     for name in BASELINES:
         np.testing.assert_array_equal(before[name].logits, after[name].logits)
         assert before[name].threshold == after[name].threshold
-
-
-def test_pooled_table_equals_a_loop(small_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(baselines, "_CHUNK_MESSAGES", 7)
-    view = view_sequences(open_corpus(small_corpus), "author")
-    data = baselines._prepare(view)
-    table = baselines._pooled_table(data)
-    assert table.shape == (len(data.rows), 17)
-    for row in range(len(data.rows)):
-        features = data.rows.gather_features([row]).astype(np.float64)
-        expected = [*features.mean(axis=0), *features.max(axis=0), np.log1p(len(features))]
-        np.testing.assert_allclose(table[row], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_corpora_without_text_or_without_features(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "errors",
         "seeding files progress processes",
         "corpus predictions metrics aggregation ngrams",
-        "encoding nn batching lexical synthetic devices",
+        "encoding nn batching lexical pooled synthetic devices",
         "models baselines",
         "training evaluation",
         "explain",
@@ -37,7 +37,7 @@ LAZY_TORCH_MODULES = frozenset({"encoding.sentence", "encoding.static"})
 #: What everything left of BATCH and right of PREDICTIONS must run without.
 TORCH_FREE = (
     "tenor tenor.cli tenor.corpus tenor.predictions tenor.metrics tenor.aggregation tenor.report"
-    " tenor.encoding tenor.ngrams tenor.lexical tenor.baselines"
+    " tenor.encoding tenor.ngrams tenor.lexical tenor.pooled tenor.baselines"
 ).split()
 
 

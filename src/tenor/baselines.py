@@ -6,8 +6,6 @@ seconds and without torch. Knows nothing of the SequenceClassifier that they sta
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -19,6 +17,7 @@ from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
 from tenor.lexical import count_texts, fit_lexical
 from tenor.metrics.thresholds import choose_threshold
+from tenor.pooled import STRENGTHS, fit_pooled, log_loss, pool_features
 from tenor.predictions import Predictions
 
 Baseline = Literal["majority", "length", "lexical", "pooled", "blend"]
@@ -26,9 +25,6 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-
-_CHUNK_MESSAGES = 65_536  # gathered at a time
-_STRENGTHS = (0.003, 0.0003, 0.03)  # C of the pooled features' regression; the first without validation
 
 
 def fit_baselines(view: SequenceView) -> dict[str, Predictions]:
@@ -57,7 +53,7 @@ def fit_baselines(view: SequenceView) -> dict[str, Predictions]:
     if view.corpus.has_text:
         logits["lexical"] = _lexical_logits(data)
     if view.corpus.info.input_size is not None:
-        logits["pooled"] = _regress(data, _pooled_table(data), _STRENGTHS)
+        logits["pooled"] = _regress(data, pool_features(data.rows), STRENGTHS)
     if "lexical" in logits and "pooled" in logits:
         logits["blend"] = blend_logits(
             [logits["lexical"], logits["pooled"]], data.scored.splits == "validation"
@@ -118,70 +114,16 @@ def _length_table(data: _Data) -> FloatArray:
     return np.stack(columns, axis=1)
 
 
-def _pooled_table(data: _Data) -> npt.NDArray[np.float32]:
-    """(rows, 2F + 1): mean and maximum of each feature over the messages, and the log length."""
-    num_features = data.rows.corpus.info.input_size or 0
-    table = np.zeros((len(data.rows), 2 * num_features + 1), dtype=np.float32)
-    for indices in _chunks(data.rows.lengths):
-        lengths = data.rows.lengths[indices]
-        features = data.rows.gather_features(indices).astype(np.float32)  # (M, F)
-        starts = np.cumsum(lengths) - lengths
-        table[indices, :num_features] = np.add.reduceat(features, starts, axis=0) / lengths[:, None]
-        table[indices, num_features:-1] = np.maximum.reduceat(features, starts, axis=0)
-    table[:, -1] = np.log1p(data.rows.lengths)
-    return table
-
-
-def _chunks(lengths: IntArray) -> Iterator[IntArray]:
-    """Numbers of the sequences with messages, in order, about _CHUNK_MESSAGES messages at a time."""
-    filled = np.flatnonzero(lengths > 0)
-    ends = np.cumsum(lengths[filled])
-    cuts = np.flatnonzero(np.diff((ends - 1) // _CHUNK_MESSAGES)) + 1
-    yield from (part for part in np.split(filled, cuts) if len(part))
-
-
 def _regress(data: _Data, table: npt.NDArray[np.floating], strengths: tuple[float, ...]) -> FloatArray:
     """Logistic regression on a table (rows, D): the scored rows' logits, by the best C on validation."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     num_train = len(data.labels)
-    train, scored = table[:num_train], table[num_train:]
-    mean, std = train.mean(axis=0), train.std(axis=0)
-    std[std <= 1e-6 * np.abs(mean)] = 1.0
-    train, scored = (train - mean) / std, (scored - mean) / std
     known = (data.scored.splits == "validation") & (data.scored.labels != UNLABELLED)
     candidates = []
     for strength in strengths:
-        model = LogisticRegression(C=strength, max_iter=200)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(train, data.labels)
-        logits = _spread_classes(model.decision_function(scored).astype(np.float64), model.classes_, data)
-        candidates.append((_log_loss(logits[known], data.scored.labels[known]), logits))
+        model = fit_pooled(table[:num_train], data.labels, num_classes=data.num_classes, strength=strength)
+        logits = model.logits(table[num_train:])
+        candidates.append((log_loss(logits[known], data.scored.labels[known]), logits))
     return min(candidates, key=lambda candidate: candidate[0])[1]
-
-
-def _spread_classes(logits: FloatArray, present: IntArray, data: _Data) -> FloatArray:
-    """Logits of the classes seen in training as logits of all; an unseen class gets that of half a sequence."""
-    if data.num_classes == 2:
-        return logits
-    if len(present) == 2:  # scikit-learn then gives one logit, for the second
-        logits = np.stack([-logits / 2, logits / 2], axis=1)
-    frequencies = np.bincount(data.labels, minlength=data.num_classes)[present]
-    absent = logits.mean(axis=1) + np.log(0.5) - np.log(frequencies).mean()
-    spread = np.tile(absent[:, None], (1, data.num_classes))
-    spread[:, present] = logits
-    return spread
-
-
-def _log_loss(logits: FloatArray, labels: IntArray) -> float:
-    """The mean negative log likelihood; 0 without labels, so that the first candidate wins."""
-    if len(labels) == 0:
-        return 0.0
-    if logits.ndim == 1:
-        return float(np.mean(np.logaddexp(0.0, np.where(labels == 1, -logits, logits))))
-    return float(np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]))
 
 
 def blend_logits(parts: list[FloatArray], reference: npt.NDArray[np.bool_]) -> FloatArray:

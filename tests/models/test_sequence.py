@@ -62,7 +62,7 @@ def test_real_messages_keep_their_positions_in_the_order_given() -> None:
 
 def test_an_empty_sequence_has_one_score_however_it_is_given() -> None:
     model = make_model()
-    expected = model.head(torch.zeros(1, model.embedding_size)).item()
+    expected = (model.head(torch.zeros(1, model.embedding_size)) + model.pooled.bias).item()
     assert model(torch.zeros(1, 0, 6)).item() == pytest.approx(expected, abs=1e-6)
     features, mask = make_batch([4, 0])
     assert model(features, mask)[1].item() == pytest.approx(expected, abs=1e-6)

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from tenor.errors import UsageError
 from tenor.nn.dropout import Dropout
 from tenor.nn.initialization import initialize_weights
-from tenor.nn.masking import check_mask, drop_full_mask, masked_mean, move_padding_last, zero_padding
+from tenor.nn.masking import (
+    check_mask,
+    drop_full_mask,
+    masked_max,
+    masked_mean,
+    move_padding_last,
+    zero_padding,
+)
 from tenor.nn.multiscale import MultiScalePool, check_kernel_sizes
 from tenor.nn.positional import PositionalEncoding
 from tenor.nn.residual import ResidualBlock
@@ -23,6 +30,9 @@ from tenor.nn.transformer import TransformerEncoder
 
 class SequenceClassifier(nn.Module):
     """Linear, positions, transformer encoder, multi-scale max and mean pool, residual head, logits.
+
+    Beside this deep part stands a wide one (Cheng et al. 2016, "Wide & Deep Learning"), which starts at zero: the
+    logits gain a linear function of the pooled features.
 
     A sequence's logits depend on its real messages alone, not on padding, neighbours or batch size. A
     sequence without messages has defined, finite logits: those of the pooled vector 0.
@@ -87,7 +97,9 @@ class SequenceClassifier(nn.Module):
             Dropout(dropout),
             nn.Linear(hidden_size, 1 if num_classes == 2 else num_classes),
         )
+        self.pooled = nn.Linear(2 * input_size + 1, 1 if num_classes == 2 else num_classes)
         initialize_weights(self)
+        nn.init.zeros_(self.pooled.weight)
 
     def config(self) -> dict[str, Any]:
         """The arguments that build this model again, as plain JSON values."""
@@ -126,7 +138,13 @@ class SequenceClassifier(nn.Module):
         Raises:
             UsageError: shapes or dtypes that do not fit, or a prior that is missing or not wanted.
         """
-        logits: Tensor = self.head(self.embed(features, mask))
+        self._check_features(features)
+        if mask is not None:
+            check_mask(mask, features)
+            features, mask = move_padding_last(features, mask)
+        mask = drop_full_mask(mask)
+        values = self._standardise(features, mask)
+        logits: Tensor = self.head(self._embed(values, mask)) + self.pooled(pool_messages(values, mask))
         if self.num_classes == 2:
             logits = logits.squeeze(1)
         if (prior is not None) != self.has_prior:
@@ -154,11 +172,33 @@ class SequenceClassifier(nn.Module):
         if mask is not None:
             check_mask(mask, features)
             features, mask = move_padding_last(features, mask)
-        if features.shape[1] == 0:
-            return self.feature_mean.new_zeros(features.shape[0], self.embedding_size)
         mask = drop_full_mask(mask)
+        return self._embed(self._standardise(features, mask), mask)
+
+    @torch.no_grad()
+    def set_pooled(self, weight: Any, bias: Any) -> None:  # noqa: ANN401 - arrays or tensors
+        """Set the linear model of pooled features that the rest of the network corrects.
+
+        Args:
+            weight: (D, 1) for two classes or (D, C), D = 2 * input_size + 1: for the mean and the maximum over the
+                messages of each raw feature (before set_scaling's standardisation), and for log(1 + messages).
+            bias: (1,) or (C,).
+        """
+        weight, bias = (torch.as_tensor(values).to(torch.float64) for values in (weight, bias))
+        scale = torch.cat([self.feature_std, self.feature_std, self.feature_std.new_ones(1)]).double()
+        shift = torch.cat([self.feature_mean, self.feature_mean, self.feature_mean.new_zeros(1)]).double()
+        self.pooled.weight.copy_((weight.to(scale.device) * scale[:, None]).T)
+        self.pooled.bias.copy_(bias.to(scale.device) + shift @ weight.to(scale.device))
+
+    def _standardise(self, features: Tensor, mask: Tensor | None) -> Tensor:
+        """Features as the layers read them, (B, T, F); 0 at padding."""
         values = (features.to(self.feature_mean.dtype) - self.feature_mean) / self.feature_std
-        values = self.positions(self.projection(zero_padding(values, mask)))  # (B, T, H)
+        return zero_padding(values, mask)
+
+    def _embed(self, values: Tensor, mask: Tensor | None) -> Tensor:
+        if values.shape[1] == 0:
+            return self.feature_mean.new_zeros(values.shape[0], self.embedding_size)
+        values = self.positions(self.projection(values))  # (B, T, H)
         values = self.encoder(values, mask)
         return torch.cat([self.multiscale(values, mask), masked_mean(values, mask)], dim=1)
 
@@ -179,3 +219,19 @@ def _check_least(least: int, **sizes: int) -> None:
     for name, value in sizes.items():
         if value < least:
             raise UsageError(f"{name} must be at least {least}, found {value}")
+
+
+def pool_messages(values: Tensor, mask: Tensor | None) -> Tensor:
+    """Mean and maximum over the messages of (B, T, F), and log(1 + messages), as in ``pooled.pool_features``.
+
+    Returns:
+        (B, 2F + 1).
+    """
+    if values.shape[1] == 0:
+        return values.new_zeros(values.shape[0], 2 * values.shape[2] + 1)
+    if mask is None:
+        lengths = values.new_full((len(values),), values.shape[1])
+    else:
+        lengths = mask.sum(dim=1).to(values.dtype)
+    parts = [masked_mean(values, mask), masked_max(values, mask), torch.log1p(lengths)[:, None]]
+    return torch.cat(parts, dim=1)

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import logging
 import os
@@ -25,16 +26,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 
 from tenor.errors import StorageError, TrainingError
-from tenor.files import publish_folder, remove_folder, remove_litter, sha256_file, write_bytes, write_json
+from tenor.files import publish_folder, remove_folder, remove_litter, write_bytes, write_json
 
 logger = logging.getLogger(__name__)
 
 #: Good checkpoints that stay: the newest, and one more in case its disk sectors go bad.
 KEPT = 2
 
+_TENSORS, _STATE = "tensors.safetensors", "state.json"
 _STEP_FOLDER = re.compile(r"step-\d{8,}")
 
 
@@ -141,10 +143,14 @@ class RunFolder:
         """
         name = f"step-{checkpoint.step:08d}"
         with publish_folder(self.path / name, replace=True) as folder:
-            (folder / "tensors.safetensors").write_bytes(save(checkpoint.tensors))
-            (folder / "state.json").write_text(json.dumps(checkpoint.state, allow_nan=False))
-            files = {file: sha256_file(folder / file) for file in ("tensors.safetensors", "state.json")}
-            (folder / "manifest.json").write_text(json.dumps({"step": checkpoint.step, "files": files}))
+            data = {
+                _TENSORS: save(checkpoint.tensors),
+                _STATE: json.dumps(checkpoint.state, allow_nan=False).encode(),
+            }
+            files = {file: hashlib.sha256(each).hexdigest() for file, each in data.items()}
+            manifest = json.dumps({"step": checkpoint.step, "files": files}).encode()
+            for file, each in {**data, "manifest.json": manifest}.items():
+                (folder / file).write_bytes(each)
         write_bytes(self.path / "latest", name.encode())
         folders = self._step_folders()
         newest = folders.index(self.path / name)
@@ -187,9 +193,9 @@ class RunFolder:
 def _read_checkpoint(folder: Path) -> Checkpoint | None:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
-        if any(sha256_file(folder / file) != digest for file, digest in manifest["files"].items()):
+        data = {file: (folder / file).read_bytes() for file in (_TENSORS, _STATE)}
+        if {file: hashlib.sha256(each).hexdigest() for file, each in data.items()} != manifest["files"]:
             return None
-        state = json.loads((folder / "state.json").read_text())
-        return Checkpoint(manifest["step"], load_file(folder / "tensors.safetensors"), state)
+        return Checkpoint(manifest["step"], load(data[_TENSORS]), json.loads(data[_STATE]))
     except (OSError, ValueError, KeyError):
         return None

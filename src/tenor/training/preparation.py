@@ -1,4 +1,4 @@
-"""What stands before the first step: audited sequences, feature scaling, the lexical prior, the loss.
+"""What stands before the first step: audited sequences, feature scaling, the start, the loss.
 
 Everything fitted here sees training sequences only. Knows nothing of epochs and checkpoints.
 """
@@ -6,7 +6,7 @@ Everything fitted here sees training sequences only. Knows nothing of epochs and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,7 @@ from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
 from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
 from tenor.training.settings import TrainSettings
-
-if TYPE_CHECKING:
-    from tenor.lexical import LexicalModel
+from tenor.training.start import Start, fit_start, join_texts
 
 
 @dataclass(frozen=True)
@@ -34,22 +32,22 @@ class TrainingData:
 
     Attributes:
         corpus: where it comes from.
-        train: labelled training sequences; their prior is out-of-fold.
-        validation: labelled validation sequences; their prior is of the whole training set's model.
-        lexical: the prior's model, fitted on all training sequences; None without a prior.
+        train: labelled training sequences.
+        validation: labelled validation sequences.
+        start: what the network starts from and corrects; None = from nothing.
     """
 
     corpus: Corpus
     train: SequenceDataset
     validation: SequenceDataset
-    lexical: LexicalModel | None
+    start: Start | None
 
 
-def prepare_data(dataset_path: str, settings: TrainSettings) -> TrainingData:
-    """Open, audit and, where the corpus has text, fit the lexical prior.
+def prepare_data(dataset_path: str | Path, settings: TrainSettings) -> TrainingData:
+    """Open, audit and, unless the settings say otherwise, fit what the network starts from.
 
     Raises:
-        CorpusError: no features, no labels, or no text for a prior that was asked for.
+        CorpusError: no features, no labels, or no text for a lexical prior that was asked for.
         SplitError: a missing or empty split, or a group in two of them.
         TrainingError: training labels of one class only.
     """
@@ -62,40 +60,22 @@ def prepare_data(dataset_path: str, settings: TrainSettings) -> TrainingData:
     validation = SequenceDataset(everything.view.in_split("validation"))
     require_both_classes(train.view)
     if settings.prior == "lexical" and not corpus.has_text:
-        raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='none')")
-    if settings.prior == "none" or not corpus.has_text:
+        raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
+    if settings.prior == "none":
         return TrainingData(corpus, train, validation, None)
-    return _with_lexical_prior(corpus, train, validation, settings.seed)
-
-
-def _with_lexical_prior(
-    corpus: Corpus, train: SequenceDataset, validation: SequenceDataset, seed: int
-) -> TrainingData:
-    """Fit the n-gram model; training sequences get the logits of folds that did not hold their group."""
-    from tenor.lexical import (  # scikit-learn takes seconds to import
-        count_texts,
-        fit_lexical,
-        out_of_fold_logits,
-    )
-
-    view, num_classes = train.view, train.num_classes
-    counts = count_texts(sequence_texts(train))
-    prior = out_of_fold_logits(counts, view.labels, view.groups, seed=seed, num_classes=num_classes)
-    lexical = fit_lexical(counts, view.labels, num_classes=num_classes)
-    validation_prior = lexical.logits(sequence_texts(validation))
-    return TrainingData(corpus, train.with_prior(prior), validation.with_prior(validation_prior), lexical)
-
-
-def sequence_texts(dataset: SequenceDataset) -> list[str]:
-    """Each sequence's messages, one a line."""
-    return ["\n".join(messages) for messages in dataset.view.texts(np.arange(len(dataset)))]
+    start = fit_start(train.view, seed=settings.seed, with_pooled=settings.prior == "auto")
+    if start.lexical is not None:
+        train = train.with_prior(start.train_prior)
+        validation = validation.with_prior(start.lexical.logits(join_texts(validation.view)))
+    return TrainingData(corpus, train, validation, start)
 
 
 def build_model(data: TrainingData, settings: TrainSettings) -> SequenceClassifier:
     """A freshly initialised model that knows the training features' scale.
 
-    With a prior the last layer starts at zero, so that before any training the scores are the prior's; without one
-    its bias starts at the classes' log frequencies (Lin et al. 2017, "Focal Loss", sec. 4.1).
+    With a start, the deep part's last layer begins at zero, so that before any training the scores are those of the
+    start, and the pooled part stays as it was fitted; without one, the bias begins at the classes' log frequencies
+    (Lin et al. 2017, "Focal Loss", sec. 4.1).
     """
     model = SequenceClassifier(
         input_size=data.train.input_size,
@@ -105,18 +85,22 @@ def build_model(data: TrainingData, settings: TrainSettings) -> SequenceClassifi
         dropout=settings.dropout,
         kernel_sizes=settings.kernel_sizes,
         num_classes=data.train.num_classes,
-        has_prior=data.lexical is not None,
+        has_prior=data.start is not None and data.start.lexical is not None,
     )
     initialize_weights(model, torch.Generator().manual_seed(derive_seed(settings.seed, "weights")))
+    nn.init.zeros_(model.pooled.weight)
     mean, std = feature_scaling(data.train.view)
     model.set_scaling(mean, std)
     last = model.head[-1]
     if isinstance(last, nn.Linear):
         with torch.no_grad():
-            if data.lexical is not None:
-                last.weight.zero_()
-            else:
+            if data.start is None:
                 last.bias.copy_(_log_frequencies(data.train.view.labels, data.train.num_classes))
+            else:
+                last.weight.zero_()
+    if data.start is not None and data.start.pooled is not None:
+        model.set_pooled(data.start.pooled.coefficients, data.start.pooled.intercept)
+        model.pooled.requires_grad_(False)
     return model
 
 

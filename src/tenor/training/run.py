@@ -97,7 +97,9 @@ class Run:
         generator.manual_seed(derive_seed(settings.seed, "dropout", runtime.rank))
         set_dropout_generator(model, generator)
         optimizer = torch.optim.AdamW(
-            model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
+            lr=settings.learning_rate,
+            weight_decay=settings.weight_decay,
         )
         size, rank, world_size = settings.max_padded_messages, runtime.rank, runtime.world_size
         train_loader = make_loader(
@@ -304,7 +306,8 @@ class Run:
         now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.best)
         try:
-            save_model(self.path, self.model, metadata, lexical=self.data.lexical)
+            lexical = None if self.data.start is None else self.data.start.lexical
+            save_model(self.path, self.model, metadata, lexical=lexical)
         finally:
             self.model.load_state_dict(now)
 

@@ -76,8 +76,9 @@ def train_model(
         clip_norm: the gradient's largest 2-norm; None = not clipped.
         patience: epochs without a better validation score before training stops.
         monitor: the validation score that chooses the best epoch: ``average_precision``, ``f1`` or ``roc_auc``.
-        prior: ``"lexical"`` adds the logit of an n-gram model, which the network then corrects; ``"none"``
-            leaves it out, ``"auto"`` uses it where the corpus has text.
+        prior: what the network starts from and corrects. ``"auto"``: a blend of an n-gram model (where the corpus has
+            text) and a linear model of pooled features, weighed out of fold; ``"lexical"``: the n-gram model;
+            ``"none"``: from nothing, as the seed's plain recipe does.
         seed: the run's one seed: weights, dropout, order.
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.

@@ -1,0 +1,126 @@
+"""Where the network starts: a blend of an n-gram model and a linear model of pooled features.
+
+Each view is scored out of fold on the training groups; the weights of the blend are those with the lowest log loss
+there (stacked generalisation, Wolpert 1992). The network then learns only what the blend gets wrong. Knows nothing
+of torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.corpus.views import SequenceView
+from tenor.lexical import LexicalModel, assign_folds, count_texts, fit_lexical, out_of_fold_logits
+from tenor.pooled import STRENGTHS, PooledModel, fit_pooled, log_loss, out_of_fold_pooled, pool_features
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+FOLDS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What the scores are before any training.
+
+    Attributes:
+        lexical: the n-gram part, its weight in the blend multiplied in; None without text.
+        pooled: the part of pooled features, likewise; None when not asked for.
+        train_prior: (N,) or (N, C) for the training sequences: the lexical part out of fold, plus what the pooled part
+            would differ out of fold. Added to the pooled part in the network it gives the blend out of fold, so that
+            the network corrects honest scores.
+    """
+
+    lexical: LexicalModel | None
+    pooled: PooledModel | None
+    train_prior: FloatArray
+
+
+def fit_start(view: SequenceView, *, seed: int, with_pooled: bool = True) -> Start:
+    """Fit both views on labelled training sequences and weigh them.
+
+    Args:
+        view: training sequences, all labelled.
+        seed: of the folds.
+        with_pooled: whether the pooled features take part.
+    """
+    labels, num_classes = view.labels, max(2, len(view.classes))
+    folds = assign_folds(labels, view.groups, seed=seed, folds=FOLDS)
+    lexical, lexical_scores = _fit_lexical(view, seed, num_classes)
+    pooled, pooled_scores, pooled_seen = (
+        _fit_pooled(view, folds, num_classes) if with_pooled else (None, None, None)
+    )
+    parts = [scores for scores in (lexical_scores, pooled_scores) if scores is not None]
+    weights, shift = blend_weights(parts, labels)
+    prior = np.zeros_like(parts[0])
+    if lexical is not None and lexical_scores is not None:
+        prior += weights[0] * lexical_scores
+        lexical = replace(
+            lexical,
+            coefficients=(weights[0] * lexical.coefficients).astype(np.float32),
+            intercept=(weights[0] * lexical.intercept + (0.0 if with_pooled else shift)).astype(np.float32),
+        )
+        prior += 0.0 if with_pooled else shift
+    if pooled is not None and pooled_scores is not None and pooled_seen is not None:
+        prior += weights[-1] * (pooled_scores - pooled_seen)
+        pooled = PooledModel(weights[-1] * pooled.coefficients, weights[-1] * pooled.intercept + shift)
+    return Start(lexical, pooled, prior)
+
+
+def join_texts(view: SequenceView) -> list[str]:
+    """Each sequence's messages, one a line: the text that the n-gram model reads."""
+    return ["\n".join(messages) for messages in view.texts()]
+
+
+def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray, float]:
+    """The weights, none negative, and the shift that give a sum of logits the lowest log loss.
+
+    Args:
+        parts: each (N,), or (N, C) with one weight for all classes.
+        labels: (N,).
+
+    Returns:
+        (weights (V,), shift); the shift is 0 for several classes, where adding it would change nothing.
+    """
+    from scipy.optimize import minimize
+
+    stacked = np.stack(parts)  # (V, N) or (V, N, C)
+    binary = stacked.ndim == 2
+
+    def loss(values: FloatArray) -> float:
+        logits = np.tensordot(values[:-1], stacked, axes=1) + (values[-1] if binary else 0.0)
+        return log_loss(logits, labels)
+
+    first = np.append(np.full(len(parts), 1 / len(parts)), 0.0)
+    bounds = [(0.0, None)] * len(parts) + [(None, None)]
+    found = minimize(loss, first, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x[:-1]), float(found.x[-1]) if binary else 0.0
+
+
+def _fit_lexical(
+    view: SequenceView, seed: int, num_classes: int
+) -> tuple[LexicalModel | None, FloatArray | None]:
+    if not view.corpus.has_text:
+        return None, None
+    counts = count_texts(join_texts(view))
+    scores = out_of_fold_logits(
+        counts, view.labels, view.groups, seed=seed, num_classes=num_classes, folds=FOLDS
+    )
+    return fit_lexical(counts, view.labels, num_classes=num_classes), scores
+
+
+def _fit_pooled(
+    view: SequenceView, folds: IntArray, num_classes: int
+) -> tuple[PooledModel, FloatArray, FloatArray]:
+    """The model of the best regularisation, its scores out of fold, and those on the sequences that it saw."""
+    table, labels = pool_features(view), view.labels
+    scored = {
+        strength: out_of_fold_pooled(table, labels, folds, num_classes=num_classes, strength=strength)
+        for strength in STRENGTHS
+    }
+    best = min(scored, key=lambda strength: log_loss(scored[strength], labels))
+    model = fit_pooled(table, labels, num_classes=num_classes, strength=best)
+    return model, scored[best], model.logits(table)

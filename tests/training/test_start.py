@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenor.batching import load_dataset
+from tenor.pooled import log_loss, pool_features
+from tenor.training.start import blend_weights, fit_start, join_texts
+
+
+def test_the_blend_weighs_the_view_that_knows_and_ignores_noise() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=4000)
+    labels = (generator.random(4000) < 1 / (1 + np.exp(-truth))).astype(np.int64)
+    weights, shift = blend_weights([2 * truth + 1, generator.normal(size=4000)], labels)
+    assert weights == pytest.approx([0.5, 0.0], abs=0.06)
+    assert shift == pytest.approx(-0.5, abs=0.1)
+    classes = np.stack([np.zeros(4000), truth], axis=1)
+    weights, shift = blend_weights([np.pad(4 * classes, ((0, 0), (0, 1)), constant_values=-50.0)], labels)
+    assert (weights[0], shift) == (pytest.approx(0.25, abs=0.04), 0.0)
+
+
+@pytest.mark.parametrize("with_pooled", [True, False])
+def test_scores_of_training_sequences_are_out_of_fold(small_corpus: Path, with_pooled: bool) -> None:
+    view = load_dataset(small_corpus, "author", "train", labelled=True).view
+    start = fit_start(view, seed=0, with_pooled=with_pooled)
+    assert start.lexical is not None
+    seen = start.lexical.logits(join_texts(view))
+    unseen = start.train_prior.copy()
+    if start.pooled is not None:
+        seen += start.pooled.logits(pool_features(view))
+        unseen += start.pooled.logits(pool_features(view))
+    assert log_loss(seen, view.labels) < log_loss(unseen, view.labels) < np.log(2)
+
+
+def test_labels_without_a_pattern_give_a_start_near_the_base_rate(small_corpus: Path) -> None:
+    view = load_dataset(small_corpus, "author", "train", labelled=True).view
+    shuffled: Any = view.labels.copy()
+    np.random.default_rng(5).shuffle(shuffled)
+    object.__setattr__(view, "labels", shuffled)
+    start = fit_start(view, seed=0)
+    assert start.pooled is not None
+    logits = start.train_prior + start.pooled.logits(pool_features(view))
+    base = np.log(shuffled.mean() / (1 - shuffled.mean()))
+    assert log_loss(logits, shuffled) <= log_loss(np.full(len(view), base), shuffled) + 1e-3
