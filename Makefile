@@ -38,10 +38,10 @@ lint: $(STAMP)
 
 check: lint test
 
-# One script a claim; each prints rows of a table, which end up in bench-out/results.txt.
+# One script a claim; what they print ends up in bench-out/results.txt. Helpers' names begin with an underscore.
 bench: $(STAMP)
 	mkdir -p bench-out
-	@for script in benchmarks/*.py; do \
+	@for script in benchmarks/[a-z]*.py; do \
 		echo "== $$script"; \
 		$(BIN)/python $$script | tee bench-out/$$(basename $$script .py).md; \
 	done

@@ -119,6 +119,13 @@ def test_a_planted_violation_is_caught(tmp_path: Path, module: str, code: str, e
     assert find_violations(tmp_path) == [expected]
 
 
+def test_the_picture_for_contributors_is_the_same() -> None:
+    text = (SOURCE.parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    picture = text.partition("## Where things stand")[2].split("```")[1]
+    rows = [set(line.split("     ")[0].split()) for line in picture.strip().splitlines()]
+    assert rows[::-1] == list(LAYERS[:-1])  # all but __main__
+
+
 def test_what_may_be_imported_is_not_called_a_violation(tmp_path: Path) -> None:
     (tmp_path / "encoding").mkdir()
     (tmp_path / "encoding/static.py").write_text(
