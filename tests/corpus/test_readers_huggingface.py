@@ -216,6 +216,23 @@ def test_offsets_outside_their_buffers_are_refused(tmp_path: Path, offset: int) 
         list(read_arrow(tmp_path / "x.arrow"))
 
 
+@pytest.mark.parametrize("text", [b"hello b", b"\xff\xfflo b"])
+def test_huge_and_negative_lengths_are_refused_or_read(tmp_path: Path, text: bytes) -> None:
+    """Arrow ends the process when it converts an array of negative length; it must not come to that."""
+    path = tmp_path / "x.arrow"
+    content = write_stream(path, pa.table(rows("a", "b"))).replace(b"hello b", text)
+    refused = 0
+    for place in range(7, len(content), 8):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x80
+        path.write_bytes(damaged)
+        try:
+            list(read_arrow(path))
+        except InputError:
+            refused += 1
+    assert refused > 20
+
+
 def test_names_that_are_no_utf8_are_refused(tmp_path: Path) -> None:
     content = write_stream(tmp_path / "x.arrow", pa.table(rows("a", speaker=["x"])))
     for name in (b"author", b"speaker", b"messages"):

@@ -142,9 +142,12 @@ def check_structure(batch: pa.RecordBatch) -> None:
     Raises:
         pa.ArrowException: the batch is damaged.
     """
+    batch.validate()  # lengths and buffers; without it the conversion below could end the process
     try:
         batch.validate(full=True)
-    except pa.ArrowInvalid:
+    except pa.ArrowInvalid as error:
+        if "UTF8" not in str(error):
+            raise
         for column in batch.columns:
             column.cast(_as_bytes(column.type)).validate(full=True)
 
