@@ -95,10 +95,10 @@ def publish_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-        os.chmod(temporary, 0o777 & ~_umask())
     except OSError as error:
         raise StorageError(f"cannot write {path}: {error.strerror}") from error
     try:
+        os.chmod(temporary, 0o777 & ~_umask())
         yield temporary
         for folder, _, names in os.walk(temporary):
             for name in names:
@@ -124,10 +124,12 @@ def remove_folder(path: Path) -> None:
     old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
     try:
         os.rename(path, old)  # needs no space on a full disk
-        fsync_folder(path.parent)
+        try:
+            fsync_folder(path.parent)  # before its files go
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"cannot remove {path}: {error.strerror}") from error
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def remove_litter(folder: Path, name: str | None = None) -> None:
