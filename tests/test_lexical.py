@@ -152,7 +152,8 @@ def test_tensors_return_unchanged() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"idf": None}, "expected the tensors columns, idf, coefficients, intercept"),
+        ({"idf": None}, "expected the tensors columns, idf, coefficients, intercept, space"),
+        ({"space": np.array([1 << 18, 1 << 18, 2, 5, 0, 100])}, "found [262144, 262144, 2, 5, 0, 100]"),
         ({"more": np.zeros(1)}, "expected the tensors"),
         ({"idf": np.zeros(3)}, "idf: expected float32, found float64"),
         ({"idf": np.array([1, np.nan, 1], np.float32)}, "idf: expected finite"),
@@ -170,6 +171,7 @@ def test_hostile_tensors_raise(change: dict, message: str) -> None:
         "idf": np.ones(3, np.float32),
         "coefficients": np.zeros((3, 1), np.float32),
         "intercept": np.zeros(1, np.float32),
+        "space": np.array([1 << 18, 1 << 18, 2, 4, 1, 150]),
     }
     assert LexicalModel.from_tensors(tensors).logits(["a b c"]).tolist() == [0.0]
     changed = {name: array for name, array in (tensors | change).items() if array is not None}

@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 
+from tenor.lexical.weighting import describe_space
 from tenor.models.metadata import ModelMetadata
 from tenor.models.model_file import save_model
 from tenor.models.sequence import SequenceClassifier
@@ -133,6 +134,7 @@ def add_lexical(parts: Parts) -> None:
     parts.append("lexical.columns", "I64", [1], bytes(8))
     for name, shape in (("idf", [1]), ("coefficients", [1, 1]), ("intercept", [1])):
         parts.append(f"lexical.{name}", "F32", shape, bytes(4))
+    parts.append("lexical.space", "I64", [6], describe_space().tobytes())
 
 
 def nest(depth: int) -> dict[str, Any]:

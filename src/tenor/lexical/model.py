@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
-from tenor.lexical.weighting import SPACE, as_counts, count_texts, is_counts, weigh_counts
+from tenor.lexical.weighting import SPACE, as_counts, count_texts, describe_space, is_counts, weigh_counts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -106,6 +106,7 @@ class LexicalModel:
             "idf": self.idf,
             "coefficients": self.coefficients,
             "intercept": self.intercept,
+            "space": describe_space(),
         }
 
     @classmethod
@@ -113,9 +114,16 @@ class LexicalModel:
         """Take back what to_tensors gave.
 
         Raises:
-            UsageError: a tensor is missing, unknown, misshapen, of another dtype or not finite.
+            UsageError: a tensor is missing, unknown, misshapen, of another dtype or not finite, or the columns
+                are those of other n-grams.
         """
-        dtypes = {"columns": np.int64, "idf": np.float32, "coefficients": np.float32, "intercept": np.float32}
+        dtypes = {
+            "columns": np.int64,
+            "idf": np.float32,
+            "coefficients": np.float32,
+            "intercept": np.float32,
+            "space": np.int64,
+        }
         if tensors.keys() != dtypes.keys():
             raise UsageError(f"expected the tensors {', '.join(dtypes)}, found {', '.join(sorted(tensors))}")
         for name, dtype in dtypes.items():
@@ -123,6 +131,11 @@ class LexicalModel:
                 raise UsageError(f"{name}: expected {np.dtype(dtype)}, found {tensors[name].dtype}")
             if not np.isfinite(tensors[name].astype(np.float64)).all():
                 raise UsageError(f"{name}: expected finite numbers, found others")
+        if not np.array_equal(tensors["space"], describe_space()):
+            raise UsageError(
+                f"space: expected the n-grams {describe_space().tolist()}, found {tensors['space'].tolist()[:6]} "
+                "(train the model again with this version)"
+            )
         columns, coefficients = tensors["columns"].astype(np.int64), tensors["coefficients"]
         if columns.ndim != 1 or coefficients.ndim != 2 or coefficients.shape[1] < 1:
             raise UsageError(

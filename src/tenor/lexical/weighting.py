@@ -30,6 +30,16 @@ def count_texts(texts: Sequence[str]) -> csr_matrix:
     return count_ngrams(texts, SPACE)
 
 
+def describe_space() -> npt.NDArray[np.int64]:
+    """What a column and its weight mean, (6,): a model file holds it, so that no other version misreads it.
+
+    Word columns, character columns, least and greatest length of a character n-gram, whether marks are words, and
+    the length of the vector of words in hundredths.
+    """
+    sizes = (SPACE.word_columns, SPACE.char_columns, *SPACE.char_sizes)
+    return np.array([*sizes, int(SPACE.marks), round(100 * _WORD_LENGTH)], dtype=np.int64)
+
+
 def is_counts(texts: Sequence[str] | csr_matrix) -> TypeGuard[csr_matrix]:
     """Whether these are counts, not texts."""
     return hasattr(texts, "indptr")
