@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pyarrow as pa
 
 COLUMNS = pa.table(
@@ -46,4 +48,9 @@ ELSEWHERE = pa.table(
         "attackers": pa.array([["b"], []], pa.list_(pa.string())),
     }
 )
-TABLES = [COLUMNS, MESSAGES, ROWS, ELSEWHERE]
+NAMES = {"info": {"features": {"label": {"names": ["x", "y", "z"], "_type": "ClassLabel"}}}}
+CLASSES = pa.table(
+    {"conversation_id": ["c", "d"], "authors": [["a"], ["b"]], "text": [["x"], ["y"]], "label": [2, -1]}
+)
+CLASSES = CLASSES.replace_schema_metadata({"huggingface": json.dumps(NAMES)})
+TABLES = [CLASSES, COLUMNS, MESSAGES, ROWS, ELSEWHERE]

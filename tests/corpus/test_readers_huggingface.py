@@ -220,7 +220,9 @@ def test_offsets_outside_their_buffers_are_refused(tmp_path: Path, offset: int) 
 def test_huge_and_negative_lengths_are_refused_or_read(tmp_path: Path, text: bytes) -> None:
     """Arrow ends the process when it converts an array of negative length; it must not come to that."""
     path = tmp_path / "x.arrow"
-    content = write_stream(path, pa.table(rows("a", "b"))).replace(b"hello b", text)
+    data = datasets.Dataset.from_dict(rows("a", "b", label=[0, 2]))
+    table = data.cast_column("label", datasets.ClassLabel(names=["x", "y", "z"])).data.table
+    content = write_stream(path, table).replace(b"hello b", text)
     refused = 0
     for place in range(7, len(content), 8):
         damaged = bytearray(content)

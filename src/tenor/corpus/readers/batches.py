@@ -30,13 +30,27 @@ from tenor.errors import InputError
 PART_BYTES, PART_ROWS = 32 << 20, 1024
 
 
+def check_batches(batches: Iterable[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """The batches, each proven sound before anything else is done with it; invalid UTF-8 is let pass.
+
+    Raises:
+        InputError: one is damaged.
+    """
+    for batch in batches:
+        try:
+            check_structure(batch)
+        except ARROW_ERRORS as error:
+            raise InputError("damaged: offsets or codes lead outside the file's data", path=path) from error
+        yield batch
+
+
 def read_batches(
     batches: Iterable[pa.RecordBatch], path: str, columns: ColumnMap, limits: Limits, tally: Tally, unit: Unit
 ) -> Iterator[Item]:
     """The conversations of one file's record batches, whose schema was checked.
 
     Args:
-        batches: in order.
+        batches: in order, each through `check_batches`.
         path: the file, for places; rows count from 1.
         columns: which column is which.
         limits: on size.
@@ -44,8 +58,7 @@ def read_batches(
         unit: what a row is.
 
     Raises:
-        InputError: a batch is damaged, all texts together are far larger than the file, or rows of one conversation
-            are apart.
+        InputError: all texts together are far larger than the file, or rows of one conversation are apart.
     """
     if unit == "message":
         yield from group_messages(
@@ -66,14 +79,10 @@ def _read_parts(
     """Small parts of the batches with the number of their first row; a row that is too heavy as a Reject.
 
     Raises:
-        InputError: a batch is damaged, or all texts together are far larger than the file.
+        InputError: all texts together are far larger than the file.
     """
     row, total, packed_bytes = 1, 0, Path(path).stat().st_size
     for batch in batches:
-        try:
-            check_structure(batch)
-        except ARROW_ERRORS as error:
-            raise InputError("damaged: offsets or codes lead outside the file's data", path=path) from error
         for part, weight in _cut(batch):
             total += weight
             limits.check_growth(total, packed_bytes, path)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tenor.corpus.readers.batches import read_batches
+from tenor.corpus.readers.batches import check_batches, read_batches
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.ipc import check_uncompressed
 from tenor.corpus.readers.kinds import check_schema, decode_names, find_unit, kind_of
@@ -156,8 +156,8 @@ def read_arrow(
         tally.agree_on_columns({name: kind_of(schema.field(name).type) for name in used}, str(path))
         rows = tally.rows
         labels = ClassNames(schema, columns, path)
-        batches = (labels.replace(batch.select(used)) for batch in _iterate(reader, path))
-        yield from read_batches(batches, str(path), columns, limits, tally, unit)
+        batches = check_batches((batch.select(used) for batch in _iterate(reader, path)), path)
+        yield from read_batches(map(labels.replace, batches), str(path), columns, limits, tally, unit)
         for name in names:
             if name not in used:
                 tally.count_unknown(name, tally.rows - rows)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from tenor.corpus.readers.batches import read_batches
+from tenor.corpus.readers.batches import check_batches, read_batches
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.kinds import check_schema, decode_names, find_unit, kind_of
 from tenor.corpus.readers.labels import ClassNames
@@ -50,8 +50,8 @@ def read_parquet(
     rows = tally.rows
     texts = [leaf for leaf in leaves if leaf.split(".")[0] in used and not leaf.endswith(".key")]
     labels = ClassNames(schema, columns, path)
-    batches = map(labels.replace, _iterate(path, used, texts, groups))
-    yield from read_batches(batches, str(path), columns, limits, tally, unit)
+    batches = check_batches(_iterate(path, used, texts, groups), path)
+    yield from read_batches(map(labels.replace, batches), str(path), columns, limits, tally, unit)
     for name in schema.names:
         if name not in used:
             tally.count_unknown(name, tally.rows - rows)
