@@ -98,9 +98,9 @@ def deletion_curve(
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
         MissingExtraError: captum is not installed.
     """
-    scorer = SubsetScorer.open(model_path, dataset_path, device=device)
+    subsets = SubsetScorer.open(model_path, dataset_path, device=device)
     plan = _Plan(require_method(method), split, max_sequences, random_orders, replicates, seed)
-    return _draw_curve(scorer, "deletion", plan, progress)
+    return _draw_curve(subsets, "deletion", plan, progress)
 
 
 def insertion_curve(
@@ -117,9 +117,9 @@ def insertion_curve(
     progress: bool = False,
 ) -> RemovalCurve:
     """Start from no message, put in those that speak most for the prediction first; see deletion_curve."""
-    scorer = SubsetScorer.open(model_path, dataset_path, device=device)
+    subsets = SubsetScorer.open(model_path, dataset_path, device=device)
     plan = _Plan(require_method(method), split, max_sequences, random_orders, replicates, seed)
-    return _draw_curve(scorer, "insertion", plan, progress)
+    return _draw_curve(subsets, "insertion", plan, progress)
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,13 @@ class _Plan:
                 raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
-def _draw_curve(scorer: SubsetScorer, kind: Kind, plan: _Plan, progress: bool) -> RemovalCurve:
-    chosen = _choose_sequences(scorer, plan)
+def _draw_curve(subsets: SubsetScorer, kind: Kind, plan: _Plan, progress: bool) -> RemovalCurve:
+    chosen = _choose_sequences(subsets, plan)
     curves = np.empty((len(chosen), 2, len(SHARES)))  # of each sequence: in order, and in random order
     areas = np.empty((len(chosen), 2))
     with progress_bar("removing messages", len(chosen), enabled=progress) as advance:
         for row, index in enumerate(chosen.tolist()):
-            followed = _follow(scorer, index, kind, plan)  # (1 + R, T + 1)
+            followed = _follow(subsets, index, kind, plan)  # (1 + R, T + 1)
             both = np.stack([followed[0], followed[1:].mean(axis=0)])
             shares = np.linspace(0.0, 1.0, both.shape[1])
             curves[row] = [np.interp(SHARES, shares, each) for each in both]
@@ -155,14 +155,14 @@ def _draw_curve(scorer: SubsetScorer, kind: Kind, plan: _Plan, progress: bool) -
             advance(1)
     better = areas[:, 1] - areas[:, 0] if kind == "deletion" else areas[:, 0] - areas[:, 1]
     area, random_area, gain = _estimate_means(
-        np.column_stack([areas, better]), scorer.view.groups[chosen], plan
+        np.column_stack([areas, better]), subsets.view.groups[chosen], plan
     )
     probs, random_probs = curves.mean(axis=0)
     return RemovalCurve(kind, plan.method, SHARES, probs, random_probs, area, random_area, gain, len(chosen))
 
 
-def _choose_sequences(scorer: SubsetScorer, plan: _Plan) -> Integers:
-    view = scorer.view
+def _choose_sequences(subsets: SubsetScorer, plan: _Plan) -> Integers:
+    view = subsets.view
     fitting = (view.lengths >= 2) & (view.lengths <= MAX_LEFT_OUT)
     found = np.flatnonzero(fitting & (view.splits == plan.split))
     if len(found) == 0:
@@ -174,9 +174,9 @@ def _choose_sequences(scorer: SubsetScorer, plan: _Plan) -> Integers:
     return np.sort(drawn)
 
 
-def _follow(scorer: SubsetScorer, index: int, kind: Kind, plan: _Plan) -> Floats:
+def _follow(subsets: SubsetScorer, index: int, kind: Kind, plan: _Plan) -> Floats:
     """The predicted class's probability after 0 to T messages, (1 + R, T + 1): best order first, then random."""
-    found = contribute(scorer, index, plan.method)
+    found = contribute(subsets, index, plan.method)
     length = len(found.network)
     against = found.predicted != found.target  # of two classes, the first is predicted
     gains = (found.network + found.lexical) * (-1.0 if against else 1.0)
@@ -184,7 +184,7 @@ def _follow(scorer: SubsetScorer, index: int, kind: Kind, plan: _Plan) -> Floats
     orders = [np.argsort(-gains, kind="stable")]
     orders += [generator.permutation(length) for _ in range(plan.random_orders)]
     keep = np.concatenate([keep_in_order(order, kind) for order in orders])
-    probs = to_probs(scorer.score(index, keep).total)
+    probs = to_probs(subsets.score(index, keep).total)
     probs = probs if probs.ndim == 1 else probs[:, found.target]
     return (1.0 - probs if against else probs).reshape(len(orders), length + 1)
 

@@ -106,7 +106,7 @@ def integrate_gradients(
                 internal_batch_size=rows,
             )
             result = IntegratedGradients(
-                _to_numpy(found.double().sum(dim=2)), _to_numpy(base), _to_numpy(logits), steps
+                _to_numpy(found).sum(axis=2), _to_numpy(base), _to_numpy(logits), steps
             )
             if result.is_complete or 2 * steps > max_steps:
                 return result
@@ -137,4 +137,4 @@ def _open_captum(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _to_numpy(values: Tensor) -> Floats:
-    return values.detach().double().cpu().numpy()
+    return values.detach().cpu().double().numpy()

@@ -56,18 +56,18 @@ def explain_profile(
     """
     if aggregation not in AGGREGATIONS:
         raise UsageError(f"aggregation must be one of {', '.join(AGGREGATIONS)}, not {aggregation!r}")
-    scorer = SubsetScorer.open(model_path, dataset_path, device=device, progress=progress)
-    scorer.require_level("author")
-    return explain_author(scorer, author, aggregation, split)
+    subsets = SubsetScorer.open(model_path, dataset_path, device=device, progress=progress)
+    subsets.scorer.require_level("author")
+    return explain_author(subsets, author, aggregation, split)
 
 
 def explain_author(
-    scorer: SubsetScorer, author: str, aggregation: Aggregation = "mean", split: str | None = None
+    subsets: SubsetScorer, author: str, aggregation: Aggregation = "mean", split: str | None = None
 ) -> ProfileExplanation:
-    """Explain one author of an opened scorer's view; see explain_profile."""
-    view, metadata = scorer.view, scorer.scorer.metadata
-    indices = _find_sequences(scorer, author, split)
-    probs = to_probs(scorer.score_whole(indices).total)  # (S,) or (S, C)
+    """Explain one author of the subsets' view; see explain_profile."""
+    view, metadata = subsets.view, subsets.scorer.metadata
+    indices = _find_sequences(subsets, author, split)
+    probs = to_probs(subsets.score_whole(indices).total)  # (S,) or (S, C)
     cut = 0.5 if metadata.threshold is None else metadata.threshold
     score = aggregate_scores(probs, np.zeros(len(probs), dtype=np.int64), 1, aggregation, cut)[0]
     contributions = score - leave_one_out_scores(probs, aggregation, cut)
@@ -120,8 +120,8 @@ def leave_one_out_scores(probs: Floats, aggregation: Aggregation, threshold: flo
     return np.concatenate(parts) if parts else np.zeros_like(probs)
 
 
-def _find_sequences(scorer: SubsetScorer, author: str, split: str | None) -> Integers:
-    view = scorer.view
+def _find_sequences(subsets: SubsetScorer, author: str, split: str | None) -> Integers:
+    view = subsets.view
     if view.authors is None:
         raise UsageError("a profile needs a model of level author")
     indices = np.flatnonzero(view.authors == author)

@@ -83,20 +83,20 @@ def explain_sequence(
         CorpusError: the corpus has no features, or no text for the model's lexical prior or `with_text`.
         MissingExtraError: captum is not installed.
     """
-    scorer = SubsetScorer.open(model_path, dataset_path, device=device, progress=progress)
-    index = scorer.find(conversation_id, author)
-    return explain_index(scorer, index, require_method(method), with_text=with_text, steps=steps)
+    subsets = SubsetScorer.open(model_path, dataset_path, device=device, progress=progress)
+    index = subsets.find(conversation_id, author)
+    return explain_index(subsets, index, require_method(method), with_text=with_text, steps=steps)
 
 
 def explain_index(
-    scorer: SubsetScorer, index: int, method: Method, *, with_text: bool = False, steps: int = STEPS
+    subsets: SubsetScorer, index: int, method: Method, *, with_text: bool = False, steps: int = STEPS
 ) -> SequenceExplanation:
-    """Explain one sequence of an opened scorer's view; see explain_sequence."""
-    found = contribute(scorer, index, method, steps=steps)
-    view, metadata = scorer.view, scorer.scorer.metadata
-    conversation, places = _read_conversation(scorer, index)
+    """Explain one sequence of the subsets' view; see explain_sequence."""
+    found = contribute(subsets, index, method, steps=steps)
+    view, metadata = subsets.view, subsets.scorer.metadata
+    conversation, places = _read_conversation(subsets, index)
     texts = next(view.texts([index])) if with_text else None
-    lexical = scorer.scorer.lexical
+    lexical = subsets.scorer.lexical
     messages = tuple(
         MessageContribution(
             position=place + 1,
@@ -119,7 +119,7 @@ def explain_index(
         author=None if view.authors is None else view.authors[index],
         level=view.level,
         split=view.splits[index],
-        label=label_of(scorer, index),
+        label=label_of(subsets, index),
         predicted=metadata.classes[found.predicted],
         target=metadata.classes[found.target],
         prob=found.prob,
@@ -152,15 +152,15 @@ class Contributions:
     target: int
 
 
-def contribute(scorer: SubsetScorer, index: int, method: Method, *, steps: int = STEPS) -> Contributions:
+def contribute(subsets: SubsetScorer, index: int, method: Method, *, steps: int = STEPS) -> Contributions:
     """Each message's contribution to the logit of one sequence; see explain_sequence."""
     if method == "leave_one_out":
-        return _leave_one_out(scorer, index)
-    return _integrate(scorer, index, steps)
+        return _leave_one_out(subsets, index)
+    return _integrate(subsets, index, steps)
 
 
-def _leave_one_out(scorer: SubsetScorer, index: int) -> Contributions:
-    length = int(scorer.view.lengths[index])
+def _leave_one_out(subsets: SubsetScorer, index: int) -> Contributions:
+    length = int(subsets.view.lengths[index])
     if length > MAX_LEFT_OUT:
         raise UsageError(
             f"the sequence has {length:,} messages, too many to leave out one by one (at most {MAX_LEFT_OUT:,}): "
@@ -169,8 +169,8 @@ def _leave_one_out(scorer: SubsetScorer, index: int) -> Contributions:
     keep = np.ones((length + 2, length), dtype=bool)  # the whole, without each, and nothing at all
     keep[1:-1] = ~np.eye(length, dtype=bool)
     keep[-1] = False
-    scores = scorer.score(index, keep)
-    predicted, target, prob = scorer.predict(scores.total[0])
+    scores = subsets.score(index, keep)
+    predicted, target, prob = subsets.predict(scores.total[0])
     parts = scores.of_class(target)
     return Contributions(
         network=parts.network[0] - parts.network[1:-1],
@@ -183,17 +183,17 @@ def _leave_one_out(scorer: SubsetScorer, index: int) -> Contributions:
     )
 
 
-def _integrate(scorer: SubsetScorer, index: int, steps: int) -> Contributions:
-    model, lexical = scorer.scorer.model, scorer.scorer.lexical
-    scores = scorer.score_whole(np.array([index]))
-    predicted, target, prob = scorer.predict(scores.total[0])
-    batch = SequenceDataset(scorer.view).batch(np.array([index])).to(scorer.scorer.runtime.device)
+def _integrate(subsets: SubsetScorer, index: int, steps: int) -> Contributions:
+    model, lexical = subsets.scorer.model, subsets.scorer.lexical
+    scores = subsets.score_whole(np.array([index]))
+    predicted, target, prob = subsets.predict(scores.total[0])
+    batch = SequenceDataset(subsets.view).batch(np.array([index])).to(subsets.scorer.runtime.device)
     targets = None if model.num_classes == 2 else np.array([target])
     found = integrate_gradients(model, batch, targets, steps=steps)
     base, prior = float(found.base[0]), np.zeros(found.contributions.shape[1])
     if lexical is not None:
         column = 0 if targets is None else target
-        by_message = lexical.message_contributions(next(scorer.view.texts([index])))
+        by_message = lexical.message_contributions(next(subsets.view.texts([index])))
         prior = by_message if by_message.ndim == 1 else by_message[:, column]
         base += float(lexical.intercept[column])
     return Contributions(
@@ -207,15 +207,15 @@ def _integrate(scorer: SubsetScorer, index: int, steps: int) -> Contributions:
     )
 
 
-def label_of(scorer: SubsetScorer, index: int) -> Label | None:
+def label_of(subsets: SubsetScorer, index: int) -> Label | None:
     """A sequence's label as the user wrote it; None = unlabelled."""
-    code = int(scorer.view.labels[index])
-    return None if code < 0 else scorer.view.classes[code]
+    code = int(subsets.view.labels[index])
+    return None if code < 0 else subsets.view.classes[code]
 
 
-def _read_conversation(scorer: SubsetScorer, index: int) -> tuple[Conversation, list[int]]:
+def _read_conversation(subsets: SubsetScorer, index: int) -> tuple[Conversation, list[int]]:
     """The conversation of a sequence, and which of its messages the sequence has (from 0)."""
-    view = scorer.view.select([index])
+    view = subsets.view.select([index])
     row = int(view.conversation_rows()[0])
     places = view.message_rows([0]) - view.corpus.message_offsets[row]
     return next(view.corpus.conversations(row, row + 1)), places.tolist()

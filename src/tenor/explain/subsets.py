@@ -19,7 +19,7 @@ from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import SequenceView
 from tenor.devices import start_runtime
-from tenor.errors import ModelFileError, UsageError
+from tenor.errors import UsageError
 from tenor.evaluation import Scorer
 from tenor.models.scoring import score_dataset, to_probs
 
@@ -89,17 +89,6 @@ class SubsetScorer:
         scorer.require_encoder(corpus)
         return cls(scorer, load_dataset(corpus, scorer.level).view)
 
-    def require_level(self, level: str) -> None:
-        """Refuse a model of another level.
-
-        Raises:
-            ModelFileError: naming both levels.
-        """
-        if self.scorer.level != level:
-            raise ModelFileError(
-                f"{self.scorer.path} is a model of level {self.scorer.level!r}, not {level!r}"
-            )
-
     def find(self, conversation_id: str, author: str | None) -> int:
         """The sequence of a conversation, or of one author in it.
 
@@ -108,7 +97,7 @@ class SubsetScorer:
             ModelFileError: an author was named and the model reads whole conversations.
         """
         if author is not None:
-            self.require_level("author")
+            self.scorer.require_level("author")
         inside = np.flatnonzero(self.view.conversation_ids == conversation_id)
         if len(inside) == 0:
             raise UsageError(

@@ -58,13 +58,15 @@ def worst_errors(
     """
     checked = require_method(method)
     rows = find_errors(predictions.in_split(split).labelled(), count)
-    scorer = SubsetScorer.open(model_path, corpus, device=device)
-    if predictions.model_hash and predictions.model_hash != scorer.scorer.hash:
+    subsets = SubsetScorer.open(model_path, corpus, device=device)
+    if predictions.model_hash and predictions.model_hash != subsets.scorer.hash:
         raise ModelFileError(
             f"the predictions are those of {predictions.model} (hash {predictions.model_hash[:12]}), "
-            f"{scorer.scorer.path} has the hash {scorer.scorer.hash[:12]} (predict again)"
+            f"{subsets.scorer.path} has the hash {subsets.scorer.hash[:12]} (predict again)"
         )
-    return tuple(_explain_row(scorer, rows, row, checked, aggregation, with_text) for row in range(len(rows)))
+    return tuple(
+        _explain_row(subsets, rows, row, checked, aggregation, with_text) for row in range(len(rows))
+    )
 
 
 def find_errors(rows: Predictions, count: int) -> Predictions:
@@ -97,7 +99,7 @@ def _threshold(rows: Predictions) -> float:
 
 
 def _explain_row(
-    scorer: SubsetScorer,
+    subsets: SubsetScorer,
     rows: Predictions,
     row: int,
     method: Method,
@@ -115,10 +117,10 @@ def _explain_row(
         prob=float(rows.probs[row] if rows.probs.ndim == 1 else rows.probs[row, predicted]),
     )
     if conversation_id is None:
-        scorer.require_level("author")
-        profile = explain_author(scorer, str(author), aggregation, rows.splits[row])
+        subsets.scorer.require_level("author")
+        profile = explain_author(subsets, str(author), aggregation, rows.splits[row])
         return replace(wrong, conversations=profile.conversations)
-    index = scorer.find(conversation_id, author)
-    if method == "leave_one_out" and scorer.view.lengths[index] > MAX_LEFT_OUT:
+    index = subsets.find(conversation_id, author)
+    if method == "leave_one_out" and subsets.view.lengths[index] > MAX_LEFT_OUT:
         return wrong
-    return replace(wrong, messages=explain_index(scorer, index, method, with_text=with_text).messages)
+    return replace(wrong, messages=explain_index(subsets, index, method, with_text=with_text).messages)
