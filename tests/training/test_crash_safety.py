@@ -151,7 +151,7 @@ def kill_at_random(launch: Launch, corpus: Path, folder: Path, whole: bytes, kil
     """Kill a run so many times, at moments drawn over its whole length, and resume it each time."""
     generator = np.random.default_rng(seed)
     path, run = folder / "m.pt", RunFolder(folder / "m.run")
-    lasts, landed, finished = 0.5, 0, 0
+    lasts, landed, finished, under_way = 0.5, 0, 0, 0
     while landed < kills or not finished:
         started = time.monotonic()
         (worker,) = launch(*train(corpus, path, "--resume"))
@@ -164,7 +164,7 @@ def kill_at_random(launch: Launch, corpus: Path, folder: Path, whole: bytes, kil
             time.sleep(0.001)
         if worker.process.exitcode is None:
             worker.kill()
-            landed += 1
+            landed, under_way = landed + 1, under_way + (seen > 0)
             require_resumable(run, path, seen)
             continue
         assert worker.wait() == 0, worker.err
@@ -172,6 +172,7 @@ def kill_at_random(launch: Launch, corpus: Path, folder: Path, whole: bytes, kil
         assert path.read_bytes() == whole
         assert sorted(left.name for left in folder.iterdir()) == ["m.history.jsonl", "m.pt"]
         path.unlink()  # so that the next run begins anew
+    assert under_way >= kills // 5  # the others fell before a checkpoint
 
 
 def require_resumable(run: RunFolder, path: Path, seen: int) -> None:

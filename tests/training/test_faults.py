@@ -1,0 +1,261 @@
+"""The faults of training and evaluation on the house's list, each by its number.
+
+30, 31 and 33 need real processes and broken disks: they stand in test_crash_safety.py and test_processes.py.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from tenor.batching import load_dataset, make_loader
+from tenor.corpus.importing import import_corpus
+from tenor.errors import SplitError, StorageError, TrainingError
+from tenor.evaluation import test_model as evaluate_model
+from tenor.metrics.scores import explain_undefined
+from tenor.models.sequence import SequenceClassifier
+from tenor.training.checkpoint import RunFolder
+from tenor.training.history import history_path, read_history
+from tenor.training.loop import evaluate
+from tenor.training.train import train_model
+
+SETTINGS: dict[str, Any] = {
+    "num_epochs": 2,
+    "batch_size": 16,
+    "hidden_size": 16,
+    "num_layers": 1,
+    "num_heads": 2,
+    "kernel_sizes": (3,),
+    "learning_rate": 3e-3,
+    "prior": "none",
+    "device": "cpu",
+    "progress": False,
+}
+
+Record = dict[str, Any]
+Change = Callable[[int, Record], Record]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def import_changed(small_source: Path, tmp_path: Path) -> Callable[[Change], Path]:
+    """A function (change) that imports the small source with each of its records changed."""
+
+    def run(change: Change) -> Path:
+        records = [json.loads(line) for line in small_source.read_text().splitlines()]
+        file = tmp_path / "changed.jsonl"
+        file.write_text("".join(json.dumps(change(*item)) + "\n" for item in enumerate(records)))
+        return import_corpus(file, tmp_path / "corpus")
+
+    return run
+
+
+def refuse(
+    error: type[Exception], pattern: str, corpus: Path, tmp_path: Path, level: str = "conversation"
+) -> None:
+    """Training is refused before anything is fitted or written."""
+    with pytest.raises(error, match=pattern):
+        train_model(level, corpus, model_path=tmp_path / "out" / "m.pt", **SETTINGS)
+    assert not (tmp_path / "out").exists()
+
+
+def split_by_number(index: int, record: Record) -> Record:
+    return record | {"split": ("train", "validation", "test")[index % 3]}
+
+
+def test_fault_25_one_class_in_train(import_changed: Callable[[Change], Path], tmp_path: Path) -> None:
+    corpus = import_changed(
+        lambda index, record: split_by_number(index, record) | {"label": int(index % 3 > 0)}
+    )
+    pattern = (
+        rf"^{re.escape(str(corpus))}: training needs labels of at least two classes at level conversation, "
+        r"found only 0, 27 times \(label more"
+    )
+    refuse(TrainingError, pattern, corpus, tmp_path)
+
+
+def test_fault_25_one_class_in_validation_and_test(
+    import_changed: Callable[[Change], Path], tmp_path: Path
+) -> None:
+    corpus = import_changed(
+        lambda index, record: split_by_number(index, record) | {"label": int(index % 6 == 0)}
+    )
+    path = train_model("conversation", corpus, model_path=tmp_path / "m.pt", **SETTINGS)
+    for record in read_history(history_path(path)):
+        assert record.validation["roc_auc"] is None and record.validation["average_precision"] is None
+        assert record.validation["accuracy"] is not None
+    metrics = evaluate_model("conversation", path, corpus, device="cpu")
+    assert (metrics["count"], metrics["positives"]) == (26, 0)
+    reasons = explain_undefined({key: value for key, value in metrics.items() if key != "test_reads"})
+    assert reasons["roc_auc"] == reasons["average_precision"] == "no row is labelled positive"
+
+
+def test_fault_26_fewer_groups_than_splits(import_changed: Callable[[Change], Path], tmp_path: Path) -> None:
+    corpus = import_changed(lambda index, record: record | {"group": "site"})
+    pattern = (
+        rf"^{re.escape(str(corpus))}: split (train|validation) is empty at level conversation: sequences are "
+        r"train (0|80), validation (0|80), test (0|80), in 1 groups \(import again"
+    )
+    refuse(SplitError, pattern, corpus, tmp_path)
+
+
+@pytest.mark.parametrize("empty", ["train", "validation"])
+def test_fault_26_empty_split(import_changed: Callable[[Change], Path], tmp_path: Path, empty: str) -> None:
+    corpus = import_changed(
+        lambda index, record: (
+            record | {"split": "test" if index % 2 else {"train": "validation"}.get(empty, "train")}
+        )
+    )
+    refuse(SplitError, f"split {empty} is empty at level conversation", corpus, tmp_path)
+
+
+def test_fault_26_empty_test_split_is_refused_where_it_is_read(
+    import_changed: Callable[[Change], Path], tmp_path: Path
+) -> None:
+    corpus = import_changed(lambda index, record: record | {"split": "train" if index % 4 else "validation"})
+    path = train_model("conversation", corpus, model_path=tmp_path / "m.pt", **SETTINGS)
+    with pytest.raises(SplitError, match="split test is empty at level conversation: sequences are train 60"):
+        evaluate_model("conversation", path, corpus, device="cpu")
+
+
+def test_fault_27_group_in_two_splits(import_changed: Callable[[Change], Path], tmp_path: Path) -> None:
+    corpus = import_changed(
+        lambda index, record: split_by_number(index, record) | {"group": f"site-{index % 20}"}
+    )
+    pattern = (
+        r"20 groups stand in more than one split at level conversation: 'site-\d+' in train and validation and "
+        r"test; .*; .*, \.\.\. \(import again"
+    )
+    refuse(SplitError, pattern, corpus, tmp_path)
+
+
+def test_fault_27_author_in_two_splits(import_changed: Callable[[Change], Path], tmp_path: Path) -> None:
+    corpus = import_changed(split_by_number)
+    refuse(
+        SplitError,
+        "groups stand in more than one split at level author: 'author-",
+        corpus,
+        tmp_path,
+        "author",
+    )
+
+
+def test_fault_28_loss_not_finite(small_corpus: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    settings = SETTINGS | {"learning_rate": 1e12, "checkpoint_every_steps": 1}
+    with pytest.raises(
+        TrainingError,
+        match=r"^step \d: the (loss|gradient's norm) is (nan|inf);.* sequences: conversation-\d+",
+    ):
+        train_model("conversation", small_corpus, model_path=path, **settings)
+    checkpoint = RunFolder(tmp_path / "m.run").load()
+    assert checkpoint is not None
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in checkpoint.tensors.values())
+
+
+def test_fault_28_score_not_finite(small_corpus: Path) -> None:
+    dataset = load_dataset(small_corpus, "conversation", "validation")
+    model = SequenceClassifier(8, hidden_size=8, num_layers=1, num_heads=2, kernel_sizes=(3,))
+    with torch.no_grad():
+        model.head[-1].bias.fill_(float("inf"))
+    with pytest.raises(
+        TrainingError, match=r"a validation score is not finite; sequences: (conversation-\d+, ){4}.*\(lower"
+    ):
+        evaluate(model, make_loader(dataset), nn.BCEWithLogitsLoss(), "cpu")
+
+
+def test_fault_29_two_runs_into_one_folder(small_corpus: Path, tmp_path: Path) -> None:
+    path = tmp_path / "m.pt"
+    run = RunFolder(tmp_path / "m.run")
+    with run.locked():
+        run.start({"seed": 3})
+        for resume in (False, True):
+            with pytest.raises(
+                StorageError, match=r"m\.run is in use by another run: wait for it, or choose"
+            ):
+                train_model("conversation", small_corpus, model_path=path, resume=resume, **SETTINGS)
+        run.require_same_config({"seed": 3})  # the other run's folder is as it was
+    assert not path.exists()
+
+
+class Killed(Exception):
+    """Stands for a kill right after a checkpoint."""
+
+
+@pytest.fixture
+def killed_run(small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model path of a run that was killed after its second step."""
+    save = RunFolder.save
+
+    def save_and_die(folder: RunFolder, checkpoint: Any) -> None:  # noqa: ANN401
+        save(folder, checkpoint)
+        if checkpoint.step == 2:
+            raise Killed
+
+    path = tmp_path / "m.pt"
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", save_and_die)
+        with pytest.raises(Killed):
+            train_model("conversation", small_corpus, model_path=path, checkpoint_every_steps=1, **SETTINGS)
+    return path
+
+
+def list_files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "differences"),
+    [
+        ({"seed": 5, "dropout": 0.1}, "dropout was 0.3, is 0.1; seed was 0, is 5"),
+        ({"batch_size": 8}, "batch_size was 16, is 8"),
+        ({"kernel_sizes": (3, 5)}, r"kernel_sizes was \[3\], is \[3, 5\]"),
+        ({"clip_norm": None}, "clip_norm was 1.0, is None"),
+    ],
+)
+def test_fault_32_other_settings(
+    small_corpus: Path, killed_run: Path, changes: dict[str, Any], differences: str
+) -> None:
+    before = list_files(killed_run.parent)
+    with pytest.raises(TrainingError, match=rf"cannot resume .*m\.run: {differences} \(use the run's own"):
+        train_model("conversation", small_corpus, model_path=killed_run, resume=True, **SETTINGS | changes)
+    assert list_files(killed_run.parent) == before
+
+
+def test_fault_32_other_data(killed_run: Path, import_changed: Callable[[Change], Path]) -> None:
+    corpus = import_changed(lambda index, record: record | {"label": 1 - record["label"]})
+    with pytest.raises(
+        TrainingError, match=r"cannot resume .*m\.run: corpus was '[0-9a-f]{64}', is '[0-9a-f]{64}' \(use"
+    ):
+        train_model("conversation", corpus, model_path=killed_run, resume=True, **SETTINGS)
+
+
+def test_fault_32_other_level(small_corpus: Path, killed_run: Path) -> None:
+    with pytest.raises(TrainingError, match="level was 'conversation', is 'author'"):
+        train_model("author", small_corpus, model_path=killed_run, resume=True, **SETTINGS)
+
+
+def test_a_damaged_configuration_is_an_error(small_corpus: Path, killed_run: Path) -> None:
+    (killed_run.with_name("m.run") / "config.json").write_text("{")
+    with pytest.raises(TrainingError, match=r"cannot resume .*: config.json cannot be read \(start anew\)"):
+        train_model("conversation", small_corpus, model_path=killed_run, resume=True, **SETTINGS)
+
+
+def test_a_place_that_cannot_be_written_is_an_error(small_corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot write .*m\.run: Not a directory"):
+        train_model("conversation", small_corpus, model_path=tmp_path / "file" / "m.pt", **SETTINGS)
