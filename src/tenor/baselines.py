@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tenor.corpus.audit import require_both_classes
 from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
-from tenor.lexical import count_texts, fit_lexical
+from tenor.lexical import count_texts, fit_out_of_fold
 from tenor.metrics.thresholds import choose_threshold
 from tenor.pooled import STRENGTHS, fit_pooled, log_loss, pool_features
 from tenor.predictions import Predictions
@@ -32,7 +32,8 @@ def fit_baselines(view: SequenceView) -> dict[str, Predictions]:
 
     * ``majority``: the training classes' frequencies, the same for all; its threshold is .5.
     * ``length``: logistic regression on the logs of 1 + messages and, with text, of 1 + characters.
-    * ``lexical``: TF-IDF of hashed n-grams and logistic regression (see tenor.lexical); needs text.
+    * ``lexical``: TF-IDF of hashed n-grams and logistic regression, its C by log loss out of fold on training groups
+      (see tenor.lexical); needs text.
     * ``pooled``: mean and maximum of the features and the log length, standardised, then logistic regression
       whose C is the best of three by log loss on validation; needs features.
     * ``blend``: the sum of the standardised logits of lexical and pooled, on the mean of their scales.
@@ -101,9 +102,10 @@ def _majority_logits(data: _Data) -> FloatArray:
 def _lexical_logits(data: _Data) -> FloatArray:
     counts = count_texts(["\n".join(messages) for messages in data.rows.texts()])
     num_train = len(data.labels)
-    return fit_lexical(counts[:num_train], data.labels, num_classes=data.num_classes).logits(
-        counts[num_train:]
+    model, _ = fit_out_of_fold(
+        counts[:num_train], data.labels, data.rows.groups[:num_train], seed=0, num_classes=data.num_classes
     )
+    return model.logits(counts[num_train:])
 
 
 def _length_table(data: _Data) -> FloatArray:

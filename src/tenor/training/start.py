@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.corpus.views import SequenceView
-from tenor.lexical import LexicalModel, assign_folds, count_texts, fit_lexical, out_of_fold_logits
+from tenor.lexical import LexicalModel, assign_folds, fit_out_of_fold
 from tenor.pooled import STRENGTHS, PooledModel, fit_pooled, log_loss, out_of_fold_pooled, pool_features
 
 FloatArray = npt.NDArray[np.float64]
@@ -105,11 +105,9 @@ def _fit_lexical(
 ) -> tuple[LexicalModel | None, FloatArray | None]:
     if not view.corpus.has_text:
         return None, None
-    counts = count_texts(join_texts(view))
-    scores = out_of_fold_logits(
-        counts, view.labels, view.groups, seed=seed, num_classes=num_classes, folds=FOLDS
+    return fit_out_of_fold(
+        join_texts(view), view.labels, view.groups, seed=seed, num_classes=num_classes, folds=FOLDS
     )
-    return fit_lexical(counts, view.labels, num_classes=num_classes), scores
 
 
 def _fit_pooled(

@@ -38,7 +38,7 @@ def train_model(
     warmup_fraction: float = 0.1,
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
-    patience: int = 10,
+    patience: int = 5,
     monitor: str = "average_precision",
     prior: str = "auto",
     seed: int = 0,
