@@ -15,7 +15,7 @@ from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import TrainingError
-from tenor.lexical import fit_lexical
+from tenor.lexical import fit_out_of_fold
 
 
 @pytest.fixture(scope="module", params=["conversation", "author"])
@@ -79,7 +79,8 @@ def test_majority_is_the_smoothed_training_frequency(view: SequenceView) -> None
 
 def test_lexical_is_the_model_of_the_training_texts(view: SequenceView) -> None:
     train, test = view.in_split("train"), view.in_split("test")
-    model = fit_lexical(["\n".join(messages) for messages in train.texts()], train.labels)
+    texts = ["\n".join(messages) for messages in train.texts()]
+    model, _ = fit_out_of_fold(texts, train.labels, train.groups, seed=0)
     expected = model.logits(["\n".join(messages) for messages in test.texts()])
     np.testing.assert_allclose(fit_baselines(view)["lexical"].in_split("test").logits, expected, rtol=1e-9)
 

@@ -75,7 +75,7 @@ def run(
     ] = "1.0",
     patience: Annotated[
         int, typer.Option(help="Epochs without a better validation score before stopping.")
-    ] = 10,
+    ] = 5,
     monitor: Annotated[
         str, typer.Option(metavar="METRIC", help="Validation score that chooses the best epoch.")
     ] = "average_precision",
