@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tenor.corpus.importing import import_corpus
+from tenor.predictions import Predictions
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 from tenor.training.train import train_model
 
@@ -77,3 +79,51 @@ def models(
 def corpus(evaluated_corpus: Path, tmp_path: Path) -> Path:
     """The corpus in a folder of its own, its test split never read."""
     return Path(shutil.copytree(evaluated_corpus, tmp_path / "corpus"))
+
+
+@pytest.fixture(scope="session")
+def simulate() -> Callable[..., Predictions]:
+    """A function that simulates predictions of author sequences; see simulate_authors."""
+    return simulate_authors
+
+
+def simulate_authors(
+    num_authors: int = 120,
+    sequences: int = 6,
+    *,
+    strength: float = 1.0,
+    bad_share: float = 1.0,
+    guilty_share: float = 0.4,
+    seed: int = 0,
+) -> Predictions:
+    """Half of the authors in validation, half in test; a guilty author's bad sequences have higher logits.
+
+    Args:
+        num_authors: how many.
+        sequences: of each author.
+        strength: how far the logits of bad sequences stand above the others, in standard deviations.
+        bad_share: of a guilty author's sequences.
+        guilty_share: of the authors.
+        seed: of the logits; the rows and labels are the same for all seeds.
+    """
+    rows = np.random.default_rng(7)
+    author = np.repeat(np.arange(num_authors), sequences)
+    guilty = rows.random(num_authors) < guilty_share
+    bad = guilty[author] & (rows.random(len(author)) < bad_share)
+    logits = np.random.default_rng(seed).normal(-1.0, 1.0, len(author)) + strength * bad
+    names = np.array([f"author-{number:04}" for number in author], dtype=object)
+    return Predictions(
+        level="author",
+        classes=(0, 1),
+        conversation_ids=np.array([f"c{index}" for index in range(len(author))], dtype=object),
+        authors=names,
+        groups=names,
+        splits=np.where(author % 2 == 0, "validation", "test").astype(object),
+        labels=guilty[author].astype(np.int64),
+        lengths=np.full(len(author), 5),
+        logits=logits,
+        probs=1 / (1 + np.exp(-logits)),
+        threshold=0.4,
+        model="simulated",
+        model_hash="",
+    )

@@ -1,6 +1,6 @@
 """From the predictions of author sequences to those of profiles, with a threshold from validation profiles.
 
-Needs no model and no torch: a predictions file of validation and test sequences is enough.
+Needs no model, and but for attention no torch: a predictions file of validation and test sequences is enough.
 """
 
 from __future__ import annotations
@@ -10,40 +10,80 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from tenor.aggregation.fixed import AGGREGATIONS, Aggregation, LabelRule, aggregate_all
+from tenor.aggregation.fixed import AGGREGATIONS, LabelRule, aggregate_all
+from tenor.aggregation.learned import LEARNED_AGGREGATIONS
 from tenor.aggregation.profiles import Profiles, build_profiles
 from tenor.errors import UsageError
+from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned
+from tenor.metrics.calibration import sigmoid, softmax
+from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.scores import calculate_metrics
-from tenor.metrics.thresholds import choose_threshold
 from tenor.predictions import Predictions
+
+#: Every aggregation: the fixed, those fitted on scores, those fitted on embeddings.
+EVERY_AGGREGATION: tuple[str, ...] = (*AGGREGATIONS, *LEARNED_AGGREGATIONS, *ATTENTIONS)
+
+Floats = npt.NDArray[np.float64]
+
+_LEAST = 1e-12  # scores are held off 0 and 1 by this, so that their log odds are finite
 
 
 def profile_predictions(
     sequences: Predictions,
-    aggregations: Sequence[Aggregation] = AGGREGATIONS,
+    aggregations: Sequence[str] = AGGREGATIONS,
     *,
     profile_label: LabelRule = "majority",
+    threshold: str | ThresholdRule = "f1",
+    embeddings: npt.NDArray[np.float32] | None = None,
+    seed: int = 0,
 ) -> dict[str, Predictions]:
     """Aggregate author sequences' predictions to profiles', with a threshold from the validation profiles.
 
-    Needs no model: a predictions file of validation and test sequences is enough.
-
     Args:
-        sequences: level author, with validation rows for the threshold.
-        aggregations: which.
+        sequences: level author, with validation rows for the threshold and for what is learned.
+        aggregations: of EVERY_AGGREGATION.
         profile_label: see evaluate_profile_classifier.
+        threshold: the rule by which each aggregation's threshold is chosen (tenor.metrics.objectives.FORMS).
+        embeddings: (S, E) of the sequences; needed for attention.
+        seed: of what is learned.
 
     Returns:
-        aggregation -> predictions of level profile; logits are the scores' log-odds, clipped to ±27.6.
+        aggregation -> predictions of level profile; logits are the scores' log odds, within ±27.6 for the fixed
+        ones. Scores of validation profiles are out of fold where the aggregation is learned (``learned``).
+
+    Raises:
+        UsageError: predictions of another level, an unknown aggregation or rule, attention without embeddings.
+        TrainingError: too few validation profiles for a learned aggregation.
     """
+    require_aggregations(aggregations)
     if sequences.level != "author" or sequences.authors is None:
         raise UsageError(f"profiles need predictions of level 'author', not {sequences.level!r}")
+    rule = parse_rule(threshold) if isinstance(threshold, str) else threshold
     profiles = build_profiles(
         sequences.authors, sequences.groups, sequences.splits, sequences.labels, label_rule=profile_label
     )
     cut = 0.5 if sequences.threshold is None else sequences.threshold
-    scores = aggregate_all(sequences.probs, profiles.codes, len(profiles), cut, methods=aggregations)
-    return {name: _as_predictions(sequences, profiles, score) for name, score in scores.items()}
+    methods = [fixed for fixed in AGGREGATIONS if fixed in aggregations]
+    scores = aggregate_all(sequences.probs, profiles.codes, len(profiles), cut, methods=methods)
+    tables = {}
+    for name in aggregations:
+        if name in methods:
+            logits, probs = _log_odds(scores[name]), scores[name]
+        else:
+            logits, probs = _score_learned(sequences, profiles, name, embeddings, seed)
+        tables[name] = _as_predictions(sequences, profiles, logits, probs, rule)
+    return tables
+
+
+def require_aggregations(names: Sequence[str]) -> None:
+    """Refuse names that are no aggregation.
+
+    Raises:
+        UsageError: naming the first of them.
+    """
+    for name in names:
+        if name not in EVERY_AGGREGATION:
+            raise UsageError(f"aggregation must be one of {', '.join(EVERY_AGGREGATION)}, not {name!r}")
 
 
 def best_by_validation(tables: Mapping[str, Predictions], metric: str = "average_precision") -> str:
@@ -62,15 +102,39 @@ def best_by_validation(tables: Mapping[str, Predictions], metric: str = "average
     return max(tables, key=score)
 
 
+def _score_learned(
+    sequences: Predictions,
+    profiles: Profiles,
+    name: str,
+    embeddings: npt.NDArray[np.float32] | None,
+    seed: int,
+) -> tuple[Floats, Floats]:
+    """Logits and probs of the profiles, (P,) or (P, C), by a learned aggregation or attention."""
+    for learned in LEARNED_AGGREGATIONS:
+        if name == learned:
+            logits = score_learned(learned, sequences.logits, profiles, seed=seed)
+            return logits, sigmoid(logits) if logits.ndim == 1 else softmax(logits)
+    if embeddings is None:
+        raise UsageError(f"{name} needs the sequences' embeddings, which predictions do not hold")
+    attention = ATTENTIONS[ATTENTIONS.index(name)]
+    probs = score_attention(attention, embeddings, profiles, num_classes=len(sequences.classes), seed=seed)
+    return _log_odds(probs), probs
+
+
+def _log_odds(scores: Floats) -> Floats:
+    inside = np.clip(scores, _LEAST, 1 - _LEAST)
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
 def _as_predictions(
-    sequences: Predictions, profiles: Profiles, scores: npt.NDArray[np.float64]
+    sequences: Predictions, profiles: Profiles, logits: Floats, probs: Floats, rule: ThresholdRule
 ) -> Predictions:
     """Profiles as a predictions table, their threshold from its validation rows (binary only)."""
     threshold = None
     known = (profiles.splits == "validation") & (profiles.labels >= 0)
-    if scores.ndim == 1 and known.any():
-        threshold = choose_threshold(profiles.labels[known], scores[known]).value
-    inside = np.clip(scores, 1e-12, 1 - 1e-12)
+    if probs.ndim == 1 and known.any():
+        chosen = rule.choose(profiles.labels[known], probs[known], splits=profiles.splits[known])
+        threshold = chosen.value
     return Predictions(
         level="profile",
         classes=sequences.classes,
@@ -80,8 +144,8 @@ def _as_predictions(
         splits=profiles.splits,
         labels=profiles.labels,
         lengths=profiles.lengths,
-        logits=np.log(inside) - np.log1p(-inside),
-        probs=scores,
+        logits=logits,
+        probs=probs,
         threshold=threshold,
         model=sequences.model,
         model_hash=sequences.model_hash,

@@ -5,21 +5,41 @@ Knows nothing of how an aggregation is made.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from tenor.aggregation.fixed import AGGREGATIONS, Aggregation, LabelRule
-from tenor.corpus.corpus import open_corpus
+import numpy as np
+import numpy.typing as npt
+
+from tenor.aggregation.fixed import AGGREGATIONS, LabelRule
+from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.devices import start_runtime
-from tenor.errors import UsageError
-from tenor.evaluation.aggregation import profile_predictions
+from tenor.errors import TrainingError
+from tenor.evaluation.aggregation import (
+    EVERY_AGGREGATION,
+    best_by_validation,
+    profile_predictions,
+    require_aggregations,
+)
+from tenor.evaluation.learned import ATTENTIONS
 from tenor.evaluation.scoring import Scorer
-from tenor.metrics.scores import calculate_metrics
+from tenor.evaluation.standing import (
+    Metrics,
+    find_baselines,
+    measure_beside,
+    measure_test,
+    subtract,
+    to_plain,
+)
+from tenor.evaluation.thresholds import choose_by_rule
 from tenor.predictions import Predictions
 
-Metrics = dict[str, Any]
+logger = logging.getLogger(__name__)
+
+#: What the other aggregations are compared with, where it is among them.
+REFERENCE = "mean"
 
 
 def evaluate_profile_classifier(
@@ -28,63 +48,87 @@ def evaluate_profile_classifier(
     aggregation: str = "mean",
     *,
     profile_label: LabelRule = "majority",
+    baselines: bool = True,
+    threshold: str = "f1",
+    seed: int = 0,
     device: str | None = None,
     progress: bool = False,
 ) -> Metrics:
-    """Evaluate profiles: each author's sequence scores aggregated to one.
+    """Evaluate profiles: each author's sequence scores aggregated to one, beside baselines.
 
     Args:
         author_model_path: a model file of ``train_model("author", ...)``.
         dataset_path: the analyzed corpus.
-        aggregation: ``"mean"``, ``"median"``, ``"mean_vote"`` or ``"total_vote"``.
+        aggregation: ``"mean"``, ``"median"``, ``"mean_vote"``, ``"total_vote"``, or one that is fitted on validation
+            (tenor.evaluation.learned): ``"noisy_or"``, ``"top_k_mean"``, ``"score_summary"``, ``"attention"``,
+            ``"gated_attention"``.
         profile_label: how an author's differing sequence labels make the profile's: ``"any"``, ``"majority"`` (ties go
             to the higher class) or ``"constant"`` (differing ones are an error).
+        baselines: fit baselines on the training split's sequences, aggregate and compare them too.
+        threshold: the rule by which the threshold is chosen on validation profiles
+            (tenor.metrics.objectives.FORMS).
+        seed: of the bootstrap and of what is learned.
         device: where to compute; None = the best there is.
         progress: show a bar.
 
     Returns:
-        As test_model, over test profiles; the threshold is the one with the best F1 on validation profiles.
+        As test_model, over test profiles. Baselines are aggregated as the model is; where the model's aggregation
+        reads embeddings, or cannot be fitted to a baseline, by the mean.
 
     Raises:
         ModelFileError: the file is no sound author model, or of another encoder.
         SplitError: the validation or the test split is empty.
-        UsageError: an unknown aggregation, or labels that differ under ``"constant"``.
+        UsageError: an unknown aggregation or rule, or labels that differ under ``"constant"``.
+        TrainingError: too few validation profiles for a learned aggregation.
     """
-    if aggregation not in AGGREGATIONS:
-        raise UsageError(f"aggregation must be one of {', '.join(AGGREGATIONS)}, not {aggregation!r}")
-    evaluated = evaluate_profiles(
-        author_model_path,
-        dataset_path,
-        (aggregation,),
-        profile_label=profile_label,
-        device=device,
-        progress=progress,
-    )
-    return evaluated[aggregation].metrics
+    scored = _score_authors(author_model_path, dataset_path, (aggregation,), device, progress)
+    table = scored.aggregate((aggregation,), profile_label, threshold, seed)[aggregation]
+    metrics = measure_profiles(table, threshold, seed)
+    if baselines:
+        metrics |= scored.measure_beside(table, aggregation, profile_label, threshold, seed)
+    return {**metrics, "test_reads": scored.count_read()}
 
 
 def compare_aggregation_methods(
     author_model_path: str | Path,
     dataset_path: str | Path,
     *,
+    aggregations: Sequence[str] = EVERY_AGGREGATION,
     profile_label: LabelRule = "majority",
+    baselines: bool = True,
+    threshold: str = "f1",
+    seed: int = 0,
     device: str | None = None,
     progress: bool = False,
 ) -> dict[str, Metrics]:
     """Evaluate every aggregation on the same scores, each with its own threshold from validation.
 
     Returns:
-        aggregation -> metrics as of evaluate_profile_classifier. The test split is read once for all of them.
+        aggregation -> metrics with ``intervals``, ``threshold_choice``, ``differences`` (to the mean: this
+        aggregation minus it, paired by group, Holm's p over all), and ``best_by_validation``, true for one. That one
+        also stands beside baselines, as of evaluate_profile_classifier. The test split is read once for all of them.
+        A learned aggregation that cannot be fitted, for want of validation profiles, is left out with a warning.
+
+    Raises:
+        As evaluate_profile_classifier.
     """
-    evaluated = evaluate_profiles(
-        author_model_path,
-        dataset_path,
-        AGGREGATIONS,
-        profile_label=profile_label,
-        device=device,
-        progress=progress,
-    )
-    return {name: result.metrics for name, result in evaluated.items()}
+    scored = _score_authors(author_model_path, dataset_path, aggregations, device, progress)
+    tables = scored.aggregate_possible(aggregations, profile_label, threshold, seed)
+    best = best_by_validation(tables)
+    reference = REFERENCE if REFERENCE in tables else next(iter(tables))
+    others = {name: table for name, table in tables.items() if name != reference}
+    differences = to_plain(subtract(others, reference, tables[reference], seed=seed))
+    reads = scored.count_read()
+    results: dict[str, Metrics] = {}
+    for name, table in tables.items():
+        metrics = measure_profiles(table, threshold, seed)
+        metrics["differences"] = {reference: differences[name]} if name in differences else {}
+        results[name] = {**metrics, "best_by_validation": name == best, "test_reads": reads}
+    if baselines:
+        beside = scored.measure_beside(tables[best], best, profile_label, threshold, seed)
+        beside["differences"] = {**results[best]["differences"], **beside["differences"]}
+        results[best] |= beside
+    return results
 
 
 @dataclass(frozen=True)
@@ -98,21 +142,110 @@ class ProfileResult:
 def evaluate_profiles(
     author_model_path: str | Path,
     dataset_path: str | Path,
-    aggregations: Sequence[Aggregation] = AGGREGATIONS,
+    aggregations: Sequence[str] = AGGREGATIONS,
     *,
     profile_label: LabelRule = "majority",
+    threshold: str = "f1",
+    seed: int = 0,
     device: str | None = None,
     progress: bool = False,
 ) -> dict[str, ProfileResult]:
     """Score validation and test authors once, aggregate in each way; see evaluate_profile_classifier."""
-    scorer = Scorer.open(author_model_path, start_runtime(device), progress=progress)
+    scored = _score_authors(author_model_path, dataset_path, aggregations, device, progress)
+    tables = scored.aggregate(aggregations, profile_label, threshold, seed)
+    reads = scored.count_read()
+    return {
+        name: ProfileResult(table, {**measure_profiles(table, threshold, seed), "test_reads": reads})
+        for name, table in tables.items()
+    }
+
+
+def measure_profiles(table: Predictions, rule: str, seed: int) -> Metrics:
+    """A table's metrics on test with intervals, and under ``threshold_choice`` how sure its threshold is."""
+    choice = None if table.threshold is None else asdict(choose_by_rule(table, rule, seed=seed))
+    return {**measure_test(table, seed=seed), "threshold_choice": choice}
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """An author model's scores of validation and test, ready to be aggregated."""
+
+    scorer: Scorer
+    corpus: Corpus
+    sequences: Predictions
+    embeddings: npt.NDArray[np.float32] | None
+
+    def count_read(self) -> int | None:
+        return self.scorer.count_read(self.corpus, "profile")
+
+    def aggregate(
+        self, names: Sequence[str], profile_label: LabelRule, threshold: str, seed: int
+    ) -> dict[str, Predictions]:
+        return profile_predictions(
+            self.sequences,
+            names,
+            profile_label=profile_label,
+            threshold=threshold,
+            embeddings=self.embeddings,
+            seed=seed,
+        )
+
+    def aggregate_possible(
+        self, names: Sequence[str], profile_label: LabelRule, threshold: str, seed: int
+    ) -> dict[str, Predictions]:
+        fixed = [name for name in names if name in AGGREGATIONS]
+        tables = self.aggregate(fixed, profile_label, threshold, seed)
+        for name in names:
+            if name in tables:
+                continue
+            try:
+                tables |= self.aggregate((name,), profile_label, threshold, seed)
+            except TrainingError as error:
+                logger.warning("%s is left out: %s", name, error)
+        if not tables:
+            raise TrainingError(f"none of {', '.join(names)} can be fitted to the validation profiles")
+        return tables
+
+    def measure_beside(
+        self, table: Predictions, name: str, profile_label: LabelRule, threshold: str, seed: int
+    ) -> Metrics:
+        """An aggregation's profiles beside those of the baselines, aggregated likewise, or by the mean."""
+        sequences, notes = find_baselines(self.corpus, self.sequences)
+        method = REFERENCE if name in ATTENTIONS else name
+        try:
+            rivals = _aggregate_each(sequences, method, profile_label, threshold, seed)
+        except TrainingError:
+            rivals = _aggregate_each(sequences, REFERENCE, profile_label, threshold, seed)
+        return {**measure_beside(table, rivals, seed=seed), "notes": list(notes)}
+
+
+def _aggregate_each(
+    tables: dict[str, Predictions], method: str, profile_label: LabelRule, threshold: str, seed: int
+) -> dict[str, Predictions]:
+    return {
+        name: profile_predictions(
+            table, (method,), profile_label=profile_label, threshold=threshold, seed=seed
+        )[method]
+        for name, table in tables.items()
+    }
+
+
+def _score_authors(
+    model_path: str | Path,
+    dataset_path: str | Path,
+    aggregations: Sequence[str],
+    device: str | None,
+    progress: bool,
+) -> _Scored:
+    require_aggregations(aggregations)
+    scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
     scorer.require_level("author")
     corpus = open_corpus(dataset_path)
     sequences = scorer.score(corpus, ("validation", "test"), labelled=True)
-    test_reads = scorer.count_read(corpus, "profile")
-    results = {}
-    for name, profiles in profile_predictions(sequences, aggregations, profile_label=profile_label).items():
-        test = profiles.in_split("test")
-        metrics: Metrics = dict(calculate_metrics(test.labels, test.probs, profiles.threshold))
-        results[name] = ProfileResult(profiles, {**metrics, "test_reads": test_reads})
-    return results
+    embeddings = None
+    if any(name in ATTENTIONS for name in aggregations):
+        vectors = scorer.embed(corpus, ("validation", "test"), labelled=True)
+        # the logits carry what the vectors before the head do not: the prior's part
+        logits = sequences.logits.reshape(len(sequences), -1).astype(np.float32)
+        embeddings = np.concatenate([vectors, logits], axis=1)  # (S, E + 1), or E + C
+    return _Scored(scorer, corpus, sequences, embeddings)

@@ -18,11 +18,12 @@ from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.readings import count_test_read
 from tenor.corpus.schema import SPLITS, Label, Split
+from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, UsageError
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, load_model
-from tenor.models.scoring import score_dataset, to_probs
+from tenor.models.scoring import embed_dataset, score_dataset, to_probs
 from tenor.models.sequence import SequenceClassifier
 from tenor.predictions import Predictions, write_predictions
 
@@ -102,13 +103,21 @@ class Scorer:
         """The level the model was trained at."""
         return self.metadata.level
 
-    def score(self, corpus: Corpus, splits: Sequence[Split], *, labelled: bool = False) -> Predictions:
+    def score(
+        self,
+        corpus: Corpus,
+        splits: Sequence[Split],
+        *,
+        labelled: bool = False,
+        optional: Sequence[Split] = (),
+    ) -> Predictions:
         """Score a corpus's sequences in some splits.
 
         Args:
             corpus: encoded with the model's encoder.
             splits: which.
             labelled: leave unlabelled sequences out, and require some in every split.
+            optional: of the splits, those that may be empty all the same.
 
         Raises:
             ModelFileError: another encoder or width than the model's.
@@ -116,11 +125,7 @@ class Scorer:
             SplitError: an empty split, with `labelled`.
         """
         self.require_encoder(corpus)
-        dataset = load_dataset(corpus, self.level, labelled=labelled)
-        if labelled:
-            for split in splits:
-                require_split(dataset.view, split)
-        view = dataset.view.select(np.isin(dataset.view.splits, splits))
+        view = self._view(corpus, splits, labelled, optional)
         # The model's classes give the logits' shape, whatever labels the corpus has.
         dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
         logits = score_dataset(self.model, dataset, self.runtime, progress=self.progress)
@@ -139,6 +144,24 @@ class Scorer:
             model=self.path.name,
             model_hash=self.hash,
         )
+
+    def embed(
+        self, corpus: Corpus, splits: Sequence[Split], *, labelled: bool = False
+    ) -> npt.NDArray[np.float32]:
+        """Each sequence's vector before the model's head, (S, E); rows and errors are those of `score`."""
+        self.require_encoder(corpus)
+        dataset = SequenceDataset(self._view(corpus, splits, labelled, ()))
+        return embed_dataset(self.model, dataset, self.runtime)
+
+    def _view(
+        self, corpus: Corpus, splits: Sequence[Split], labelled: bool, optional: Sequence[Split]
+    ) -> SequenceView:
+        view = load_dataset(corpus, self.level, labelled=labelled).view
+        if labelled:
+            for split in splits:
+                if split not in optional:
+                    require_split(view, split)
+        return view.select(np.isin(view.splits, splits))
 
     def count_read(self, corpus: Corpus, level: str) -> int | None:
         """Enter one reading of the test split, once for all processes; see count_test_read."""

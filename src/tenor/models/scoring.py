@@ -12,9 +12,11 @@ from torch import nn
 
 from tenor.batching import SequenceDataset, StepLoader, make_loader
 from tenor.devices import Runtime
+from tenor.models.sequence import SequenceClassifier
 from tenor.progress import progress_bar
 
 Floats = npt.NDArray[np.float64]
+Embeddings = npt.NDArray[np.float32]
 
 #: Sequences that are sorted by length together; many, so that the cuts are nearly free of padding.
 SCORING_WINDOW = 4096
@@ -67,3 +69,26 @@ def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, prog
     if runtime.world_size > 1:
         logits = runtime.sum(logits.to(runtime.device)).cpu()
     return logits.numpy()
+
+
+def embed_dataset(model: SequenceClassifier, dataset: SequenceDataset, runtime: Runtime) -> Embeddings:
+    """What the network makes of every sequence before its head, in order: (N, E) float32; see score_dataset."""
+    loader = make_loader(
+        dataset, SCORING_WINDOW, max_padded_messages=8192, rank=runtime.rank, world_size=runtime.world_size
+    )
+    vectors = torch.zeros(len(dataset), model.embedding_size)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            for step in loader:
+                for batch in step:
+                    moved = batch.to(runtime.device)
+                    with runtime.autocast():
+                        found = model.embed(moved.features, moved.mask)
+                    vectors[batch.indices] = found.float().cpu()
+    finally:
+        model.train(was_training)
+    if runtime.world_size > 1:
+        vectors = runtime.sum(vectors.to(runtime.device)).cpu()
+    return vectors.numpy()

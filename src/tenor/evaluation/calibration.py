@@ -1,0 +1,108 @@
+"""Probabilities that mean what they say, and abstention where they say too little: fitted on validation.
+
+Needs predictions alone. Knows nothing of how calibrators and conformal rules work (``tenor.metrics``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from tenor.errors import UsageError
+from tenor.metrics.calibration import Calibrator, fit_calibrator
+from tenor.metrics.conformal import Conformal, fit_conformal, measure_coverage
+from tenor.metrics.reliability import brier_score, calibration_error, log_loss
+from tenor.predictions import Predictions
+
+_LEAST = 1e-12  # probabilities are held off 0 and 1 by this, so that their log odds are finite
+
+
+def fit_calibration(predictions: Predictions, *, seed: int = 0) -> Calibrator:
+    """Fit the calibrator with the least cross-validated log loss on the labelled validation rows.
+
+    Raises:
+        UsageError: predictions of profiles, whose scores are no probabilities, or no labelled validation rows.
+    """
+    known = _validation(predictions, "a calibrator")
+    return fit_calibrator(known.labels, known.logits, groups=known.groups, splits=known.splits, seed=seed)
+
+
+def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
+    """The same rows with calibrated probabilities; logits and threshold move with them, decisions stay.
+
+    Isotonic calibration makes some scores equal, and then decisions at the threshold may change.
+    """
+    probs = calibrator.apply(predictions.logits)
+    inside = np.clip(probs, _LEAST, 1 - _LEAST)
+    logits = np.log(inside) - np.log1p(-inside) if probs.ndim == 1 else np.log(inside)
+    threshold = predictions.threshold
+    if threshold is not None:
+        cut = np.clip(threshold, _LEAST, 1 - _LEAST)
+        threshold = float(calibrator.apply(np.array([np.log(cut) - np.log1p(-cut)]))[0])
+    return replace(predictions, logits=logits, probs=probs, threshold=threshold)
+
+
+def measure_calibration(predictions: Predictions, calibrator: Calibrator | None = None) -> dict[str, Any]:
+    """Brier score, log loss and calibration error on test, as they are and calibrated; ready for JSON.
+
+    Args:
+        predictions: of sequences, with test rows.
+        calibrator: of fit_calibration; None leaves the calibrated numbers out.
+
+    Returns:
+        brier, log_loss, calibration_error (15 bins of equal width), and with a calibrator ``method`` and
+        ``calibrated`` with the three.
+    """
+    found: dict[str, Any] = _measure(predictions)
+    if calibrator is not None:
+        found["method"], found["warning"] = calibrator.method, calibrator.warning
+        found["calibrated"] = _measure(calibrate(predictions, calibrator))
+    return found
+
+
+def _measure(predictions: Predictions) -> dict[str, float | None]:
+    test = predictions.in_split("test").labelled()
+    return {
+        "brier": brier_score(test.labels, test.probs),
+        "log_loss": log_loss(test.labels, test.probs),
+        "calibration_error": calibration_error(test.labels, test.probs),
+    }
+
+
+def fit_abstention(predictions: Predictions, alpha: float, *, seed: int = 0) -> Conformal:
+    """A class-conditional conformal rule from the labelled validation rows, one unit a group and class.
+
+    Args:
+        predictions: of sequences, with validation rows.
+        alpha: the share of sets that may miss the true class.
+        seed: of the draw within groups.
+
+    Raises:
+        UsageError: alpha out of range, predictions of profiles, or no labelled validation rows.
+    """
+    known = _validation(predictions, "a conformal rule")
+    return fit_conformal(
+        known.labels, known.probs, alpha=alpha, groups=known.groups, splits=known.splits, seed=seed
+    )
+
+
+def measure_abstention(predictions: Predictions, alpha: float, *, seed: int = 0) -> dict[str, Any]:
+    """How a conformal rule from validation does on test: coverage, abstention, errors; ready for JSON."""
+    rule = fit_abstention(predictions, alpha, seed=seed)
+    test = predictions.in_split("test").labelled()
+    return {
+        "alpha": alpha,
+        **asdict(measure_coverage(rule, test.labels, test.probs)),
+        "warning": rule.warning,
+    }
+
+
+def _validation(predictions: Predictions, what: str) -> Predictions:
+    if predictions.level == "profile" and (predictions.probs > 1).any():
+        raise UsageError(f"{what} needs probabilities, and these scores of profiles are counts")
+    known = predictions.in_split("validation").labelled()
+    if len(known) == 0:
+        raise UsageError(f"{what} is fitted on validation, and there is no labelled validation row")
+    return known

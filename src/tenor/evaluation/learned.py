@@ -1,0 +1,151 @@
+"""Learned aggregations, fitted on validation profiles that their scorer did not see.
+
+An aggregation must be fitted on sequence scores that the sequence model did not learn by heart. Scores of training
+authors would be out of fold only after training one model a fold, which costs as many trainings again; and the
+embeddings that attention reads come from another space in each of those models, so they cannot be pooled at all.
+Validation authors' sequences are scored honestly by the one model there is. So the aggregations are *cross-fitted*
+there: validation profiles are dealt into folds by group, and each fold is scored by a fit to the others; thresholds
+and the choice between aggregations rest on these scores alone. Test profiles are scored by the fit to all of
+validation, or, where a fit must hold rows out to know when to stop (attention), by the mean of the folds' fits.
+
+Knows nothing of files; never reads a test label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.aggregation.learned import LearnedAggregationName, fit_aggregation
+from tenor.aggregation.profiles import Profiles
+from tenor.errors import TrainingError
+from tenor.lexical import assign_folds
+
+AttentionName = Literal["attention", "gated_attention"]
+ATTENTIONS: tuple[AttentionName, ...] = get_args(AttentionName)
+
+Floats = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
+
+#: Of the cross-fitting; fewer where a class has fewer validation groups.
+FOLDS = 5
+
+#: Attention stops early; these bound how long it may look for a better fit: epochs, and steps in each of them.
+_EPOCHS, _PATIENCE, _STEPS, _LEARNING_RATE = 100, 10, 8, 3e-3
+
+
+def score_learned(
+    method: LearnedAggregationName, logits: Floats, profiles: Profiles, *, seed: int = 0
+) -> Floats:
+    """Profiles' logits by a learned aggregation: validation's cross-fitted, all others' by the fit to validation.
+
+    Args:
+        method: of LEARNED_AGGREGATIONS.
+        logits: (S,) or (S, C) of the sequences.
+        profiles: which sequence belongs to which, their splits and labels.
+        seed: of the folds.
+
+    Returns:
+        (P,) or (P, C).
+
+    Raises:
+        TrainingError: fewer than two labelled validation groups of a class.
+    """
+    in_validation = profiles.splits == "validation"
+    rows = in_validation[profiles.codes]  # only validation's sequences take part in a fit
+
+    def fit_and_score(fitted_on: Flags) -> Floats:
+        labels = np.where(fitted_on, profiles.labels, -1)
+        fitted = fit_aggregation(method, logits[rows], profiles.codes[rows], labels)
+        return fitted.logits(logits, profiles.codes, len(profiles))
+
+    folds = _deal(profiles, method, seed)
+    scores = fit_and_score(in_validation)
+    for fold in range(folds.max() + 1):
+        scores[folds == fold] = fit_and_score(in_validation & (folds != fold))[folds == fold]
+    return scores
+
+
+def score_attention(
+    method: AttentionName,
+    embeddings: npt.NDArray[np.float32],
+    profiles: Profiles,
+    *,
+    num_classes: int = 2,
+    seed: int = 0,
+) -> Floats:
+    """Profiles' probabilities by attention over embeddings: validation's cross-fitted, others' the folds' mean.
+
+    Each fold's fit stops by the fold after it.
+
+    Args:
+        method: ``"attention"`` or ``"gated_attention"`` (Ilse et al. 2018).
+        embeddings: (S, E) of the sequences.
+        profiles: as in score_learned.
+        num_classes: 2 gives (P,), more give (P, C).
+        seed: of the folds and of the weights.
+
+    Raises:
+        TrainingError: as score_learned.
+    """
+    from tenor.models.attention_aggregation import Bags, fit_attention
+
+    folds = _deal(profiles, method, seed)
+    known = profiles.labels >= 0
+    shape = (len(profiles),) if num_classes == 2 else (len(profiles), num_classes)
+    scores, mean = np.zeros(shape), np.zeros(shape)
+
+    def make_bags(chosen: Flags) -> Bags:
+        rows = chosen[profiles.codes]
+        codes = (np.cumsum(chosen) - 1)[profiles.codes[rows]]
+        return Bags(embeddings[rows], codes.astype(np.int64), profiles.labels[chosen])
+
+    for fold, stop, fitted in _rotate(folds):
+        model = fit_attention(
+            make_bags(known & np.isin(folds, fitted)),
+            make_bags(known & (folds == stop)),
+            num_classes=num_classes,
+            gated=method == "gated_attention",
+            seed=seed,
+            learning_rate=_LEARNING_RATE,
+            batch_size=max(64, len(profiles) // _STEPS),
+            num_epochs=_EPOCHS,
+            patience=_PATIENCE,
+        )
+        found = model.score(embeddings, profiles.codes, len(profiles))
+        scores[folds == fold] = found[folds == fold]
+        mean += found / (folds.max() + 1)
+    others = folds < 0
+    scores[others] = mean[others]
+    return scores
+
+
+def _deal(profiles: Profiles, method: str, seed: int) -> npt.NDArray[np.int64]:
+    """The fold of each validation profile, -1 for profiles of other splits: (P,)."""
+    rows = profiles.splits == "validation"
+    known = rows & (profiles.labels >= 0)
+    classes = np.unique(profiles.labels[known])
+    groups = [len(set(profiles.groups[known & (profiles.labels == label)].tolist())) for label in classes]
+    if len(groups) < 2 or min(groups) < 2:
+        counts = ", ".join(f"{count} of class {label}" for label, count in zip(classes, groups, strict=True))
+        raise TrainingError(
+            f"{method} is fitted on validation, which needs labelled groups of two classes or more, two each; found "
+            f"{counts if counts else 'none'} (use a fixed aggregation, or give validation a larger share)"
+        )
+    folds = np.full(len(profiles), -1, dtype=np.int64)
+    folds[rows] = assign_folds(
+        profiles.labels[rows], profiles.groups[rows], seed=seed, folds=min(FOLDS, *groups)
+    )
+    return folds
+
+
+def _rotate(folds: npt.NDArray[np.int64]) -> Iterator[tuple[int, int, list[int]]]:
+    """(fold to score, fold to stop by, folds to fit on); of two folds the other serves for both."""
+    count = int(folds.max()) + 1
+    for fold in range(count):
+        stop = (fold + 1) % count
+        fitted = [other for other in range(count) if other not in (fold, stop)]
+        yield fold, stop, fitted if fitted else [stop]

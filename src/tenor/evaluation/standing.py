@@ -1,0 +1,186 @@
+"""How a table of predictions stands on test: with its intervals, and beside baselines on the same rows.
+
+Everything is returned as plain values, ready for JSON. Needs predictions alone, no model and no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from tenor.baselines import fit_baselines
+from tenor.corpus.audit import require_clean_splits
+from tenor.corpus.corpus import Corpus
+from tenor.corpus.views import view_sequences
+from tenor.errors import SplitError, TrainingError, UsageError
+from tenor.metrics.comparison import Difference, compare_many
+from tenor.metrics.intervals import bootstrap_metrics
+from tenor.metrics.objectives import parse_rule
+from tenor.metrics.scores import calculate_metrics
+from tenor.metrics.verdict import Lead, Verdict, judge_leads
+from tenor.predictions import Predictions
+
+Metrics = dict[str, Any]
+Differences = dict[str, dict[str, Difference]]
+
+#: What the model is compared with its baselines by; the first is the one that the verdict is about.
+COMPARED_METRICS = ("roc_auc", "average_precision")
+
+#: Of the bootstrap.
+REPLICATES = 1000
+
+
+def measure_test(predictions: Predictions, *, seed: int = 0) -> Metrics:
+    """Metrics of the labelled test rows, and under ``intervals`` the 95% interval of each, by resampling groups.
+
+    Args:
+        predictions: with test rows.
+        seed: of the bootstrap.
+    """
+    test = predictions.in_split("test").labelled()
+    metrics: Metrics = dict(calculate_metrics(test.labels, test.probs, test.threshold))
+    found = bootstrap_metrics(
+        test.labels, test.probs, test.groups, test.threshold, replicates=REPLICATES, seed=seed
+    )
+    metrics["intervals"] = {name: asdict(interval) for name, interval in found.items()}
+    return metrics
+
+
+def measure_beside(
+    predictions: Predictions, baselines: Mapping[str, Predictions], *, seed: int = 0
+) -> Metrics:
+    """A model's baselines, and how far it is ahead of them on the same test rows.
+
+    Args:
+        predictions: the model's.
+        baselines: name -> predictions of the same test rows.
+        seed: of the bootstrap.
+
+    Returns:
+        ``baselines`` (name -> as measure_test), ``differences`` (name -> metric -> the model's minus the
+        baseline's, paired by group, with interval, p and Holm's p over all of them), and ``verdict``: whether the
+        model beats the best of them, in a sentence; None without baselines.
+
+    Raises:
+        UsageError: a baseline that scores other rows.
+    """
+    differences = subtract_baselines(predictions, baselines, seed=seed)
+    verdict = judge_differences(differences)
+    return {
+        "baselines": {name: measure_test(table, seed=seed) for name, table in baselines.items()},
+        "differences": to_plain(differences),
+        "verdict": None if verdict is None else verdict.sentence,
+    }
+
+
+def to_plain(differences: Differences) -> dict[str, dict[str, dict[str, Any]]]:
+    """Differences as JSON values."""
+    return {
+        name: {metric: asdict(difference) for metric, difference in found.items()}
+        for name, found in differences.items()
+    }
+
+
+def subtract_baselines(
+    predictions: Predictions, baselines: Mapping[str, Predictions], *, seed: int = 0
+) -> Differences:
+    """The model minus each baseline on the labelled test rows, by COMPARED_METRICS, on the same draws of groups."""
+    found = subtract(baselines, "the model", predictions, seed=seed)
+    return {
+        name: {metric: _turn(difference) for metric, difference in of_name.items()}
+        for name, of_name in found.items()
+    }
+
+
+def subtract(
+    tables: Mapping[str, Predictions], name: str, reference: Predictions, *, seed: int = 0
+) -> Differences:
+    """Each table minus a reference on the labelled test rows, by COMPARED_METRICS, on the same draws of groups.
+
+    Args:
+        tables: name -> predictions of the reference's rows.
+        name: of the reference, for errors.
+        reference: what is subtracted.
+        seed: of the draws.
+
+    Returns:
+        name -> metric -> table minus reference; Holm's p is over all of them.
+    """
+    if not tables:
+        return {}
+    while name in tables:
+        name += "'"
+    test = {other: table.in_split("test").labelled() for other, table in tables.items()}
+    return compare_many(
+        {name: reference.in_split("test").labelled(), **test},
+        name,
+        metrics=COMPARED_METRICS,
+        replicates=REPLICATES,
+        seed=seed,
+    )
+
+
+def _turn(found: Difference) -> Difference:
+    """B minus a from a minus b."""
+    return replace(
+        found,
+        value_a=found.value_b,
+        value_b=found.value_a,
+        difference=None if found.difference is None else -found.difference,
+        low=None if found.high is None else -found.high,
+        high=None if found.low is None else -found.low,
+    )
+
+
+def judge_differences(differences: Differences) -> Verdict | None:
+    """Whether the model beats every baseline, by the first of COMPARED_METRICS."""
+    found = {name: of_name[COMPARED_METRICS[0]] for name, of_name in differences.items()}
+    return judge_leads(
+        [
+            Lead(name, d.value_a, d.value_b, d.difference, d.low, d.high)
+            for name, d in found.items()
+            if d.value_a is not None and d.value_b is not None and d.difference is not None
+        ]
+    )
+
+
+def find_baselines(
+    corpus: Corpus, predictions: Predictions, *, threshold: str = "f1"
+) -> tuple[dict[str, Predictions], tuple[str, ...]]:
+    """Fit the baselines of some sequences on their corpus's training split, where that can be done.
+
+    Args:
+        corpus: that was scored.
+        predictions: of a model, level conversation or author: its rows, of validation and test, are the
+            baselines' too.
+        threshold: the rule by which the baselines' thresholds are chosen on validation.
+
+    Returns:
+        name -> predictions of the same rows; and why there are none, in a sentence.
+    """
+    if predictions.level == "profile":
+        raise UsageError("baselines are fitted on sequences: aggregate theirs as the model's")
+    view = view_sequences(corpus, predictions.level)
+    if view.classes != predictions.classes:
+        known, found = (", ".join(map(str, names)) for names in (predictions.classes, view.classes))
+        return {}, (f"no baselines: the model knows the classes {known}, the corpus has {found}",)
+    try:
+        require_clean_splits(view)
+        fitted = fit_baselines(view)
+    except (SplitError, TrainingError) as error:
+        return {}, (f"no baselines: {error}",)
+    own = set(predictions.ids.tolist())
+    tables = {}
+    for name, table in fitted.items():
+        rows = table.select(np.fromiter((i in own for i in table.ids.tolist()), bool, len(table)))
+        if threshold != "f1" and name != "majority":
+            validation = rows.in_split("validation").labelled()
+            chosen = parse_rule(threshold).choose(
+                validation.labels, validation.probs, splits=validation.splits
+            )
+            rows = replace(rows, threshold=chosen.value)
+        tables[name] = rows
+    return tables, ()

@@ -1,0 +1,78 @@
+"""Thresholds of predictions: chosen by a rule on the validation rows, with how sure they are.
+
+Never sees a test row: choose_threshold refuses them. Needs predictions alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from tenor.errors import UsageError
+from tenor.metrics.objectives import ThresholdRule, parse_rule
+from tenor.metrics.thresholds import Threshold
+from tenor.predictions import Predictions
+
+#: A threshold chosen again may differ by so much from the one in the file: scores differ in the last bits.
+_SAME = 1e-4
+
+
+def choose_by_rule(predictions: Predictions, rule: str | ThresholdRule = "f1", *, seed: int = 0) -> Threshold:
+    """Choose a threshold on the labelled validation rows; its interval comes from resampling their groups.
+
+    Args:
+        predictions: with validation rows; others are not looked at.
+        rule: such as ``"f1"`` or ``"recall_at_precision:0.9"``; see tenor.metrics.objectives.FORMS.
+        seed: of the bootstrap.
+
+    Raises:
+        UsageError: an unknown rule, several classes, or no labelled validation rows.
+    """
+    known = predictions.in_split("validation").labelled()
+    if len(known) == 0:
+        raise UsageError("a threshold is chosen on validation, and there is no labelled validation row")
+    parsed = parse_rule(rule) if isinstance(rule, str) else rule
+    return parsed.choose(known.labels, known.probs, groups=known.groups, splits=known.splits, seed=seed)
+
+
+def apply_rule(
+    predictions: Predictions, rule: str | ThresholdRule = "f1", *, seed: int = 0
+) -> tuple[Predictions, dict[str, Any]]:
+    """Give predictions the threshold of a rule; the second value describes it, ready for JSON.
+
+    Raises:
+        UsageError: as choose_by_rule.
+    """
+    chosen = choose_by_rule(predictions, rule, seed=seed)
+    return replace(predictions, threshold=chosen.value), asdict(chosen)
+
+
+def describe_threshold(predictions: Predictions, objective: str | None) -> dict[str, Any] | None:
+    """How sure the threshold is that predictions come with, ready for JSON; None where there is none.
+
+    It is chosen anew on these validation rows; where that gives another one, it was chosen on other rows, and
+    these say nothing of it.
+
+    Args:
+        predictions: with their threshold.
+        objective: the rule that it was chosen by, as the model file says; None = not known.
+    """
+    value = predictions.threshold
+    if value is None:
+        return None
+    unknown: dict[str, Any] = {
+        "value": value,
+        "objective": objective,
+        "parameters": [],
+        "score": None,
+        "low": None,
+        "high": None,
+    }
+    if objective is None:
+        return unknown | {"warning": "the model file does not say how it was chosen"}
+    if not (predictions.in_split("validation").labels >= 0).any():
+        return unknown | {"warning": "chosen on another corpus: there is no labelled validation row here"}
+    chosen = choose_by_rule(predictions, objective)
+    if abs(chosen.value - value) > _SAME:
+        return unknown | {"warning": "chosen on other rows than this corpus's validation"}
+    return asdict(chosen) | {"value": value}
