@@ -83,7 +83,7 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
         *arguments: object,
         count: int = 1,
         fault: str = "",
-        script: str = "worker.py",
+        script: str | Path = "worker.py",
         own: dict[int, Sequence[object]] | None = None,
     ) -> list[Worker]:
         port = free_port()

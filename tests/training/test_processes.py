@@ -102,6 +102,33 @@ def test_torchrun_trains_the_weights_of_one_process(small_corpus: Path, tmp_path
     assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
+TWICE = """
+import sys
+from tenor import predict, train_model
+corpus, folder = sys.argv[1:]
+settings = dict(batch_size=16, hidden_size=16, num_layers=1, num_heads=2, kernel_sizes=(3,), progress=False)
+for level in ("conversation", "author"):
+    model = train_model(level, corpus, 2, model_path=f"{folder}/{level}.pt", dropout=0.0, **settings)
+    predict(model, corpus, split="all", output=f"{folder}/{level}.parquet")
+"""
+
+
+def test_a_script_of_several_steps_with_the_default_start_computes_the_same(
+    small_corpus: Path, launch: Launch, tmp_path: Path
+) -> None:
+    script = tmp_path / "twice.py"
+    script.write_text(TWICE)
+    for count in (1, 2):
+        (tmp_path / str(count)).mkdir()
+        workers = launch(small_corpus, tmp_path / str(count), count=count, script=script)
+        assert [each.wait() for each in workers] == [0] * count, [each.err for each in workers]
+    for level in ("conversation", "author"):
+        assert largest_difference(*(tmp_path / name / f"{level}.pt" for name in "12")) <= 1e-6
+        one, two = (read_predictions(tmp_path / name / f"{level}.parquet") for name in "12")
+        assert one.conversation_ids.tolist() == two.conversation_ids.tolist()
+        assert np.abs(one.logits - two.logits).max() <= 1e-5
+
+
 def test_accelerate_launch_predicts_the_same_file(small_corpus: Path, whole: Path, tmp_path: Path) -> None:
     from tenor.evaluation import predict
 
@@ -224,6 +251,7 @@ def test_fault_33_save_that_fails(small_corpus: Path, launch: Launch, tmp_path: 
     assert path.stat().st_size < size
 
 
+@pytest.mark.long  # the same signal to the same code as in the test that follows, but through torchrun
 def test_fault_30_sigterm_to_torchrun_saves(
     small_corpus: Path, whole: Path, launch: Launch, tmp_path: Path
 ) -> None:
