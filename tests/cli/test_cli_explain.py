@@ -106,11 +106,15 @@ def test_names_and_texts_are_shown_only_when_asked_for(
 def test_an_author_in_a_conversation_with_the_n_grams(
     run_cli: RunCli, corpus: Path, models: dict[str, Path]
 ) -> None:
-    arguments = (models["author"], corpus, "--id", "c0", "--author", "ann", "--with-text")
+    arguments = (models["author"], corpus, "--id", "c0", "--author", "ann")
     table = explain(run_cli, *arguments)
     assert "conversation c0, author ann (train)" in table
-    assert re.search(r"message +author +network +lexical +contribution +text", table)
+    assert re.search(r"message +author +network +lexical +contribution", table)
     assert re.search(r"^ +3 +author 1 +[+-]\d\.\d{4} +[+-]\d\.\d{4} +[+-]\d\.\d{4} ", table, re.MULTILINE)
+    assert "n-grams" not in table
+    arguments = (*arguments, "--with-text")
+    table = explain(run_cli, *arguments)
+    assert re.search(r"message +author +contribution +text", table)
     assert "n-grams of the lexical prior" in table and "'secret'" in table
     described = json.loads(explain(run_cli, *arguments, "--json"))
     for message in described["messages"]:
@@ -155,9 +159,9 @@ def test_a_terminal_gets_colours(
 def test_colours_and_bars() -> None:
     shares = (1.0, 0.3, 0.05, 0.0, -0.3, -1.0)
     assert [colour(share) for share in shares] == ["bold red", "red", "dim", "dim", "blue", "bold blue"]
-    assert draw_bar(0.5) == "        │████    "
-    assert draw_bar(-1.0) == "████████│        "
-    assert draw_bar(0.0) == "        │        "
+    assert draw_bar(0.5) == "      │███   "
+    assert draw_bar(-1.0) == "██████│      "
+    assert draw_bar(0.0) == "      │      "
 
 
 @pytest.mark.parametrize(

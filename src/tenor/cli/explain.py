@@ -26,7 +26,7 @@ Examples:
 """
 
 #: Cells of a bar to each side of its middle.
-BAR_CELLS = 8
+BAR_CELLS = 6
 
 #: N-grams shown under the messages.
 SHOWN_NGRAMS = 10
@@ -140,18 +140,17 @@ def describe_sequence(explanation: SequenceExplanation, names: dict[str, str]) -
 def show_sequence(explanation: SequenceExplanation, names: dict[str, str]) -> None:
     """Print the messages with their contributions, and what the numbers mean."""
     messages = explanation.messages
-    has_prior = any(message.lexical is not None for message in messages)
-    has_text = any(message.text is not None for message in messages)
-    columns = ["message", "author", *(["network", "lexical"] if has_prior else [])]
+    texts = None if any(message.text is None for message in messages) else [str(m.text) for m in messages]
+    has_parts = texts is None and any(message.lexical is not None for message in messages)  # else no room
+    columns = ["message", "author", *(["network", "lexical"] if has_parts else [])]
     rows = [
         (
             str(message.position),
             names[message.author],
-            *((f"{message.network:+.4f}", f"{message.lexical:+.4f}") if has_prior else ()),
+            *((f"{message.network:+.4f}", f"{message.lexical:+.4f}") if has_parts else ()),
         )
         for message in messages
     ]
-    texts = [str(message.text) for message in messages] if has_text else None
     of_author = "" if explanation.author is None else f", author {explanation.author}"
     title = f"conversation {explanation.conversation_id}{of_author}{_in_split(explanation.split)}"
     _print_contributions(columns, rows, [message.contribution for message in messages], texts, title)
@@ -207,11 +206,10 @@ def _print_contributions(
     from rich.text import Text
 
     table = Table(box=SIMPLE_HEAD, title=Text(clean_line(title), style="bold"), title_justify="left")
-    for position, column in enumerate([*columns, "contribution", ""]):
-        is_number = column not in ("author", "conversation", "")
-        table.add_column(
-            Text(column), justify="right" if is_number else "left", overflow="fold", no_wrap=not position
-        )
+    for column in (*columns, "contribution", ""):
+        is_name = column in ("author", "conversation")
+        justify: Literal["left", "right"] = "left" if is_name or not column else "right"
+        table.add_column(Text(column), justify=justify, overflow="fold", no_wrap=not is_name)
     if texts is not None:
         table.add_column(Text("text"), overflow="fold")
     largest = max((abs(value) for value in contributions), default=0.0)
