@@ -51,8 +51,9 @@ COMMANDS: dict[str, ModuleType] = {
     "demo": demo,
 }
 
-#: Commands whose work several processes share; of the others' the first does all, and the demo is for one alone.
+#: Commands whose work several processes share, and those that must be alone; of the others' the first does all.
 SHARED = frozenset({"train", "test", "profile", "predict"})
+ALONE = frozenset({"explain", "demo"})
 
 EXAMPLES = """
 \b
@@ -108,7 +109,7 @@ def on_first_process(run: Callable[..., None], name: str) -> Callable[..., None]
 
     @functools.wraps(run)
     def run_once(**options: Any) -> None:  # noqa: ANN401 - handed on
-        if name == "demo" and process_count() > 1:
+        if name in ALONE and process_count() > 1:
             raise UsageError(
                 f"tenor {name} runs in one process, not in {process_count()}: start it by itself"
             )
