@@ -22,6 +22,8 @@ from tenor.processes import process_count
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+logger = logging.getLogger(__name__)
+
 Precision = Literal["no", "bf16"]
 PRECISIONS: tuple[Precision, ...] = ("no", "bf16")
 
@@ -143,9 +145,9 @@ def _naming_lost_peers() -> Iterator[None]:
         yield
     except RuntimeError as error:
         atexit.unregister(_leave_group)  # it would wait for the one that has gone
-        reason = str(error).strip().partition("\n")[0]
+        logger.info("torch lost the connection to another process: %s", error)
         raise ProcessError(
-            f"stopped, because another process of this run has ended: its own message says why ({reason})"
+            "stopped, because another process of this run has ended: its own message or the launcher's says why"
         ) from error
 
 

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 from torch import nn
 
 from tenor.batching import load_dataset, make_loader
@@ -20,6 +22,7 @@ from tenor.corpus.importing import import_corpus
 from tenor.errors import SplitError, StorageError, TrainingError
 from tenor.evaluation import test_model as evaluate_model
 from tenor.metrics.scores import explain_undefined
+from tenor.models.model_file import read_metadata
 from tenor.models.sequence import SequenceClassifier
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path, read_history
@@ -259,3 +262,29 @@ def test_a_place_that_cannot_be_written_is_an_error(small_corpus: Path, tmp_path
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot write .*m\.run: Not a directory"):
         train_model("conversation", small_corpus, model_path=tmp_path / "file" / "m.pt", **SETTINGS)
+
+
+def test_the_model_does_not_change_when_test_rows_change(
+    small_source: Path, tmp_path: Path, import_changed: Callable[[Change], Path]
+) -> None:
+    def change(index: int, record: Record) -> Record:
+        record = split_by_number(index, record)
+        if index % 3 < 2:
+            return record
+        messages = [
+            message | {"text": "other words", "features": [-9.0] * len(message["features"])}
+            for message in record["messages"]
+        ]
+        return record | {"label": 1 - record["label"], "messages": messages[:2]}
+
+    settings = SETTINGS | {"prior": "auto"}
+    plain = import_changed(split_by_number).rename(tmp_path / "plain")
+    models = [
+        train_model("conversation", corpus, model_path=tmp_path / f"{name}.pt", **settings)
+        for name, corpus in (("plain", plain), ("changed", import_changed(change)))
+    ]
+    first, second = (load_file(path) for path in models)
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    thresholds = [read_metadata(path).threshold for path in models]
+    assert thresholds[0] == thresholds[1]
