@@ -78,11 +78,20 @@ def largest_difference(one: Path, other: Path) -> float:
 
 
 @pytest.fixture(scope="module")
-def whole(small_corpus: Path, launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The model of a run of two processes that nothing disturbed, with dropout."""
-    path = tmp_path_factory.mktemp("whole") / "whole.pt"
-    assert [each.wait() for each in launch(*train(small_corpus, path), count=2)] == [0, 0]
-    return path
+def wholes(small_corpus: Path, launch: Launch, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """The models of runs that nothing disturbed, with dropout, by one process and by two."""
+    paths = {}
+    for count in (1, 2):
+        paths[count] = tmp_path_factory.mktemp("whole") / "whole.pt"
+        workers = launch(*train(small_corpus, paths[count]), count=count)
+        assert [each.wait() for each in workers] == [0] * count
+    return paths
+
+
+@pytest.fixture
+def whole(wholes: dict[int, Path]) -> Path:
+    """The model of two processes."""
+    return wholes[2]
 
 
 def test_torchrun_trains_the_weights_of_one_process(small_corpus: Path, tmp_path: Path) -> None:
@@ -283,25 +292,33 @@ def resume_after_kills(launch: Launch, command: list[str], faults: list[str], co
     assert [each.wait() for each in launch(*command, "--resume", count=count)] == [0] * count
 
 
-def test_two_killed_processes_resume_to_the_same_bytes(
-    small_corpus: Path, whole: Path, launch: Launch, tmp_path: Path
+@pytest.mark.parametrize("count", [1, 2])
+def test_killed_processes_resume_to_the_same_bytes(
+    small_corpus: Path, wholes: dict[int, Path], launch: Launch, tmp_path: Path, count: int
 ) -> None:
     path = tmp_path / "whole.pt"
     command = train(small_corpus, path, "--checkpoint-every-steps", 1)
-    resume_after_kills(launch, command, ["kill:3", "kill-inside:9@1", "kill:16@0"], 2)
-    assert path.read_bytes() == whole.read_bytes()
+    resume_after_kills(launch, command, ["kill:3", f"kill-inside:9@{count - 1}", "kill:16@0"], count)
+    assert path.read_bytes() == wholes[count].read_bytes()
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("count", [1, 2])
 @pytest.mark.parametrize("fault", ["kill", "kill-inside"])
 @pytest.mark.parametrize("step", range(1, STEPS))
-def test_two_processes_killed_at_any_step_resume_to_the_same_bytes(
-    small_corpus: Path, whole: Path, launch: Launch, tmp_path: Path, fault: str, step: int
+def test_processes_killed_at_any_step_resume_to_the_same_bytes(
+    small_corpus: Path,
+    wholes: dict[int, Path],
+    launch: Launch,
+    tmp_path: Path,
+    fault: str,
+    step: int,
+    count: int,
 ) -> None:
     path = tmp_path / "whole.pt"
     command = train(small_corpus, path, "--checkpoint-every-steps", 1)
-    resume_after_kills(launch, command, [f"{fault}:{step}@{step % 2}"], 2)
-    assert path.read_bytes() == whole.read_bytes()
+    resume_after_kills(launch, command, [f"{fault}:{step}@{step % count}"], count)
+    assert path.read_bytes() == wholes[count].read_bytes()
 
 
 def test_fault_32_other_number_of_processes(small_corpus: Path, launch: Launch, tmp_path: Path) -> None:
