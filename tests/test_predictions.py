@@ -250,7 +250,7 @@ def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+1", "-x", "@cmd", "\tx", "\rx"])
-def test_cells_that_a_spreadsheet_would_run_are_neutralised(text: str) -> None:
+def test_fault_41_cells_that_a_spreadsheet_would_run_are_neutralised(text: str) -> None:
     assert neutralize_cell(text) == "'" + text
     assert neutralize_cell("a" + text) == "a" + text
 

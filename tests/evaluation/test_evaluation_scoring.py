@@ -71,7 +71,7 @@ def test_an_unknown_split_is_refused(evaluated_corpus: Path, models: dict[str, P
         predict(models["author"], evaluated_corpus, split="holdout", device="cpu")
 
 
-def test_a_corpus_of_another_encoder_is_refused_naming_both(
+def test_fault_24_a_corpus_of_another_encoder_is_refused_naming_both(
     evaluated_corpus: Path, models: dict[str, Path], tmp_path: Path
 ) -> None:
     other = encode_corpus(evaluated_corpus, tmp_path / "other", input_size=8, progress=False)

@@ -39,6 +39,12 @@ IN_ARRAYS = {name for name in NAMES if "weight" in name or "std" in name} | {
     "wrong_shape",
 }
 
+PICKLES = sorted(
+    name for name in NAMES if name.startswith("pickle_p") or name in ("pickle_text", "torch_archive")
+)
+DAMAGED = ["cut_in_data", "flipped_bit", "longer"]
+OTHERS = sorted(set(NAMES) - {*PICKLES, *DAMAGED, "newer_version", "path_as_name"})
+
 
 @dataclass(frozen=True)
 class Hostile:
@@ -58,8 +64,8 @@ def test_there_are_enough_with_enough_different_messages(hostile: Hostile) -> No
     assert len({message for _, message in hostile.files.values()}) >= 55
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_refused_and_not_executed(name: str, hostile: Hostile) -> None:
+def check_refused(name: str, hostile: Hostile) -> None:
+    """The file's own message, from every reader that looks there, and nothing of it was executed."""
     path, message = hostile.files[name]
     for read in (load_model, read_metadata):
         if read is read_metadata and name in IN_ARRAYS:
@@ -70,6 +76,29 @@ def test_refused_and_not_executed(name: str, hostile: Hostile) -> None:
         assert message in str(caught.value)
         assert len(str(caught.value)) < 1000
     assert not hostile.sentinel.exists()
+
+
+@pytest.mark.parametrize("name", PICKLES)
+def test_fault_34_a_pickle_under_any_name_is_refused_and_not_executed(name: str, hostile: Hostile) -> None:
+    check_refused(name, hostile)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_fault_35_other_content_is_refused_listing_it(name: str, hostile: Hostile) -> None:
+    check_refused(name, hostile)
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_fault_36_damage_is_refused_by_the_checksum(name: str, hostile: Hostile) -> None:
+    check_refused(name, hostile)
+
+
+def test_fault_37_a_newer_version_is_refused_with_both_versions(hostile: Hostile) -> None:
+    check_refused("newer_version", hostile)
+
+
+def test_fault_38_a_path_as_a_name_is_refused(hostile: Hostile) -> None:
+    check_refused("path_as_name", hostile)
 
 
 def test_the_bombs_are_live(tmp_path: Path) -> None:
