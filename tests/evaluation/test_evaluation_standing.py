@@ -50,7 +50,6 @@ def test_differences_are_the_model_s_minus_the_baseline_s(simulate: Simulate) ->
         weak.in_split("test"),
         model.in_split("test"),
         metrics=("roc_auc", "average_precision"),
-        replicates=1000,
     )["roc_auc"]
     assert found.value_a == measure_test(model)["roc_auc"]
     assert found.value_b == measure_test(weak)["roc_auc"]

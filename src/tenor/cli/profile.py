@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 import typer
 
 from tenor.cli.options import DataArgument, DeviceOption, JsonOption, ModelArgument, ProgressOption
-from tenor.cli.output import count_reads, print_json, print_metrics
+from tenor.cli.output import print_json, print_line
+from tenor.cli.standing import BaselinesOption, BootstrapSeedOption, RuleOption, print_standing
 
 SUMMARY = "Evaluate an author model over whole profiles."
 
@@ -15,7 +16,7 @@ EXAMPLES = """
 \b
 Examples:
   tenor profile models/author.safetensors analyzed
-  tenor profile models/author.safetensors analyzed --aggregation median
+  tenor profile models/author.safetensors analyzed --aggregation top_k_mean --threshold cost:1:20
   tenor profile models/author.safetensors analyzed --aggregation compare --json
 """
 
@@ -26,13 +27,18 @@ def run(
     aggregation: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="mean, median, mean_vote, total_vote, ..., or compare for all of them."
+            metavar="NAME",
+            help="mean, median, mean_vote, total_vote; noisy_or, top_k_mean, score_summary, attention, "
+            "gated_attention (fitted on validation); or compare for all of them.",
         ),
     ] = "mean",
     profile_label: Annotated[
         Literal["any", "majority", "constant"],
         typer.Option(help="How an author's differing sequence labels make the profile's."),
     ] = "majority",
+    baselines: BaselinesOption = True,
+    threshold: RuleOption = "f1",
+    seed: BootstrapSeedOption = 0,
     device: DeviceOption = None,
     progress: ProgressOption = True,
     json: JsonOption = False,
@@ -40,17 +46,35 @@ def run(
     """Aggregate an author's sequence scores into one score a profile, and evaluate on the test split."""
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier
 
+    rule = "f1" if threshold is None else threshold
     if aggregation == "compare":
         results = compare_aggregation_methods(
-            model, data, profile_label=profile_label, device=device, progress=progress
+            model,
+            data,
+            profile_label=profile_label,
+            baselines=baselines,
+            threshold=rule,
+            seed=seed,
+            device=device,
+            progress=progress,
         )
     else:
         metrics = evaluate_profile_classifier(
-            model, data, aggregation, profile_label=profile_label, device=device, progress=progress
+            model,
+            data,
+            aggregation,
+            profile_label=profile_label,
+            baselines=baselines,
+            threshold=rule,
+            seed=seed,
+            device=device,
+            progress=progress,
         )
         results = {aggregation: metrics}
     if json:
         print_json(results if aggregation == "compare" else results[aggregation])
         return
-    caption = count_reads(next(iter(results.values())))
-    print_metrics(results, title=f"profiles in the test split of {data}", caption=caption)
+    print_standing(results, title=f"profiles in the test split of {data}")
+    for name, metrics in results.items():
+        if metrics.get("best_by_validation"):
+            print_line(f"best on validation: {name}")

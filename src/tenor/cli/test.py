@@ -1,9 +1,16 @@
-"""``tenor test``: the metrics of a model on the test split."""
+"""``tenor test``: the metrics of a model on the test split, or of one model a seed."""
 
 from __future__ import annotations
 
-from tenor.cli.options import DataArgument, DeviceOption, JsonOption, ModelArgument, ProgressOption
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tenor.cli.options import DataArgument, DeviceOption, JsonOption, ProgressOption
 from tenor.cli.output import count_reads, print_json, print_metrics
+from tenor.cli.seeds import print_seeds
+from tenor.cli.standing import BaselinesOption, BootstrapSeedOption, RuleOption, print_standing
 
 SUMMARY = "Evaluate a model on the test split."
 
@@ -11,24 +18,57 @@ EXAMPLES = """
 \b
 Examples:
   tenor test models/conversation.safetensors analyzed
-  tenor test models/author.safetensors analyzed --json
+  tenor test models/author.safetensors analyzed --threshold recall_at_precision:0.9
+  tenor test models/author.safetensors analyzed --abstain-alpha 0.1 --json
+  tenor test models/author-seed*.safetensors analyzed
 """
 
 
 def run(
-    model: ModelArgument,
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help="Model file (.safetensors), or one a seed.")
+    ],
     data: DataArgument,
+    baselines: BaselinesOption = True,
+    threshold: RuleOption = None,
+    abstain_alpha: Annotated[
+        float | None,
+        typer.Option(metavar="ALPHA", help="Also measure decisions that may abstain, wrong this often."),
+    ] = None,
+    seed: BootstrapSeedOption = 0,
     device: DeviceOption = None,
     progress: ProgressOption = True,
     json: JsonOption = False,
 ) -> None:
-    """Score the test split once, at the threshold that validation chose."""
-    from tenor.evaluation import test_model
+    """Score the test split at the threshold that validation chose, beside baselines on the same splits.
+
+    Several models, of one training each, are shown with their mean and spread.
+    """
+    from tenor.evaluation import test_model, test_seeds
     from tenor.models.model_file import read_metadata
 
-    level = read_metadata(model).level
-    metrics = test_model(level, model, data, device=device, progress=progress)
+    level = read_metadata(models[0]).level
+    if len(models) > 1:
+        found = test_seeds(level, models, data, threshold=threshold, device=device, progress=progress)
+        if json:
+            print_json(found)
+            return
+        caption = count_reads(next(iter(found["models"].values())))
+        print_metrics(found["models"], title=f"test split of {data}", caption=caption)
+        print_seeds(found["seeds"], title=f"over {len(models)} models")
+        return
+    metrics = test_model(
+        level,
+        models[0],
+        data,
+        baselines=baselines,
+        threshold=threshold,
+        abstain_alpha=abstain_alpha,
+        seed=seed,
+        device=device,
+        progress=progress,
+    )
     if json:
         print_json(metrics)
         return
-    print_metrics({level: metrics}, title=f"test split of {data}", caption=count_reads(metrics))
+    print_standing({level: metrics}, title=f"test split of {data}")

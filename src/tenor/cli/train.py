@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +18,7 @@ from tenor.cli.options import (
     parse_optional,
 )
 from tenor.cli.output import print_line, print_metrics
+from tenor.cli.seeds import print_seeds
 
 SUMMARY = "Fit a classifier of conversations or of authors."
 
@@ -25,6 +28,7 @@ Examples:
   tenor train conversation analyzed --model models/conversation.safetensors
   tenor train author analyzed --epochs 75 --batch-size 128 --monitor f1
   tenor train author analyzed --model models/author.safetensors --resume
+  tenor train author analyzed --model models/author.safetensors --seeds 10
 """
 
 
@@ -83,6 +87,12 @@ def run(
         str, typer.Option(metavar="PRIOR", help="lexical, none, or auto: lexical where there is text.")
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Train N models, of seed, seed + 1, ..., into PATH-seed0, PATH-seed1, ..."
+        ),
+    ] = None,
     device: DeviceOption = None,
     mixed_precision: PrecisionOption = "no",
     max_padded_messages: Annotated[int, typer.Option(help="Bound of a micro-batch's padded size.")] = 4096,
@@ -106,39 +116,64 @@ def run(
     from tenor.models.model_file import read_metadata
     from tenor.training.train import train_model
 
-    path = train_model(
-        level,
-        data,
-        epochs,
-        batch_size,
-        learning_rate,
-        model_path=model,
-        hidden_size=hidden_size,
-        num_layers=num_layers,
-        num_heads=num_heads,
-        dropout=dropout,
-        kernel_sizes=kernels,
-        pos_weight=parse_pos_weight(pos_weight),
-        beta=beta,
-        gamma=gamma,
-        scheduler=scheduler,
-        warmup_fraction=warmup_fraction,
-        weight_decay=weight_decay,
-        clip_norm=norm,
-        patience=patience,
-        monitor=monitor,
-        prior=prior,
-        seed=seed,
-        device=device,
-        mixed_precision=mixed_precision,
-        max_padded_messages=max_padded_messages,
-        checkpoint_every_steps=checkpoint_every_steps,
-        checkpoint_every_s=seconds,
-        resume=resume,
-        trackers=() if tracker is None else tracker,
-        progress=progress,
-    )
-    metadata = read_metadata(path)
-    if metadata.training.get("validation"):
-        print_metrics({"validation": metadata.training["validation"]}, title=f"{level} classifier")
-    print_line(f"model: {path}")
+    options: dict[str, Any] = {
+        "hidden_size": hidden_size,
+        "num_layers": num_layers,
+        "num_heads": num_heads,
+        "dropout": dropout,
+        "kernel_sizes": kernels,
+        "pos_weight": parse_pos_weight(pos_weight),
+        "beta": beta,
+        "gamma": gamma,
+        "scheduler": scheduler,
+        "warmup_fraction": warmup_fraction,
+        "weight_decay": weight_decay,
+        "clip_norm": norm,
+        "patience": patience,
+        "monitor": monitor,
+        "prior": prior,
+        "device": device,
+        "mixed_precision": mixed_precision,
+        "max_padded_messages": max_padded_messages,
+        "checkpoint_every_steps": checkpoint_every_steps,
+        "checkpoint_every_s": seconds,
+        "resume": resume,
+        "trackers": () if tracker is None else tracker,
+        "progress": progress,
+    }
+    validations = {}
+    for path, own_seed in name_models(level, model, seed, seeds):
+        train_model(level, data, epochs, batch_size, learning_rate, model_path=path, seed=own_seed, **options)
+        validations[path] = read_metadata(path).training.get("validation", {})
+    if seeds is not None:
+        print_runs(validations, level)
+    elif validations[path]:
+        print_metrics({"validation": validations[path]}, title=f"{level} classifier")
+    for path in validations:
+        print_line(f"model: {path}")
+
+
+def name_models(level: str, model: Path | None, seed: int, seeds: int | None) -> list[tuple[Path, int]]:
+    """Where each training's model goes, and its seed: ``author.pt`` becomes ``author-seed0.pt``, ...
+
+    Raises:
+        typer.BadParameter: no seeds at all; exit code 2.
+    """
+    path = Path("models") / f"{level}_classifier.pt" if model is None else model
+    if seeds is None:
+        return [(path, seed)]
+    if seeds < 1:
+        raise typer.BadParameter(f"expected 1 or more, not {seeds}", param_hint="--seeds")
+    return [(path.with_name(f"{path.stem}-seed{own}{path.suffix}"), own) for own in range(seed, seed + seeds)]
+
+
+def print_runs(validations: Mapping[Path, Mapping[str, Any]], level: str) -> None:
+    """Each training's validation metrics, their mean and their spread."""
+    from tenor.metrics.seeds import summarize_seeds
+    from tenor.metrics.weighted import METRICS
+
+    rows = {path.stem: metrics for path, metrics in validations.items()}
+    print_metrics(rows, title=f"{level} classifier, validation")
+    runs = [{name: metrics.get(name) for name in METRICS} for metrics in validations.values()]
+    summaries = {name: asdict(summary) for name, summary in summarize_seeds(runs).items()}
+    print_seeds(summaries, title=f"validation over {len(runs)} seeds")

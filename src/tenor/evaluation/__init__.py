@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tenor.evaluation.profiles import evaluate_profiles as evaluate_profiles
     from tenor.evaluation.scoring import Scorer as Scorer
     from tenor.evaluation.scoring import predict as predict
+    from tenor.evaluation.seeds import test_seeds as test_seeds
     from tenor.evaluation.sequences import test_model as test_model
 
 #: Name -> the module that defines it; the imports above say the same to type checkers and editors.
@@ -33,6 +34,7 @@ _HOMES = {
     "predict": "scoring",
     "profile_predictions": "aggregation",
     "test_model": "sequences",
+    "test_seeds": "seeds",
 }
 
 __all__ = list(_HOMES)

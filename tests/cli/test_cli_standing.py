@@ -1,0 +1,116 @@
+"""``tenor test``, ``tenor profile`` and ``tenor train --seeds``: numbers beside their intervals and baselines."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenor.corpus.importing import import_corpus
+from tenor.models.model_file import read_metadata
+from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
+
+RunCli = Callable[..., Any]
+
+FIT = (
+    *("--hidden-size", "8", "--num-layers", "1", "--num-heads", "2", "--kernel-sizes", "3", "--epochs", "1"),
+    *("--batch-size", "32", "--learning-rate", "0.003", "--device", "cpu", "--prior", "none"),
+    "--no-progress",
+)
+BASELINES = ("majority", "length", "lexical", "pooled", "blend")
+
+
+@pytest.fixture(scope="module")
+def analyzed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("standing")
+    plan = SyntheticPlan(
+        conversations=200, messages=5, conversations_per_author=8, guilty_every=3, bad_share=0.6, input_size=8
+    )
+    source = write_jsonl(generate_conversations(plan), folder / "chats.jsonl")
+    return import_corpus(source, folder / "corpus", fractions=(0.4, 0.3, 0.3))
+
+
+@pytest.fixture
+def succeed(run_cli: RunCli) -> Callable[..., str]:
+    def run(*arguments: str | Path) -> str:
+        done = run_cli(*arguments)
+        assert (done.code, done.err) == (0, ""), done
+        return str(done.out)
+
+    return run
+
+
+def test_seeds_are_trained_tested_and_summarised(
+    succeed: Callable[..., str], run_cli: RunCli, analyzed: Path, tmp_path: Path
+) -> None:
+    out = succeed(
+        *("train", "author", analyzed, "--model", tmp_path / "m.pt", "--seed", "3", "--seeds", "2"), *FIT
+    )
+    paths = [tmp_path / "m-seed3.pt", tmp_path / "m-seed4.pt"]
+    assert all(f"model: {path}" in out for path in paths)
+    found = [read_metadata(path).training for path in paths]
+    assert [training["config"]["seed"] for training in found] == [3, 4]
+    scores = [training["validation"]["roc_auc"] for training in found]
+    mean, std = sum(scores) / 2, abs(scores[0] - scores[1]) / 2**0.5
+    assert re.search(rf"ROC AUC +{mean:.4f} +{std:.4f} ", out.partition("validation over 2 seeds")[2])
+
+    results = json.loads(succeed("test", *paths, analyzed, "--no-progress", "--json"))
+    assert list(results["models"]) == list(map(str, paths))
+    tested = [metrics["roc_auc"] for metrics in results["models"].values()]
+    assert results["seeds"]["roc_auc"]["mean"] == pytest.approx(sum(tested) / 2)
+    assert results["seeds"]["roc_auc"]["count"] == 2
+    out = succeed("test", *paths, analyzed, "--no-progress")
+    assert f"{results['seeds']['roc_auc']['mean']:.4f}" in out.partition("over 2 models")[2]
+
+    done = run_cli("test", paths[0], paths[0], analyzed, "--no-progress")
+    assert done.code == 1
+    assert done.err == "error: the models' seeds must differ, found 3, 3\n"
+    other = tmp_path / "other.pt"
+    succeed("train", "author", analyzed, "--model", other, "--patience", "2", *FIT)
+    done = run_cli("test", paths[0], other, analyzed, "--no-progress")
+    assert done.code == 1
+    assert done.err == f"error: {paths[0]} and {other} differ in more than their seed: patience\n"
+    assert run_cli("train", "author", analyzed, "--seeds", "0", *FIT).code == 2
+
+
+def test_results_stand_beside_baselines(
+    succeed: Callable[..., str], run_cli: RunCli, analyzed: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.pt"
+    succeed("train", "author", analyzed, "--model", model, *FIT)
+    rule = ("--threshold", "precision_at_recall:0.9")
+    options = ("--abstain-alpha", "0.2", "--no-progress")
+    found = json.loads(succeed("test", model, analyzed, *rule, *options, "--json"))
+    out = succeed("test", model, analyzed, *rule, *options)
+    table, _, rest = out.partition("95% intervals, by resampling")
+    for name in BASELINES:
+        assert f"{found['baselines'][name]['roc_auc']:.4f}" in table
+        assert f"author minus {name} " in rest
+    interval = found["intervals"]["roc_auc"]
+    assert f"{interval['low']:.3f}–{interval['high']:.3f}" in rest
+    assert found["verdict"] in out.replace("\n", " ")
+    assert f"threshold {found['threshold']:.4f}, 95% interval" in rest
+    assert "chosen on validation by precision_at_recall:0.9" in rest
+    assert re.search(r"Brier 0\.\d{4}, log loss", rest)
+    assert "with alpha 0.2: sets hold the true class in" in rest
+    assert "majority" not in succeed("test", model, analyzed, "--no-baselines", "--no-progress")
+
+    results = json.loads(succeed("profile", model, analyzed, "--aggregation", "compare", "--json"))
+    best = [name for name, metrics in results.items() if metrics["best_by_validation"]]
+    assert len(best) == 1
+    out = succeed("profile", model, analyzed, "--aggregation", "compare", "--no-progress")
+    assert f"best on validation: {best[0]}" in out
+    assert results[best[0]]["verdict"] in out.replace("\n", " ")
+    assert set(BASELINES) <= set(results[best[0]]["differences"])
+    out = succeed("profile", model, analyzed, "--aggregation", "top_k_mean", "--no-progress")
+    assert re.search(r"top_k_mean +\d+ ", out) and "lexical" in out
+
+    done = run_cli("test", model, analyzed, "--threshold", "best", "--no-progress")
+    assert done.code == 1
+    assert done.err.startswith("error: the threshold rule must be one of f1, f_beta:BETA")
+    done = run_cli("profile", model, analyzed, "--aggregation", "mode", "--no-progress")
+    assert done.code == 1 and "not 'mode'" in done.err
