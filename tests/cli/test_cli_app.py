@@ -23,8 +23,8 @@ RunCli = Callable[..., Any]
 TENOR = [sys.executable, "-m", "tenor"]
 
 JOB = (
-    *("import", "encode", "splits", "audit", "train", "test", "profile", "predict", "explain", "inspect"),
-    "demo",
+    *("import", "encode", "splits", "audit", "train", "test", "profile", "predict", "compare", "explain"),
+    *("inspect", "demo"),
 )
 
 
@@ -87,6 +87,7 @@ def test_wrong_usage_exits_2(run_cli: RunCli, arguments: list[str], message: str
         ["test", "{missing}", "{missing}"],
         ["profile", "{missing}", "{missing}"],
         ["predict", "{missing}", "{missing}", "--output", "{dest}"],
+        ["compare", "{missing}", "{missing}"],
         ["explain", "{missing}", "{missing}", "--id", "x"],
         ["inspect", "{missing}"],
     ],

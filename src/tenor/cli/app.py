@@ -21,6 +21,7 @@ from typer.main import get_command
 from tenor import __version__
 from tenor.cli import (
     audit,
+    compare,
     demo,
     encode,
     explain,
@@ -46,6 +47,7 @@ COMMANDS: dict[str, ModuleType] = {
     "test": test,
     "profile": profile,
     "predict": predict,
+    "compare": compare,
     "explain": explain,
     "inspect": inspect,
     "demo": demo,
