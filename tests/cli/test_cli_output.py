@@ -85,6 +85,22 @@ def test_metrics_that_are_not_known_say_why(capsys: pytest.CaptureFixture[str]) 
     assert "test: no ROC AUC: every label is of one class" in out
 
 
+@pytest.mark.parametrize("stored", [True, False])
+def test_metrics_of_several_classes_need_no_word_on_thresholds(
+    capsys: pytest.CaptureFixture[str], stored: bool
+) -> None:
+    from tenor.metrics.scores import calculate_metrics
+
+    metrics = calculate_metrics([0, 1, 2], np.eye(3))
+    if stored:  # as in a model file, of which `tenor train` shows them
+        del metrics["threshold"]
+    print_metrics({"validation": metrics}, title="m")
+    out = capsys.readouterr().out
+    assert "accuracy" in out
+    assert "no threshold" not in out
+    assert "no positives" not in out
+
+
 @pytest.mark.parametrize(
     ("metrics", "sentence"),
     [

@@ -87,6 +87,12 @@ def test_several_classes_are_macro_means_as_in_sklearn() -> None:
     )
 
 
+def test_the_metrics_of_several_classes_in_a_model_file_have_no_threshold() -> None:
+    metrics = calculate_metrics([0, 1, 2], np.eye(3))
+    del metrics["threshold"]
+    assert explain_undefined(metrics)["positives"] == "there are more than two classes"
+
+
 def test_a_class_without_rows_is_left_out_of_the_macro_mean() -> None:
     # class 2 has no row and no prediction; 0 and 1 are told apart perfectly
     probs = [[0.8, 0.1, 0.1], [0.2, 0.7, 0.1]]

@@ -29,6 +29,9 @@ METRIC_HEADINGS = {
     "threshold": "threshold",
 }
 
+#: Keys that several classes do not have, which the table's missing columns say.
+BINARY_ONLY = frozenset({"positives", "threshold"})
+
 
 def clean_line(text: str) -> str:
     """One line, with every character that a terminal would obey or hide written as its escape."""
@@ -86,7 +89,7 @@ def print_metrics(rows: Mapping[str, Mapping[str, Any]], *, title: str, caption:
     print_table(["", *(METRIC_HEADINGS[key] for key in keys)], table, title=title, caption=caption)
     for name, metrics in rows.items():
         for key, reason in explain_undefined(dict(metrics)).items():
-            if key in METRIC_HEADINGS:
+            if key in METRIC_HEADINGS and key not in BINARY_ONLY:
                 print_line(f"{name}: no {METRIC_HEADINGS[key]}: {reason}")
 
 

@@ -50,7 +50,10 @@ def calculate_metrics(
 
 
 def explain_undefined(metrics: dict[str, float | None]) -> dict[str, str]:
-    """Say why each metric that calculate_metrics left None is undefined: metric -> reason."""
+    """Say why each metric that calculate_metrics left None is undefined: metric -> reason.
+
+    The threshold may be missing: a model file keeps it beside its validation metrics.
+    """
     count, positives = metrics["count"], metrics["positives"]
     reasons: dict[str, str] = {}
     for name in METRICS:
@@ -64,7 +67,7 @@ def explain_undefined(metrics: dict[str, float | None]) -> dict[str, str]:
             reasons[name] = "no row reaches the threshold"
         else:
             reasons[name] = "no row is labelled positive"
-    if positives is None and metrics["threshold"] is None:
+    if positives is None and metrics.get("threshold") is None:
         reasons["threshold"] = reasons["positives"] = "there are more than two classes"
     return reasons
 
