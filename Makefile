@@ -40,6 +40,7 @@ check: lint test
 
 # One script a claim; what they print ends up in bench-out/results.txt. Helpers' names begin with an underscore.
 bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt $(call group,bench)
 	mkdir -p bench-out
 	@for script in benchmarks/[a-z]*.py; do \
 		echo "== $$script"; \

