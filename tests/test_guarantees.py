@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -16,20 +17,22 @@ def find_references(page: str) -> list[tuple[str, str]]:
     return re.findall(r"`(tests/[\w/]+\.py)::(test_\w+\*?)`", page)
 
 
+@cache
 def list_tests(path: Path) -> set[str]:
-    """The test functions of a file."""
+    """The test functions of a file; empty where there is none."""
+    if not path.is_file():
+        return set()
     tree = ast.parse(path.read_text(encoding="utf-8"))
     return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
 
 
 def find_missing(page: str) -> list[str]:
     """References to tests that do not exist."""
-    missing = []
-    for file, pattern in find_references(page):
-        path = ROOT / file
-        if not path.is_file() or not any(fnmatchcase(name, pattern) for name in list_tests(path)):
-            missing.append(f"{file}::{pattern}")
-    return missing
+    return [
+        f"{file}::{pattern}"
+        for file, pattern in find_references(page)
+        if not any(fnmatchcase(name, pattern) for name in list_tests(ROOT / file))
+    ]
 
 
 def test_every_test_that_is_named_exists() -> None:

@@ -275,7 +275,7 @@ def test_the_model_does_not_change_when_test_rows_change(
             message | {"text": "other words", "features": [-9.0] * len(message["features"])}
             for message in record["messages"]
         ]
-        return record | {"label": 1 - record["label"], "messages": messages[:2]}
+        return record | {"label": 1 - record["label"], "messages": messages[::-1]}
 
     settings = SETTINGS | {"prior": "auto"}
     plain = import_changed(split_by_number).rename(tmp_path / "plain")
