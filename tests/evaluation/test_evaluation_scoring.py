@@ -14,7 +14,7 @@ from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import view_sequences
 from tenor.encoding.encode import encode_corpus
-from tenor.errors import CorpusError, ModelFileError, UsageError
+from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation import predict
 from tenor.files import sha256_file
 from tenor.models.model_file import load_model, read_metadata
@@ -69,6 +69,18 @@ def test_an_unknown_split_is_refused(evaluated_corpus: Path, models: dict[str, P
         UsageError, match="split must be one of train, validation, test or all, not 'holdout'"
     ):
         predict(models["author"], evaluated_corpus, split="holdout", device="cpu")
+
+
+def test_an_empty_split_is_refused_with_the_remedy(
+    write_source: Callable[..., Path], models: dict[str, Path], tmp_path: Path
+) -> None:
+    source = write_source(tmp_path / "few.jsonl", num_conversations=20)
+    corpus = import_corpus(source, tmp_path / "corpus", fractions=(0.8, 0.2, 0.0))
+    with pytest.raises(
+        SplitError, match=r"expected author sequences in split test, found none to score .*'all'"
+    ):
+        predict(models["author"], corpus, device="cpu", output=tmp_path / "scores.parquet")
+    assert not (tmp_path / "scores.parquet").exists()
 
 
 def test_fault_24_a_corpus_of_another_encoder_is_refused_naming_both(
