@@ -23,6 +23,17 @@ def test_the_blend_weighs_the_view_that_knows_and_ignores_noise() -> None:
     assert (weights[0], shift) == (pytest.approx(0.25, abs=0.04), 0.0)
 
 
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_scores_without_an_error_give_bounded_weights(num_classes: int) -> None:
+    labels = np.arange(50) % num_classes
+    scores = np.where(labels == 1, 1.0, -1.0) if num_classes == 2 else np.eye(3)[labels]
+    weights, _ = blend_weights([scores, 0.5 * scores], labels)
+    logits = weights[0] * scores + weights[1] * 0.5 * scores
+    # The best constant certainty is that of the smoothed labels: log(26) at 25 positives.
+    largest = np.abs(logits).max() if num_classes == 2 else (logits.max(axis=1) - logits.min(axis=1)).max()
+    assert 2 < largest < 5
+
+
 @pytest.mark.parametrize("with_pooled", [True, False])
 def test_scores_of_training_sequences_are_out_of_fold(small_corpus: Path, with_pooled: bool) -> None:
     view = load_dataset(small_corpus, "author", "train", labelled=True).view

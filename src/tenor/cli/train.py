@@ -84,7 +84,11 @@ def run(
         str, typer.Option(metavar="METRIC", help="Validation score that chooses the best epoch.")
     ] = "average_precision",
     prior: Annotated[
-        str, typer.Option(metavar="PRIOR", help="lexical, none, or auto: lexical where there is text.")
+        str,
+        typer.Option(
+            metavar="PRIOR",
+            help="What the network starts from: auto (n-grams and pooled features), lexical, none.",
+        ),
     ] = "auto",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     seeds: Annotated[

@@ -20,7 +20,7 @@ from tenor.corpus.readings import count_test_read
 from tenor.corpus.schema import SPLITS, Label, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
-from tenor.errors import CorpusError, ModelFileError, UsageError
+from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import embed_dataset, score_dataset, to_probs
@@ -57,6 +57,7 @@ def predict(
     Raises:
         ModelFileError: the file is no sound model, or its encoder is not the corpus's.
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
+        SplitError: the split is empty.
         UsageError: an unknown split.
     """
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
@@ -65,6 +66,11 @@ def predict(
         raise UsageError(f"split must be one of {', '.join(SPLITS)} or {ALL_SPLITS}, not {split!r}")
     splits: tuple[Split, ...] = SPLITS if split == ALL_SPLITS else (split,)  # type: ignore[assignment]
     predictions = scorer.score(corpus, splits)
+    if len(predictions) == 0:
+        raise SplitError(
+            f"{corpus.path}: expected {scorer.level} sequences in split {split}, found none to score "
+            "(score another split, such as 'all')"
+        )
     if output is not None and scorer.runtime.is_main:
         write_predictions(predictions, output)
     return predictions
@@ -234,7 +240,7 @@ def _recode(
     if unknown:
         raise CorpusError(
             f"{path}: label {', '.join(unknown)} is unknown to the model, which knows "
-            f"{', '.join(map(str, model_classes))}"
+            f"{', '.join(map(str, model_classes))} (set it to null, or train a model on it)"
         )
     codes = {label: index for index, label in enumerate(model_classes)}
     table = np.array([codes.get(label, -1) for label in corpus_classes] + [-1], dtype=np.int64)

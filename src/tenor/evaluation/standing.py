@@ -133,9 +133,11 @@ def _turn(found: Difference) -> Difference:
         found,
         value_a=found.value_b,
         value_b=found.value_a,
-        difference=None if found.difference is None else -found.difference,
-        low=None if found.high is None else -found.high,
-        high=None if found.low is None else -found.low,
+        difference=None
+        if found.difference is None
+        else 0.0 - found.difference,  # 0.0 - 0.0 is no negative zero
+        low=None if found.high is None else 0.0 - found.high,
+        high=None if found.low is None else 0.0 - found.low,
     )
 
 

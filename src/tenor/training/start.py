@@ -78,6 +78,10 @@ def join_texts(view: SequenceView) -> list[str]:
 def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray, float]:
     """The weights, none negative, and the shift that give a sum of logits the lowest log loss.
 
+    The loss is taken against smoothed labels, so that scores which separate few labels without an error do not run
+    off to infinity: n₊ positives are held to be (n₊ + 1) / (n₊ + C) certain, and the rest is shared among the other
+    classes (Platt 1999, "Probabilistic Outputs for Support Vector Machines", sec. 2.2, for C classes).
+
     Args:
         parts: each (N,), or (N, C) with one weight for all classes.
         labels: (N,).
@@ -90,14 +94,27 @@ def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray
     stacked = np.stack(parts)  # (V, N) or (V, N, C)
     binary = stacked.ndim == 2
 
+    targets = _smooth_labels(labels, 2 if binary else stacked.shape[2])  # (N, C)
+
     def loss(values: FloatArray) -> float:
         logits = np.tensordot(values[:-1], stacked, axes=1) + (values[-1] if binary else 0.0)
-        return log_loss(logits, labels)
+        if binary:
+            logits = np.stack([np.zeros_like(logits), logits], axis=1)
+        return float(np.mean(np.logaddexp.reduce(logits, axis=1) - (targets * logits).sum(axis=1)))
 
     first = np.append(np.full(len(parts), 1 / len(parts)), 0.0)
     bounds = [(0.0, None)] * len(parts) + [(None, None)]
     found = minimize(loss, first, method="L-BFGS-B", bounds=bounds)
     return np.asarray(found.x[:-1]), float(found.x[-1]) if binary else 0.0
+
+
+def _smooth_labels(labels: IntArray, num_classes: int) -> FloatArray:
+    """(N, C) probabilities that stand for labels (N,); see blend_weights."""
+    counts = np.bincount(labels, minlength=num_classes)
+    certain = (counts + 1) / (counts + num_classes)  # (C,)
+    table = np.tile(((1 - certain) / (num_classes - 1))[:, None], (1, num_classes))
+    np.fill_diagonal(table, certain)
+    return np.asarray(table[labels])
 
 
 def _fit_lexical(
