@@ -60,7 +60,12 @@ class GradientSum:
     def __init__(self, parameters: list[nn.Parameter]) -> None:
         self._parameters = parameters
         self._sums = [torch.zeros_like(each, dtype=_sum_dtype(each)) for each in parameters]
-        for parameter in parameters:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a step: nothing is summed yet, and no parameter has a gradient."""
+        for total, parameter in zip(self._sums, self._parameters, strict=True):
+            total.zero_()
             parameter.grad = None
 
     def add(self) -> None:
@@ -111,9 +116,10 @@ def run_steps(
     """
     summed = _summing(criterion).to(runtime.device)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    gradients = GradientSum(parameters)  # once: fresh memory for each step would cost more than the sums
     for number, step in enumerate(loader.steps(start), start=start):
         model.train()
-        gradients = GradientSum(parameters)
+        gradients.clear()
         loss_sum, probs, labels = _accumulate(model, step, number, summed, gradients, runtime)
         gradients.share(runtime)
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
