@@ -9,6 +9,7 @@ import typer
 
 from tenor.cli.options import DataArgument, DeviceOption, ModelArgument, PrecisionOption, ProgressOption
 from tenor.cli.output import print_line
+from tenor.cli.standing import RuleOption
 
 SUMMARY = "Write the scores of a split as Parquet."
 
@@ -17,6 +18,7 @@ EXAMPLES = """
 Examples:
   tenor predict models/conversation.safetensors analyzed --output predictions.parquet
   tenor predict models/author.safetensors analyzed --split validation --output validation.parquet
+  tenor predict models/author.safetensors analyzed --calibrate --threshold cost:1:20 --output scores.parquet
 """
 
 
@@ -27,6 +29,10 @@ def run(
     split: Annotated[
         Literal["train", "validation", "test", "all"], typer.Option(help="Which split, or all.")
     ] = "test",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Mend the probabilities by the validation split.")
+    ] = False,
+    threshold: RuleOption = None,
     device: DeviceOption = None,
     mixed_precision: PrecisionOption = "no",
     progress: ProgressOption = True,
@@ -39,6 +45,8 @@ def run(
         data,
         split=split,
         output=output,
+        calibrate=calibrate,
+        threshold=threshold,
         device=device,
         mixed_precision=mixed_precision,
         progress=progress,

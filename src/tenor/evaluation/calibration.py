@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tenor.errors import UsageError
+from tenor.evaluation.thresholds import choose_by_rule
 from tenor.metrics.calibration import Calibrator, fit_calibrator
 from tenor.metrics.conformal import Conformal, fit_conformal, measure_coverage
 from tenor.metrics.reliability import brier_score, calibration_error, log_loss
@@ -42,6 +43,28 @@ def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
         cut = np.clip(threshold, _LEAST, 1 - _LEAST)
         threshold = float(calibrator.apply(np.array([np.log(cut) - np.log1p(-cut)]))[0])
     return replace(predictions, logits=logits, probs=probs, threshold=threshold)
+
+
+def adjust(
+    predictions: Predictions, validation: Predictions, *, calibrated: bool = False, rule: str | None = None
+) -> Predictions:
+    """Calibrate predictions, then give them another threshold, both by validation.
+
+    Args:
+        predictions: of one or more splits.
+        validation: predictions that hold the labelled validation rows.
+        calibrated: whether to calibrate.
+        rule: of the threshold; None keeps it.
+
+    Raises:
+        UsageError: as fit_calibration and choose_by_rule.
+    """
+    if calibrated:
+        calibrator = fit_calibration(validation)
+        predictions, validation = calibrate(predictions, calibrator), calibrate(validation, calibrator)
+    if rule is not None:
+        predictions = replace(predictions, threshold=choose_by_rule(validation, rule).value)
+    return predictions
 
 
 def measure_calibration(predictions: Predictions, calibrator: Calibrator | None = None) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from tenor.corpus.schema import SPLITS, Label, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
+from tenor.evaluation.calibration import adjust
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import embed_dataset, score_dataset, to_probs
@@ -39,6 +40,8 @@ def predict(
     *,
     split: str = "test",
     output: str | Path | None = None,
+    calibrate: bool = False,
+    threshold: str | None = None,
     device: str | None = None,
     mixed_precision: str = "no",
     progress: bool = False,
@@ -50,6 +53,10 @@ def predict(
         dataset_path: a corpus encoded with the model's encoder.
         split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"``.
         output: a Parquet file to write: ids, group, split, label, logit, prob.
+        calibrate: mend the probabilities by temperature, Platt or isotonic regression, chosen and fitted on the
+            corpus's labelled validation split; logits and threshold move with them.
+        threshold: choose the threshold that goes with the predictions on the validation split by this rule
+            (tenor.metrics.objectives.FORMS); None = the model file's.
         device: where to compute; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
         progress: show a bar.
@@ -58,7 +65,7 @@ def predict(
         ModelFileError: the file is no sound model, or its encoder is not the corpus's.
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
         SplitError: the split is empty.
-        UsageError: an unknown split.
+        UsageError: an unknown split or rule, or no labelled validation rows to calibrate or choose on.
     """
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
@@ -71,6 +78,9 @@ def predict(
             f"{corpus.path}: expected {scorer.level} sequences in split {split}, found none to score "
             "(score another split, such as 'all')"
         )
+    if calibrate or threshold is not None:
+        validation = predictions if "validation" in splits else scorer.score(corpus, ("validation",))
+        predictions = adjust(predictions, validation, calibrated=calibrate, rule=threshold)
     if output is not None and scorer.runtime.is_main:
         write_predictions(predictions, output)
     return predictions

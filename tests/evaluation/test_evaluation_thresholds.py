@@ -1,0 +1,194 @@
+"""Thresholds by rule, calibration and abstention: chosen and fitted on validation, measured on test."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+from tenor.errors import UsageError
+from tenor.evaluation import predict, profile_predictions
+from tenor.evaluation import test_model as evaluate_model
+from tenor.evaluation.calibration import (
+    calibrate,
+    fit_abstention,
+    fit_calibration,
+    measure_abstention,
+    measure_calibration,
+)
+from tenor.evaluation.thresholds import apply_rule, choose_by_rule, describe_threshold
+from tenor.metrics.thresholds import choose_threshold
+from tenor.models.model_file import read_metadata
+from tenor.predictions import Predictions, read_predictions
+
+Simulate = Callable[..., Predictions]
+
+
+def turn_test(table: Predictions) -> Predictions:
+    """The same table with every test label and score turned round."""
+    is_test = table.splits == "test"
+    return dataclasses.replace(
+        table,
+        labels=np.where(is_test, 1 - table.labels, table.labels),
+        logits=np.where(is_test, -table.logits, table.logits),
+        probs=np.where(is_test, 1 - table.probs, table.probs),
+    )
+
+
+@pytest.mark.parametrize("rule", ["f1", "f_beta:2", "recall_at_precision:0.6", "alarms_per_thousand:200"])
+def test_a_rule_reads_validation_alone(simulate: Simulate, rule: str) -> None:
+    table = simulate()
+    chosen = choose_by_rule(table, rule)
+    assert choose_by_rule(turn_test(table), rule) == chosen
+    known = table.in_split("validation")
+    assert chosen.low is not None and chosen.high is not None
+    assert chosen.low <= chosen.value <= chosen.high
+    assert apply_rule(table, rule)[0].threshold == chosen.value
+    if rule == "recall_at_precision:0.6":
+        alarms = known.probs >= chosen.value
+        assert known.labels[alarms].mean() >= 0.6
+    with pytest.raises(UsageError, match="there is no labelled validation row"):
+        choose_by_rule(table.in_split("test"), rule)
+
+
+def test_each_aggregation_has_its_own_threshold_by_the_rule(simulate: Simulate) -> None:
+    tables = profile_predictions(
+        simulate(200), ("mean", "total_vote", "noisy_or"), threshold="precision_at_recall:0.9"
+    )
+    assert len({table.threshold for table in tables.values()}) == 3
+    for table in tables.values():
+        known = table.in_split("validation")
+        assert (known.probs[known.labels == 1] >= table.threshold).mean() >= 0.9
+
+
+def test_a_stored_threshold_is_described_where_this_validation_gave_it(simulate: Simulate) -> None:
+    table = simulate()
+    known = table.in_split("validation")
+    value = choose_threshold(known.labels, known.probs).value
+    found = describe_threshold(dataclasses.replace(table, threshold=value), "f1")
+    assert found is not None
+    assert (found["value"], found["objective"], found["warning"]) == (value, "f1", None)
+    assert found["low"] <= value <= found["high"]
+    other = describe_threshold(table, "f1")
+    assert other is not None and other["low"] is None
+    assert other["warning"] == "chosen on other rows than this corpus's validation"
+    elsewhere = describe_threshold(table.in_split("test"), "f1")
+    assert elsewhere is not None and "no labelled validation row here" in elsewhere["warning"]
+    assert describe_threshold(dataclasses.replace(table, threshold=None), "f1") is None
+
+
+def test_test_model_chooses_by_rule(corpus: Path, models: dict[str, Path]) -> None:
+    stored = evaluate_model("author", models["author"], corpus, baselines=False, device="cpu")
+    assert stored["threshold"] == read_metadata(models["author"]).threshold
+    choice = stored["threshold_choice"]
+    assert (choice["value"], choice["objective"]) == (stored["threshold"], "f1")
+    assert choice["low"] <= stored["threshold"] <= choice["high"]
+    found = evaluate_model(
+        "author",
+        models["author"],
+        corpus,
+        baselines=False,
+        threshold="alarms_per_thousand:100",
+        device="cpu",
+    )
+    rows = predict(models["author"], corpus, split="validation", device="cpu")
+    assert (rows.probs >= found["threshold"]).mean() <= 0.1
+    assert found["threshold"] != stored["threshold"]
+    assert found["roc_auc"] == stored["roc_auc"]
+    assert found["threshold_choice"]["parameters"] == (100.0,)
+
+
+def distort(table: Predictions) -> Predictions:
+    """Scores three times too sure."""
+    logits = 3 * table.logits + 1
+    return dataclasses.replace(table, logits=logits, probs=1 / (1 + np.exp(-logits)))
+
+
+def test_calibration_mends_probabilities_and_keeps_decisions(simulate: Simulate) -> None:
+    table = distort(simulate(400, 4, strength=1.5))
+    calibrator = fit_calibration(table)
+    assert fit_calibration(turn_test(table)) == calibrator
+    mended = calibrate(table, calibrator)
+    for rows, found in (
+        (table, measure_calibration(table, calibrator)),
+        (mended, measure_calibration(table, calibrator)["calibrated"]),
+    ):
+        test = rows.in_split("test")
+        assert found["brier"] == pytest.approx(brier_score_loss(test.labels, test.probs))
+        assert found["log_loss"] == pytest.approx(log_loss(test.labels, test.probs))
+    found = measure_calibration(table, calibrator)
+    assert found["calibrated"]["log_loss"] < 0.9 * found["log_loss"]
+    assert found["calibrated"]["calibration_error"] < 0.6 * found["calibration_error"]
+    assert found["method"] == calibrator.method
+    before, after = table.in_split("test"), mended.in_split("test")
+    if calibrator.method != "isotonic":
+        assert ((before.probs >= before.threshold) == (after.probs >= after.threshold)).all()
+        assert roc_auc_score(after.labels, after.probs) == roc_auc_score(before.labels, before.probs)
+    assert mended.probs == pytest.approx(1 / (1 + np.exp(-mended.logits)))
+
+
+def test_predict_calibrates_and_chooses(
+    evaluated_corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    plain = {
+        split: predict(models["author"], evaluated_corpus, split=split, device="cpu")
+        for split in ("validation", "test")
+    }
+    calibrator = fit_calibration(plain["validation"])
+    found = predict(
+        models["author"],
+        evaluated_corpus,
+        calibrate=True,
+        threshold="f_beta:0.5",
+        output=tmp_path / "p.parquet",
+        device="cpu",
+    )
+    expected = calibrate(plain["test"], calibrator)
+    assert set(found.splits.tolist()) == {"test"}
+    assert found.probs == pytest.approx(expected.probs)
+    mended = calibrate(plain["validation"], calibrator)
+    assert found.threshold == pytest.approx(choose_by_rule(mended, "f_beta:0.5").value)
+    assert read_predictions(tmp_path / "p.parquet").threshold == found.threshold
+    again = predict(models["author"], evaluated_corpus, split="all", calibrate=True, device="cpu")
+    assert again.in_split("test").probs == pytest.approx(expected.probs)
+
+
+def test_abstention_keeps_its_promise_on_average(simulate: Simulate) -> None:
+    """Half a point's worth of groups: coverage is that of 30 corpora together."""
+    coverages, abstained = [], []
+    for seed in range(30):
+        table = simulate(200, 2, strength=1.5, seed=seed)
+        found = measure_abstention(table, 0.2, seed=seed)
+        coverages.append(found["coverage"])
+        abstained.append(found["abstained"])
+        assert found["alpha"] == 0.2 and found["count"] == 200
+    assert 0.77 < np.mean(coverages) < 0.86
+    assert 0 < np.mean(abstained) < 0.9
+    table = simulate(200, 2)
+    assert fit_abstention(turn_test(table), 0.1) == fit_abstention(table, 0.1)
+
+
+def test_what_is_no_probability_is_refused(simulate: Simulate) -> None:
+    counts = profile_predictions(simulate(), ("total_vote",))["total_vote"]
+    with pytest.raises(
+        UsageError, match="a calibrator needs probabilities, and these scores of profiles are counts"
+    ):
+        fit_calibration(counts)
+    with pytest.raises(UsageError, match="a conformal rule is fitted on validation"):
+        fit_abstention(simulate().in_split("test"), 0.1)
+    with pytest.raises(UsageError, match="alpha must be between 0 and 1"):
+        fit_abstention(simulate(), 1.5)
+
+
+def test_test_model_measures_calibration_and_abstention(corpus: Path, models: dict[str, Path]) -> None:
+    found = evaluate_model(
+        "author", models["author"], corpus, baselines=False, abstain_alpha=0.2, device="cpu"
+    )
+    test = predict(models["author"], corpus, split="test", device="cpu")
+    assert found["calibration"]["brier"] == pytest.approx(brier_score_loss(test.labels, test.probs))
+    assert 0 <= found["abstention"]["coverage"] <= 1
+    assert found["abstention"]["count"] == len(test)
