@@ -43,15 +43,20 @@ def parse_options(description: str | None) -> argparse.Namespace:
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes: to see that it runs, not how fast")
+    parser.add_argument("--threads", type=int, help="of torch, for all loops alike (default: one a core)")
     return parser.parse_args()
 
 
-def use_all_cores(*, quick: bool = False) -> int:
-    """Give torch every core, or one for a quick trial on a busy machine; returns how many."""
+def set_threads(options: argparse.Namespace) -> int:
+    """Give torch every core, or what was asked for; returns how many threads it has.
+
+    On a machine that others use, ask for fewer: torch's threads wait for one another, so that a core taken away
+    costs every loop many times its share.
+    """
     import torch
 
     cores = os.cpu_count()
-    torch.set_num_threads(1 if quick or cores is None else cores)
+    torch.set_num_threads(options.threads or (1 if options.quick or cores is None else cores))
     return torch.get_num_threads()
 
 

@@ -5,7 +5,7 @@ in its collate, and half the rate at which one thread copies memory. Bytes are t
 as they are stored (float16), so that nobody gains by padding; for the share of memcpy the bytes of the padded
 tensors count, for those are what is written.
 
-    python benchmarks/batches.py [--quick]
+    python benchmarks/batches.py [--quick] [--threads N]
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from _common import (
     parse_options,
     print_machine,
     print_table,
+    set_threads,
     take_turns,
-    use_all_cores,
 )
 from tenor.batching import SequenceDataset, load_dataset, make_loader
 
@@ -73,7 +73,7 @@ def read_datasets(path: Path, batches: int) -> float:
 def main() -> None:
     """Print GB/s of both, their ratio, and the share of memcpy."""
     options = parse_options(__doc__)
-    print_machine(use_all_cores(quick=options.quick))
+    print_machine(set_threads(options))
     copying = memcpy_rate(1 << 24 if options.quick else 1 << 28)
     rows = []
     for name, peer_batches in (("conda", 10), ("chitchat", 3), ("switchboard", 3)):

@@ -5,7 +5,7 @@ words and characters, TF-IDF, truncated SVD), with the same vectors to 1e-5; `se
 as sentence-transformers, for texts are sorted by length and equal ones encoded once; `static:` at least 0.95 times
 as fast as model2vec.
 
-    python benchmarks/encoding.py [--quick]
+    python benchmarks/encoding.py [--quick] [--threads N]
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from _common import (
     print_machine,
     print_table,
     seconds_of,
+    set_threads,
     take_turns,
-    use_all_cores,
 )
 from tenor.corpus.corpus import open_corpus
 from tenor.encoding.encode import sample_training_texts
@@ -148,7 +148,7 @@ def main() -> None:
     """Print, for each encoder, seconds, the ratio and how far the vectors are apart."""
     options = parse_options(__doc__)
     warnings.filterwarnings("ignore")
-    print_machine(use_all_cores(quick=options.quick))
+    print_machine(set_threads(options))
     rows = [compare_lsa(name, quick=options.quick) for name in ("conda", "switchboard")]
     rows += [compare_sentence(quick=options.quick), compare_static(quick=options.quick)]
     print_table(HEAD, rows)

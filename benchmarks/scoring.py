@@ -4,7 +4,7 @@ Claims: at least 4 times as fast, and at 60% of the matrix rate that this machin
 opens the same model file, reads the same corpus's sequences, pads batches of 256 in the corpus's order to their
 longest, and writes with pandas. Both must give the same scores to 1e-5.
 
-    python benchmarks/scoring.py [--quick]
+    python benchmarks/scoring.py [--quick] [--threads N]
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from _common import (
     print_machine,
     print_table,
     seconds_of,
+    set_threads,
     take_turns,
-    use_all_cores,
 )
 from tenor.batching import SequenceLevel, load_dataset
 from tenor.corpus.corpus import open_corpus
@@ -87,7 +87,7 @@ def predict_plainly(model_path: Path, corpus_path: Path, split: Split, output: P
 def main() -> None:
     """Print, for every corpus, the seconds of both and their ratio."""
     options = parse_options(__doc__)
-    print_machine(use_all_cores(quick=options.quick))
+    print_machine(set_threads(options))
     peak = gemm_rate(quick=options.quick)
     rows = []
     for name, level, split in CORPORA:

@@ -31,7 +31,7 @@ def main() -> None:
     contestants = {name: (lambda command=command: start(command)) for name, command in COMMANDS.items()}
     take_turns(contestants, 1)  # warm: compiled modules, files in memory
     seconds = {
-        name: median(found) for name, found in take_turns(contestants, 2 if options.quick else 15).items()
+        name: median(found) for name, found in take_turns(contestants, 2 if options.quick else 9).items()
     }
     bare = seconds["bare interpreter"]
     rows = [

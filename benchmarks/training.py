@@ -11,7 +11,7 @@ memory as tensors; tenor's are read from the corpus.
   run; its rate follows from their padded messages and those of the whole epoch.
 - skorch: random batches, a padding collate with a mask.
 
-    python benchmarks/training.py [--quick]
+    python benchmarks/training.py [--quick] [--threads N]
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from _common import (
     print_machine,
     print_table,
     seconds_of,
-    use_all_cores,
+    set_threads,
 )
 from tenor.batching import SequenceDataset, SequenceLevel, load_dataset, make_loader
 from tenor.devices import plain_runtime
@@ -48,7 +48,7 @@ from tenor.training.loop import run_steps
 BATCH = 256
 LONGEST = 256
 #: Padded messages of the Trainer's measured batches, about.
-TRAINER_MESSAGES = 40_000
+TRAINER_MESSAGES = 25_000
 CORPORA: list[tuple[str, SequenceLevel, int]] = [  # and how many of tenor's steps
     ("conda", "conversation", 12),
     ("chitchat", "conversation", 3),
@@ -257,7 +257,7 @@ def main() -> None:
     options = parse_options(__doc__)
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
-    print_machine(use_all_cores(quick=options.quick))
+    print_machine(set_threads(options))
     rates_known: dict[int, float] = {}
     peaks = [gemm_rate(quick=options.quick)]
     rows, shares = [], []
