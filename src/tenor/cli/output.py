@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 #: Width of tables where no terminal says its own.
-PLAIN_WIDTH = 120
+PLAIN_WIDTH = 140
 
 #: Keys of the metrics that `print_metrics` shows, in this order, with their headings.
 METRIC_HEADINGS = {
