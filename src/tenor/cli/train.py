@@ -83,6 +83,14 @@ def run(
     monitor: Annotated[
         str, typer.Option(metavar="METRIC", help="Validation score that chooses the best epoch.")
     ] = "average_precision",
+    threshold: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE",
+            help="How validation chooses the thresholds: f1, f_beta:2, cost:1:20, recall_at_precision:0.9, "
+            "precision_at_recall:0.8 or alarms_per_thousand:5.",
+        ),
+    ] = "f1",
     prior: Annotated[
         str,
         typer.Option(
@@ -135,6 +143,7 @@ def run(
         "clip_norm": norm,
         "patience": patience,
         "monitor": monitor,
+        "threshold": threshold,
         "prior": prior,
         "device": device,
         "mixed_precision": mixed_precision,

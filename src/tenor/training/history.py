@@ -24,7 +24,7 @@ class EpochRecord:
         train_loss: mean over the epoch's sequences; None for epoch 0.
         validation_loss: mean over the validation sequences.
         validation: metric -> value, None where it is undefined.
-        threshold: with the best F1 on validation; None for several classes.
+        threshold: chosen on validation by the run's rule; None for several classes.
         seconds: wall time of the epoch, validation included.
     """
 

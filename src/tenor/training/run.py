@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ from tenor.batching import StepLoader, make_loader, require_level
 from tenor.devices import Runtime
 from tenor.errors import TrainingError
 from tenor.files import remove_litter
+from tenor.metrics.objectives import parse_rule
+from tenor.metrics.scores import calculate_metrics
+from tenor.metrics.thresholds import Threshold
 from tenor.models.model_file import ModelMetadata, read_metadata, save_model
 from tenor.models.scoring import SCORING_WINDOW
 from tenor.models.sequence import SequenceClassifier
@@ -35,6 +38,7 @@ from tenor.training.preparation import TrainingData, build_criterion, build_mode
 from tenor.training.schedule import Schedule, make_schedule
 from tenor.training.settings import TrainSettings
 from tenor.training.state import Progress, pack_state, unpack_state
+from tenor.training.thresholds import SEQUENCE, choose_thresholds
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +81,7 @@ class Run:
     show: bool
     progress: Progress = field(default_factory=Progress)
     best: dict[str, torch.Tensor] = field(default_factory=dict)
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
 
     @classmethod
     def start(
@@ -189,6 +194,7 @@ class Run:
             advance(self.progress.global_step)
             while self.progress.epoch < self.settings.num_epochs and not self._stopped():
                 self._train_epoch(interruption, advance)
+            self._choose_thresholds()
 
     def _train_epoch(self, interruption: Interruption, advance: Callable[[int], None]) -> None:
         started, progress = time.monotonic(), self.progress
@@ -218,9 +224,13 @@ class Run:
 
     def _validate(self, started: float) -> None:
         """Score validation, keep the weights if they are the best so far, write the history."""
-        loss, _, _, metrics, threshold = evaluate_loader(
+        loss, probs, labels, metrics, threshold = evaluate_loader(
             self.model, self.validation_loader, self.criterion, self.runtime
         )
+        rule = parse_rule(self.settings.threshold)
+        if threshold is not None and rule.objective != "f1":
+            threshold = rule.choose(labels, probs).value
+            metrics = calculate_metrics(labels, probs, threshold)
         monitored = metrics[self.settings.monitor]
         score = -loss if monitored is None else monitored  # one class in validation: the loss must serve
         progress = self.progress
@@ -243,6 +253,15 @@ class Run:
             self.schedule.after_epoch(score)
         self._write_results(is_best=is_best)
         self._track(record)
+
+    def _choose_thresholds(self) -> None:
+        """Take up the best weights, and put every threshold into the model file with how sure it is."""
+        self.model.load_state_dict(self.best)
+        _, probs, _, _, _ = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime)
+        self.thresholds = choose_thresholds(
+            self.data.validation.view, probs, parse_rule(self.settings.threshold), seed=self.settings.seed
+        )
+        self._write_results(is_best=True)
 
     def _track(self, record: EpochRecord) -> None:
         """Tell accelerate's trackers, where there are any."""
@@ -289,7 +308,10 @@ class Run:
             level=require_level(self.settings.level),
             classes=self.data.train.classes,
             threshold=record.threshold,
-            threshold_objective="f1",
+            threshold_objective=self.settings.threshold,
+            profile_thresholds={
+                name: chosen.value for name, chosen in self.thresholds.items() if name != SEQUENCE
+            },
             feature_names=corpus.info.feature_names,
             encoder_name=None if encoder is None else encoder.name,
             encoder_hash=None if encoder is None else encoder.hash,
@@ -299,6 +321,7 @@ class Run:
                 "config": self.config(),
                 "best_epoch": record.epoch,
                 "validation": record.validation,
+                "thresholds": {name: asdict(chosen) for name, chosen in self.thresholds.items()},
                 "train_sequences": len(self.data.train),
                 "validation_sequences": len(self.data.validation),
             },

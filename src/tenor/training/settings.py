@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tenor.errors import UsageError
+from tenor.metrics.objectives import parse_rule
 from tenor.training.imbalance import IMBALANCE_METHODS
 
 #: Validation scores that choose the best epoch.
@@ -37,6 +38,7 @@ class TrainSettings:
     clip_norm: float | None
     patience: int
     monitor: str
+    threshold: str
     prior: str
     seed: int
     mixed_precision: str
@@ -50,6 +52,7 @@ class TrainSettings:
             raise UsageError(f"learning_rate must be above 0, not {self.learning_rate}")
         if self.monitor not in MONITORS:
             raise UsageError(f"monitor must be one of {', '.join(MONITORS)}, not {self.monitor!r}")
+        parse_rule(self.threshold)
         if self.prior not in ("auto", "lexical", "none"):
             raise UsageError(f"prior must be 'auto', 'lexical' or 'none', not {self.prior!r}")
         if isinstance(self.pos_weight, str) and self.pos_weight not in IMBALANCE_METHODS:

@@ -40,6 +40,7 @@ def train_model(
     clip_norm: float | None = 1.0,
     patience: int = 5,
     monitor: str = "average_precision",
+    threshold: str = "f1",
     prior: str = "auto",
     seed: int = 0,
     device: str | None = None,
@@ -76,6 +77,8 @@ def train_model(
         clip_norm: the gradient's largest 2-norm; None = not clipped.
         patience: epochs without a better validation score before training stops.
         monitor: the validation score that chooses the best epoch: ``average_precision``, ``f1`` or ``roc_auc``.
+        threshold: the rule by which validation chooses the thresholds in the file, such as ``"cost:1:20"`` (see
+            tenor.metrics.objectives.FORMS).
         prior: what the network starts from and corrects. ``"auto"``: a blend of an n-gram model (where the corpus has
             text) and a linear model of pooled features, weighed out of fold; ``"lexical"``: the n-gram model;
             ``"none"``: from nothing, as the seed's plain recipe does.
@@ -120,6 +123,7 @@ def train_model(
         clip_norm=clip_norm,
         patience=patience,
         monitor=monitor,
+        threshold=threshold,
         prior=prior,
         seed=seed,
         mixed_precision=mixed_precision,
