@@ -50,9 +50,9 @@ LONGEST = 256
 #: Padded messages of the Trainer's measured batches, about.
 TRAINER_MESSAGES = 25_000
 CORPORA: list[tuple[str, SequenceLevel, int]] = [  # and how many of tenor's steps
-    ("conda", "conversation", 12),
-    ("chitchat", "conversation", 3),
-    ("switchboard", "author", 3),
+    ("conda", "conversation", 8),
+    ("chitchat", "conversation", 2),
+    ("switchboard", "author", 2),
 ]
 
 
