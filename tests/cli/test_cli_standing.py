@@ -93,8 +93,8 @@ def test_results_stand_beside_baselines(
     interval = found["intervals"]["roc_auc"]
     assert f"{interval['low']:.3f}–{interval['high']:.3f}" in rest
     assert found["verdict"] in out.replace("\n", " ")
-    assert f"threshold {found['threshold']:.4f}, 95% interval" in rest
-    assert "chosen on validation by precision_at_recall:0.9" in rest
+    assert f"The threshold {found['threshold']:.4f} (95% interval" in rest
+    assert "chosen on validation by precision_at_recall:0.9" in rest.replace("\n", " ")
     assert re.search(r"Brier 0\.\d{4}, log loss", rest)
     assert "with alpha 0.2: sets hold the true class in" in rest
     assert "majority" not in succeed("test", model, analyzed, "--no-baselines", "--no-progress")

@@ -12,10 +12,11 @@ import pytest
 
 from tenor.errors import ModelFileError, UsageError
 from tenor.evaluation import predict, profile_predictions
+from tenor.evaluation.mistakes import find_errors
 from tenor.explain import worst
 from tenor.explain.profiles import explain_profile
 from tenor.explain.sequences import explain_sequence
-from tenor.explain.worst import find_errors, worst_errors
+from tenor.explain.worst import worst_errors
 from tenor.models.scoring import to_probs
 from tenor.predictions import Predictions
 

@@ -5,12 +5,13 @@ Knows nothing of how the numbers came to be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
 
 from tenor.cli.output import METRIC_HEADINGS, count_reads, print_line, print_metrics, print_table
+from tenor.evaluation.sentences import describe_result, format_ends
 
 BaselinesOption = Annotated[
     bool, typer.Option(help="Fit baselines on the training split and show them beside the model.")
@@ -44,7 +45,7 @@ def print_standing(rows: Mapping[str, Mapping[str, Any]], *, title: str) -> None
     print_intervals(shown)
     print_differences(rows)
     for name, metrics in rows.items():
-        for sentence in describe_row(metrics):
+        for sentence in describe_result(metrics):
             print_line(sentence if len(rows) == 1 else f"{name}: {sentence}")
 
 
@@ -90,55 +91,3 @@ def print_differences(rows: Mapping[str, Mapping[str, Any]]) -> None:
         headings += [METRIC_HEADINGS[key], "95% interval", "Holm's p"]
     if table:
         print_table(headings, table, title="differences, paired by group")
-
-
-def describe_row(metrics: Mapping[str, Any]) -> Iterable[str]:
-    """What is known of a row beyond its numbers, in sentences."""
-    if metrics.get("verdict"):
-        yield metrics["verdict"]
-    yield from metrics.get("notes", ())
-    choice = metrics.get("threshold_choice")
-    if choice is not None and choice["objective"] is not None:
-        rule = ":".join([choice["objective"], *(f"{value:g}" for value in choice["parameters"])])
-        ends = format_ends(choice["low"], choice["high"])
-        sure = "" if choice["low"] is None else f", 95% interval {ends}"
-        warning = f" ({choice['warning']})" if choice["warning"] else ""
-        yield f"threshold {choice['value']:.4f}{sure}, chosen on validation by {rule}{warning}"
-    calibration = metrics.get("calibration")
-    if calibration is not None:
-        yield describe_calibration(calibration)
-    abstention = metrics.get("abstention")
-    if abstention is not None:
-        yield describe_abstention(abstention)
-
-
-def describe_calibration(found: Mapping[str, Any]) -> str:
-    """Brier score, log loss and calibration error, as they are and calibrated."""
-
-    def word(values: Mapping[str, Any]) -> str:
-        parts = (("Brier", "brier"), ("log loss", "log_loss"), ("calibration error", "calibration_error"))
-        return ", ".join(f"{name} {format_share(values[key])}" for name, key in parts)
-
-    calibrated = found.get("calibrated")
-    if calibrated is None or found["method"] == "identity":
-        return word(found)
-    return f"{word(found)}; calibrated on validation ({found['method']}): {word(calibrated)}"
-
-
-def describe_abstention(found: Mapping[str, Any]) -> str:
-    """How often decisions are made and how often those are wrong."""
-    warning = f" ({found['warning']})" if found["warning"] else ""
-    return (
-        f"with alpha {found['alpha']:g}: sets hold the true class in {format_share(found['coverage'])}, no decision in "
-        f"{format_share(found['abstained'])}, wrong decisions {format_share(found['error'])}{warning}"
-    )
-
-
-def format_share(value: float | None) -> str:
-    """Four digits, or a dash for what is not known."""
-    return "–" if value is None else f"{value:.4f}"
-
-
-def format_ends(low: float | None, high: float | None) -> str:
-    """Such as ``0.771 to 0.849``."""
-    return "–" if low is None or high is None else f"{low:.3f} to {high:.3f}".replace("-", "−")

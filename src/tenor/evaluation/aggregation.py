@@ -5,7 +5,9 @@ Needs no model, and but for attention no torch: a predictions file of validation
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,15 +15,20 @@ import numpy.typing as npt
 from tenor.aggregation.fixed import AGGREGATIONS, LabelRule, aggregate_all
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS
 from tenor.aggregation.profiles import Profiles, build_profiles
-from tenor.errors import UsageError
+from tenor.errors import TrainingError, UsageError
 from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned
 from tenor.metrics.calibration import sigmoid, softmax
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.scores import calculate_metrics
 from tenor.predictions import Predictions
 
+logger = logging.getLogger(__name__)
+
 #: Every aggregation: the fixed, those fitted on scores, those fitted on embeddings.
 EVERY_AGGREGATION: tuple[str, ...] = (*AGGREGATIONS, *LEARNED_AGGREGATIONS, *ATTENTIONS)
+
+#: The aggregation that the others are compared with, where it is among them.
+REFERENCE = "mean"
 
 Floats = npt.NDArray[np.float64]
 
@@ -73,6 +80,81 @@ def profile_predictions(
             logits, probs = _score_learned(sequences, profiles, name, embeddings, seed)
         tables[name] = _as_predictions(sequences, profiles, logits, probs, rule)
     return tables
+
+
+def aggregate_possible(
+    sequences: Predictions,
+    aggregations: Sequence[str] = EVERY_AGGREGATION,
+    *,
+    profile_label: LabelRule = "majority",
+    threshold: str | ThresholdRule = "f1",
+    embeddings: npt.NDArray[np.float32] | None = None,
+    seed: int = 0,
+) -> dict[str, Predictions]:
+    """Aggregate in every way that these validation profiles allow; the others are left out with a warning.
+
+    Args:
+        sequences: see profile_predictions.
+        aggregations: which; attention is left out without embeddings.
+        profile_label: see profile_predictions.
+        threshold: see profile_predictions.
+        embeddings: see profile_predictions.
+        seed: see profile_predictions.
+
+    Raises:
+        TrainingError: none of them is possible.
+        UsageError: as profile_predictions.
+    """
+    options: dict[str, Any] = {
+        "profile_label": profile_label,
+        "threshold": threshold,
+        "embeddings": embeddings,
+        "seed": seed,
+    }
+    names = [name for name in aggregations if name not in ATTENTIONS or embeddings is not None]
+    tables = profile_predictions(sequences, [name for name in names if name in AGGREGATIONS], **options)
+    for name in names:
+        if name not in tables:
+            try:
+                tables |= profile_predictions(sequences, (name,), **options)
+            except TrainingError as error:
+                logger.warning("%s is left out: %s", name, error)
+    if not tables:
+        raise TrainingError(
+            f"none of {', '.join(aggregations)} can be fitted to the validation profiles (use a fixed aggregation)"
+        )
+    return {name: tables[name] for name in names if name in tables}
+
+
+def aggregate_baselines(
+    tables: Mapping[str, Predictions],
+    aggregation: str,
+    *,
+    profile_label: LabelRule = "majority",
+    threshold: str = "f1",
+    seed: int = 0,
+) -> dict[str, Predictions]:
+    """Aggregate baselines' sequences as the model's are: by the mean where that is attention, or cannot be fitted.
+
+    Args:
+        tables: name -> predictions of sequences.
+        aggregation: the model's.
+        profile_label: see profile_predictions.
+        threshold: see profile_predictions.
+        seed: see profile_predictions.
+    """
+    methods = [REFERENCE] if aggregation in ATTENTIONS else [aggregation, REFERENCE]
+    options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
+    for method in methods:
+        try:
+            return {
+                name: profile_predictions(table, (method,), **options)[method]
+                for name, table in tables.items()
+            }
+        except TrainingError:
+            if method == REFERENCE:
+                raise
+    return {}
 
 
 def require_aggregations(names: Sequence[str]) -> None:

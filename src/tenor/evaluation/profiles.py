@@ -5,7 +5,6 @@ Knows nothing of how an aggregation is made.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,9 +15,11 @@ import numpy.typing as npt
 from tenor.aggregation.fixed import AGGREGATIONS, LabelRule
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.devices import start_runtime
-from tenor.errors import TrainingError
 from tenor.evaluation.aggregation import (
     EVERY_AGGREGATION,
+    REFERENCE,
+    aggregate_baselines,
+    aggregate_possible,
     best_by_validation,
     profile_predictions,
     require_aggregations,
@@ -35,11 +36,6 @@ from tenor.evaluation.standing import (
 )
 from tenor.evaluation.thresholds import choose_by_rule
 from tenor.predictions import Predictions
-
-logger = logging.getLogger(__name__)
-
-#: What the other aggregations are compared with, where it is among them.
-REFERENCE = "mean"
 
 
 def evaluate_profile_classifier(
@@ -81,8 +77,17 @@ def evaluate_profile_classifier(
         UsageError: an unknown aggregation or rule, or labels that differ under ``"constant"``.
         TrainingError: too few validation profiles for a learned aggregation.
     """
-    scored = _score_authors(author_model_path, dataset_path, (aggregation,), device, progress)
-    table = scored.aggregate((aggregation,), profile_label, threshold, seed)[aggregation]
+    scored = AuthorScores.open(
+        author_model_path, dataset_path, (aggregation,), device=device, progress=progress
+    )
+    table = profile_predictions(
+        scored.sequences,
+        (aggregation,),
+        profile_label=profile_label,
+        threshold=threshold,
+        embeddings=scored.embeddings,
+        seed=seed,
+    )[aggregation]
     metrics = measure_profiles(table, threshold, seed)
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, threshold, seed)
@@ -112,8 +117,17 @@ def compare_aggregation_methods(
     Raises:
         As evaluate_profile_classifier.
     """
-    scored = _score_authors(author_model_path, dataset_path, aggregations, device, progress)
-    tables = scored.aggregate_possible(aggregations, profile_label, threshold, seed)
+    scored = AuthorScores.open(
+        author_model_path, dataset_path, aggregations, device=device, progress=progress
+    )
+    tables = aggregate_possible(
+        scored.sequences,
+        aggregations,
+        profile_label=profile_label,
+        threshold=threshold,
+        embeddings=scored.embeddings,
+        seed=seed,
+    )
     best = best_by_validation(tables)
     reference = REFERENCE if REFERENCE in tables else next(iter(tables))
     others = {name: table for name, table in tables.items() if name != reference}
@@ -151,8 +165,17 @@ def evaluate_profiles(
     progress: bool = False,
 ) -> dict[str, ProfileResult]:
     """Score validation and test authors once, aggregate in each way; see evaluate_profile_classifier."""
-    scored = _score_authors(author_model_path, dataset_path, aggregations, device, progress)
-    tables = scored.aggregate(aggregations, profile_label, threshold, seed)
+    scored = AuthorScores.open(
+        author_model_path, dataset_path, aggregations, device=device, progress=progress
+    )
+    tables = profile_predictions(
+        scored.sequences,
+        aggregations,
+        profile_label=profile_label,
+        threshold=threshold,
+        embeddings=scored.embeddings,
+        seed=seed,
+    )
     reads = scored.count_read()
     return {
         name: ProfileResult(table, {**measure_profiles(table, threshold, seed), "test_reads": reads})
@@ -167,85 +190,55 @@ def measure_profiles(table: Predictions, rule: str, seed: int) -> Metrics:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """An author model's scores of validation and test, ready to be aggregated."""
+class AuthorScores:
+    """An author model's scores of validation and test, ready to be aggregated in several ways.
+
+    Attributes:
+        scorer: the model.
+        corpus: that was scored.
+        sequences: labelled sequences of validation and test.
+        embeddings: (S, E) of the sequences; None when no attention was asked for.
+    """
 
     scorer: Scorer
     corpus: Corpus
     sequences: Predictions
     embeddings: npt.NDArray[np.float32] | None
 
+    @classmethod
+    def open(
+        cls,
+        model_path: str | Path,
+        dataset_path: str | Path,
+        aggregations: Sequence[str] = EVERY_AGGREGATION,
+        *,
+        device: str | None = None,
+        progress: bool = False,
+    ) -> AuthorScores:
+        """Score a corpus; see evaluate_profile_classifier for arguments and errors."""
+        require_aggregations(aggregations)
+        scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
+        scorer.require_level("author")
+        corpus = open_corpus(dataset_path)
+        sequences = scorer.score(corpus, ("validation", "test"), labelled=True)
+        embeddings = None
+        if any(name in ATTENTIONS for name in aggregations):
+            vectors = scorer.embed(corpus, ("validation", "test"), labelled=True)
+            # the logits carry what the vectors before the head do not: the prior's part
+            logits = sequences.logits.reshape(len(sequences), -1).astype(np.float32)
+            embeddings = np.concatenate([vectors, logits], axis=1)  # (S, E + 1), or E + C
+        return cls(scorer, corpus, sequences, embeddings)
+
     def count_read(self) -> int | None:
+        """Count this reading of the test split, at level profile."""
         return self.scorer.count_read(self.corpus, "profile")
-
-    def aggregate(
-        self, names: Sequence[str], profile_label: LabelRule, threshold: str, seed: int
-    ) -> dict[str, Predictions]:
-        return profile_predictions(
-            self.sequences,
-            names,
-            profile_label=profile_label,
-            threshold=threshold,
-            embeddings=self.embeddings,
-            seed=seed,
-        )
-
-    def aggregate_possible(
-        self, names: Sequence[str], profile_label: LabelRule, threshold: str, seed: int
-    ) -> dict[str, Predictions]:
-        fixed = [name for name in names if name in AGGREGATIONS]
-        tables = self.aggregate(fixed, profile_label, threshold, seed)
-        for name in names:
-            if name in tables:
-                continue
-            try:
-                tables |= self.aggregate((name,), profile_label, threshold, seed)
-            except TrainingError as error:
-                logger.warning("%s is left out: %s", name, error)
-        if not tables:
-            raise TrainingError(f"none of {', '.join(names)} can be fitted to the validation profiles")
-        return tables
 
     def measure_beside(
         self, table: Predictions, name: str, profile_label: LabelRule, threshold: str, seed: int
     ) -> Metrics:
-        """An aggregation's profiles beside those of the baselines, aggregated likewise, or by the mean."""
+        """An aggregation's profiles beside those of the baselines; see aggregate_baselines."""
         sequences, notes = find_baselines(self.corpus, self.sequences)
-        method = REFERENCE if name in ATTENTIONS else name
-        try:
-            rivals = _aggregate_each(sequences, method, profile_label, threshold, seed)
-        except TrainingError:
-            rivals = _aggregate_each(sequences, REFERENCE, profile_label, threshold, seed)
+        rivals = aggregate_baselines(
+            sequences, name, profile_label=profile_label, threshold=threshold, seed=seed
+        )
         return {**measure_beside(table, rivals, seed=seed), "notes": list(notes)}
-
-
-def _aggregate_each(
-    tables: dict[str, Predictions], method: str, profile_label: LabelRule, threshold: str, seed: int
-) -> dict[str, Predictions]:
-    return {
-        name: profile_predictions(
-            table, (method,), profile_label=profile_label, threshold=threshold, seed=seed
-        )[method]
-        for name, table in tables.items()
-    }
-
-
-def _score_authors(
-    model_path: str | Path,
-    dataset_path: str | Path,
-    aggregations: Sequence[str],
-    device: str | None,
-    progress: bool,
-) -> _Scored:
-    require_aggregations(aggregations)
-    scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
-    scorer.require_level("author")
-    corpus = open_corpus(dataset_path)
-    sequences = scorer.score(corpus, ("validation", "test"), labelled=True)
-    embeddings = None
-    if any(name in ATTENTIONS for name in aggregations):
-        vectors = scorer.embed(corpus, ("validation", "test"), labelled=True)
-        # the logits carry what the vectors before the head do not: the prior's part
-        logits = sequences.logits.reshape(len(sequences), -1).astype(np.float32)
-        embeddings = np.concatenate([vectors, logits], axis=1)  # (S, E + 1), or E + C
-    return _Scored(scorer, corpus, sequences, embeddings)

@@ -8,20 +8,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from tenor.aggregation.fixed import Aggregation
 from tenor.corpus.corpus import Corpus
 from tenor.errors import ModelFileError
+from tenor.evaluation.mistakes import find_errors, predict_classes
 from tenor.explain.profiles import explain_author
 from tenor.explain.records import Method, WrongPrediction, require_method
 from tenor.explain.sequences import MAX_LEFT_OUT, explain_index
 from tenor.explain.subsets import SubsetScorer
 from tenor.predictions import Predictions
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 def worst_errors(
@@ -67,35 +62,6 @@ def worst_errors(
     return tuple(
         _explain_row(subsets, rows, row, checked, aggregation, with_text) for row in range(len(rows))
     )
-
-
-def find_errors(rows: Predictions, count: int) -> Predictions:
-    """The `count` wrong rows that the model is surest of, worst first."""
-    predicted = predict_classes(rows)
-    wrong = np.flatnonzero(predicted != rows.labels)
-    ids = rows.ids[wrong].astype(str)
-    order = np.lexsort((ids, -_confidence(rows)[wrong]))[: max(0, count)]
-    return rows.select(wrong[order])
-
-
-def predict_classes(rows: Predictions) -> Integers:
-    """(N,) the index of the class that each row gets."""
-    if rows.probs.ndim == 2:
-        return np.asarray(rows.probs.argmax(axis=1))
-    return np.asarray(rows.probs >= _threshold(rows), dtype=np.int64)
-
-
-def _confidence(rows: Predictions) -> Floats:
-    if rows.probs.ndim == 2:
-        return np.asarray(rows.probs.max(axis=1))
-    if rows.level == "profile":  # scores such as counts of votes have no logit
-        return np.abs(rows.probs - _threshold(rows))
-    inside = np.clip(_threshold(rows), 1e-12, 1 - 1e-12)
-    return np.asarray(np.abs(rows.logits - (np.log(inside) - np.log1p(-inside))))
-
-
-def _threshold(rows: Predictions) -> float:
-    return 0.5 if rows.threshold is None else rows.threshold
 
 
 def _explain_row(

@@ -1,0 +1,71 @@
+"""Results in plain sentences, for a terminal or a page.
+
+Knows nothing of how the numbers came to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def describe_result(metrics: Mapping[str, Any]) -> Iterator[str]:
+    """What is known of a result beyond its metrics: verdict, notes, threshold, calibration, abstention.
+
+    Args:
+        metrics: as of test_model.
+    """
+    if metrics.get("verdict"):
+        yield metrics["verdict"]
+    yield from metrics.get("notes", ())
+    choice = metrics.get("threshold_choice")
+    if choice is not None and choice["objective"] is not None:
+        yield describe_choice(choice)
+    calibration = metrics.get("calibration")
+    if calibration is not None:
+        yield describe_calibration(calibration)
+    abstention = metrics.get("abstention")
+    if abstention is not None:
+        yield describe_abstention(abstention)
+
+
+def describe_calibration(found: Mapping[str, Any]) -> str:
+    """Brier score, log loss and calibration error, as they are and calibrated."""
+
+    def word(values: Mapping[str, Any]) -> str:
+        parts = (("Brier", "brier"), ("log loss", "log_loss"), ("calibration error", "calibration_error"))
+        return ", ".join(f"{name} {format_share(values[key])}" for name, key in parts)
+
+    calibrated = found.get("calibrated")
+    if calibrated is None or found["method"] == "identity":
+        return word(found)
+    return f"{word(found)}; calibrated on validation ({found['method']}): {word(calibrated)}"
+
+
+def describe_abstention(found: Mapping[str, Any]) -> str:
+    """How often decisions are made and how often those are wrong."""
+    warning = f" ({found['warning']})" if found["warning"] else ""
+    return (
+        f"with alpha {found['alpha']:g}: sets hold the true class in {format_share(found['coverage'])}, no decision in "
+        f"{format_share(found['abstained'])}, wrong decisions {format_share(found['error'])}{warning}"
+    )
+
+
+def format_share(value: float | None) -> str:
+    """Four digits, or a dash for what is not known."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def describe_choice(choice: Mapping[str, Any]) -> str:
+    """A threshold, how sure it is, and by what it was chosen."""
+    rule = ":".join([choice["objective"], *(f"{value:g}" for value in choice["parameters"])])
+    sure = ""
+    if choice["low"] is not None:
+        sure = f" (95% interval {format_ends(choice['low'], choice['high'])})"
+    warning = "" if choice["warning"] is None else f"; {choice['warning']}"
+    return f"The threshold {choice['value']:.4f}{sure} was chosen on validation by {rule}{warning}."
+
+
+def format_ends(low: float | None, high: float | None) -> str:
+    """Such as ``0.771 to 0.849``."""
+    return "–" if low is None or high is None else f"{low:.3f} to {high:.3f}".replace("-", "−")
