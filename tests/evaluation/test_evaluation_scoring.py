@@ -145,7 +145,10 @@ def test_a_label_that_the_model_does_not_know_is_refused(classes_model: Path, tm
     other = make_classes(tmp_path / "other", ("boring", "kind", "rude"), 30)
     with pytest.raises(CorpusError) as caught:
         predict(classes_model, other, split="all", device="cpu")
-    message = f"{other}: label kind is unknown to the model, which knows boring, fun, rude (set it to null, or train a model on it)"
+    message = (
+        f"{other}: label kind is unknown to the model, which knows boring, fun, rude "
+        "(set it to null, or train a model on it)"
+    )
     assert str(caught.value) == message
 
 
