@@ -24,7 +24,7 @@ TENOR = [sys.executable, "-m", "tenor"]
 
 JOB = (
     *("import", "encode", "splits", "audit", "train", "test", "profile", "predict", "compare", "explain"),
-    *("inspect", "demo"),
+    *("report", "inspect", "demo"),
 )
 
 
@@ -89,6 +89,7 @@ def test_wrong_usage_exits_2(run_cli: RunCli, arguments: list[str], message: str
         ["predict", "{missing}", "{missing}", "--output", "{dest}"],
         ["compare", "{missing}", "{missing}"],
         ["explain", "{missing}", "{missing}", "--id", "x"],
+        ["report", "{missing}", "--output", "{dest}"],
         ["inspect", "{missing}"],
     ],
     ids=lambda arguments: arguments[0],

@@ -29,6 +29,7 @@ from tenor.cli import (
     inspect,
     predict,
     profile,
+    report,
     splits,
     test,
     train,
@@ -49,6 +50,7 @@ COMMANDS: dict[str, ModuleType] = {
     "predict": predict,
     "compare": compare,
     "explain": explain,
+    "report": report,
     "inspect": inspect,
     "demo": demo,
 }

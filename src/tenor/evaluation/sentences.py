@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from tenor.metrics.verdict import format_signed
+
 
 def describe_result(metrics: Mapping[str, Any]) -> Iterator[str]:
     """What is known of a result beyond its metrics: verdict, notes, threshold, calibration, abstention.
@@ -68,4 +70,4 @@ def describe_choice(choice: Mapping[str, Any]) -> str:
 
 def format_ends(low: float | None, high: float | None) -> str:
     """Such as ``0.771 to 0.849``."""
-    return "–" if low is None or high is None else f"{low:.3f} to {high:.3f}".replace("-", "−")
+    return "–" if low is None or high is None else f"{format_signed(low)} to {format_signed(high)}"

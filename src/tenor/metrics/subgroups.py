@@ -36,7 +36,8 @@ class Gap:
         ratio: lowest / highest; None where undefined.
         highest, lowest: names of those subgroups.
         low, high: interval of the difference of these two. They were picked for being far apart, so the level
-            is raised for all pairs (Bonferroni): an interval off 0 is a gap at the 5% level over all of them.
+            is raised for all pairs and comparisons (Bonferroni): an interval off 0 is a gap at the 5% level over
+            all of them.
         warning: why not to lean on it; None when there is no reason.
     """
 
@@ -72,6 +73,7 @@ def measure_subgroups(
     threshold: float | None = 0.5,
     *,
     metrics: Sequence[str] = SUBGROUP_METRICS,
+    comparisons: int = 1,
     replicates: int = 2000,
     seed: int = 0,
     threads: int | None = None,
@@ -85,6 +87,8 @@ def measure_subgroups(
         subgroups: (N,) any labels; None stands for MISSING.
         threshold: for two classes.
         metrics: of METRICS and MORE_METRICS (tenor.metrics.weighted).
+        comparisons: how many gaps are looked at together (metrics times columns, say): the gaps' intervals are
+            as much wider (Bonferroni).
         replicates: of the bootstrap.
         seed: of the draws.
         threads: None uses every core.
@@ -120,7 +124,9 @@ def measure_subgroups(
             for j, metric in enumerate(metrics)
         }
     gaps = {
-        metric: _gap(values[:, j], draws[:, :, j], measured, metric, [e[metric] for e in effective])
+        metric: _gap(
+            values[:, j], draws[:, :, j], measured, metric, [e[metric] for e in effective], comparisons
+        )
         for j, metric in enumerate(metrics)
     }
     return SubgroupReport(measured, {name: int(rows.sum()) for name, rows in rows_of.items()}, gaps)
@@ -141,6 +147,7 @@ def _gap(
     measured: dict[str, dict[str, Interval]],
     metric: str,
     effective: list[float],
+    comparisons: int,
 ) -> Gap:
     """The gap of one metric: values (subgroups,), draws (R, subgroups)."""
     names = list(measured)
@@ -154,7 +161,7 @@ def _gap(
         values[top] - values[bottom],
         draws[:, top] - draws[:, bottom],
         groups,
-        1 - 0.05 / pairs,
+        1 - 0.05 / (pairs * comparisons),
         effective=min(effective[top], effective[bottom]),
     )
     ratio = float(values[bottom] / values[top]) if values[top] > 0 else None

@@ -76,5 +76,6 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
 
 
 def format_signed(value: float) -> str:
-    """Three decimals, with a real minus sign."""
-    return f"{value:.3f}".replace("-", "−")
+    """Three decimals, with a real minus sign; what rounds to 0 has none."""
+    text = f"{value:.3f}"
+    return "0.000" if text == "-0.000" else text.replace("-", "−")

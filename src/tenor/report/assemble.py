@@ -13,21 +13,28 @@ from typing import Literal
 from tenor.corpus.audit import AuditReport, Severity
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
-from tenor.metrics.comparison import compare
+from tenor.evaluation.standing import COMPARED_METRICS, REPLICATES, subtract_baselines
+from tenor.metrics.comparison import Difference as PairedDifference
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.predictions import Predictions
-from tenor.report.content import AuditFinding, Difference, Interval, LevelSection, Report, Scorer
+from tenor.report.content import (
+    AuditFinding,
+    Difference,
+    Interval,
+    LevelSection,
+    Report,
+    Scorer,
+    WorstError,
+)
+from tenor.report.subgroups import Strings, bin_test_lengths, measure_columns
 from tenor.training.history import EpochRecord
+
+_NOT_COMPARED: Mapping[str, PairedDifference] = {}
 
 Outcome = Literal["passed", "warning", "failed"]
 
 #: What the tables show with an interval.
 TABLE_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
-
-#: What the model is compared with its baselines by.
-COMPARED_METRICS = ("roc_auc", "average_precision")
-
-REPLICATES = 1000
 
 
 def assemble_level(
@@ -38,41 +45,54 @@ def assemble_level(
     aggregations: Mapping[str, Predictions] | None = None,
     history: Sequence[EpochRecord] = (),
     best_epoch: int | None = None,
+    columns: Mapping[str, Strings] | None = None,
+    errors: Sequence[WorstError] = (),
     notes: Sequence[str] = (),
     seed: int = 0,
 ) -> LevelSection:
-    """One level's section: the model, its baselines with paired differences, the aggregations.
+    """One level's section: the model, its baselines with paired differences, aggregations, parts of test, errors.
 
     Args:
         predictions: the model's, of validation and test.
         name: what the table calls the model.
         baselines: name -> predictions of the same rows.
-        aggregations: name -> predictions of the same profiles.
+        aggregations: name -> predictions of the same profiles; differences are to the section's own.
         history: of the training.
         best_epoch: whose weights were kept.
+        columns: name -> a value for each labelled test row: subgroups beside those by length.
+        errors: worst first.
         notes: sentences under the table.
         seed: of the bootstrap.
 
     Raises:
-        UsageError: a baseline that scores other rows.
+        UsageError: no labelled test rows, or a baseline that scores other rows.
     """
-    model = _make_scorer(name, predictions, seed)
-    others = [
-        _make_scorer(other, table, seed, model=predictions) for other, table in (baselines or {}).items()
-    ]
+    rivals = {} if baselines is None else baselines
+    others = {} if aggregations is None else aggregations
+    ahead = subtract_baselines(predictions, rivals, seed=seed)
+    among = {other: table for other, table in others.items() if other != name}
+    ahead_among = subtract_baselines(predictions, among, seed=seed)
+    subgroups, gaps = measure_columns(
+        predictions, bin_test_lengths(predictions) | dict(columns or {}), seed=seed
+    )
     return LevelSection(
-        model=model,
-        baselines=tuple(others),
-        aggregations=tuple(_make_scorer(other, table, seed) for other, table in (aggregations or {}).items()),
+        model=_make_scorer(name, predictions, seed),
+        baselines=tuple(_make_scorer(other, rivals[other], seed, ahead[other]) for other in rivals),
+        aggregations=tuple(
+            _make_scorer(other, table, seed, ahead_among.get(other, _NOT_COMPARED))
+            for other, table in others.items()
+        ),
         history=tuple(record.to_json() for record in history),
         best_epoch=best_epoch,
-        notes=tuple(notes),
+        subgroups=subgroups,
+        errors=tuple(errors),
+        notes=(*notes, *gaps),
     )
 
 
 def assemble_report(
     sections: Sequence[LevelSection],
-    corpus: Corpus,
+    corpus: Corpus | None,
     *,
     title: str,
     question: str = "",
@@ -82,24 +102,16 @@ def assemble_report(
     seeds: Mapping[str, int] | None = None,
 ) -> Report:
     """The whole report: sections, and the facts of the corpus and of this machine's packages."""
-    info = corpus.info
-    data = {
-        "conversations": f"{corpus.num_conversations:,}",
-        "messages": f"{corpus.num_messages:,}",
-        "encoder": "none" if info.encoder is None else info.encoder.name,
-        "features a message": str(info.input_size),
-        "splits": f"hash {info.split_hash[:12]}",
-        "corpus": f"hash {info.fingerprint[:12]}",
-    }
+    data = {} if corpus is None else _describe_corpus(corpus)
     packages = ("tenor", "torch", "numpy", "scikit-learn", "pyarrow", "datasets")
     return Report(
         title=title,
         sections=tuple(sections),
         question=question,
-        class_names=dict(class_names or {}),
+        class_names={} if class_names is None else dict(class_names),
         data=data,
         audit=tuple(audit),
-        seeds=dict(seeds or {}),
+        seeds={} if seeds is None else dict(seeds),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},
         command=command,
     )
@@ -127,43 +139,46 @@ def _split_sentence(check: str) -> tuple[str, Outcome, str]:
     return name, "passed", detail
 
 
+def _describe_corpus(corpus: Corpus) -> dict[str, str]:
+    info = corpus.info
+    return {
+        "conversations": f"{corpus.num_conversations:,}",
+        "messages": f"{corpus.num_messages:,}",
+        "encoder": "none" if info.encoder is None else info.encoder.name,
+        "features a message": str(info.input_size),
+        "splits": f"hash {info.split_hash[:12]}",
+        "corpus": f"hash {info.fingerprint[:12]}",
+    }
+
+
 def _make_scorer(
-    name: str, predictions: Predictions, seed: int, *, model: Predictions | None = None
+    name: str,
+    predictions: Predictions,
+    seed: int,
+    ahead: Mapping[str, PairedDifference] = _NOT_COMPARED,
 ) -> Scorer:
-    """A row of the table: intervals on test, and the model's differences to it."""
+    """A row of the table: intervals on test, and how far the section's model is ahead of it."""
     test = predictions.in_split("test").labelled()
     if len(test) == 0:
         raise UsageError(f"{name} has no labelled predictions of split test: predict them first")
+    measured = TABLE_METRICS if test.probs.ndim == 2 or test.threshold is not None else COMPARED_METRICS
     found = bootstrap_metrics(
         test.labels,
         test.probs,
         test.groups,
         test.threshold,
-        metrics=TABLE_METRICS,
+        metrics=measured,
         replicates=REPLICATES,
         seed=seed,
     )
     ends = {metric: _ends(interval.low, interval.high) for metric, interval in found.items()}
     intervals = {metric: both for metric, both in ends.items() if both is not None}
-    return Scorer(
-        name, predictions, intervals, {} if model is None else _differences(model, predictions, seed)
-    )
-
-
-def _differences(model: Predictions, other: Predictions, seed: int) -> dict[str, Difference]:
-    """The model minus another scorer on the test rows, paired by group."""
-    compared = compare(
-        model.in_split("test").labelled(),
-        other.in_split("test").labelled(),
-        metrics=COMPARED_METRICS,
-        replicates=REPLICATES,
-        seed=seed,
-    )
-    return {
-        metric: Difference(found.difference, _ends(found.low, found.high))
-        for metric, found in compared.items()
-        if found.difference is not None
+    differences = {
+        metric: Difference(difference.difference, _ends(difference.low, difference.high))
+        for metric, difference in ahead.items()
+        if difference.difference is not None
     }
+    return Scorer(name, predictions, intervals, differences)
 
 
 def _ends(low: float | None, high: float | None) -> Interval | None:

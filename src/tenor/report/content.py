@@ -76,7 +76,7 @@ class ErrorMessage:
     """One message of a wrongly scored sequence, or one conversation of a wrongly scored profile.
 
     Attributes:
-        author: shown as a pseudonym unless the report is `with_names`.
+        author: of the message, or the conversation's id; shown as a pseudonym unless the report is `with_names`.
         text: shown only when the report is `with_text`.
         contribution: to the logit of the predicted class; above 0 speaks for the positive class.
     """
@@ -227,17 +227,22 @@ def redact(section: LevelSection, *, with_text: bool, with_names: bool) -> tuple
 
     Without names, authors become ``author 1``, ``author 2``, ... in the order in which they appear (an
     author has one pseudonym in the whole section), conversations ``conversation 1``, ..., and the authors'
-    names inside texts are replaced too. Without texts, none is handed on.
+    names inside texts are replaced too. Without texts, none is handed on. The messages of a profile stand for its
+    conversations.
     """
     authors: dict[str, str] = {}
+    conversations: dict[str, str] = {}
     for error in section.errors:
-        for name in (error.author, *(message.author for message in error.messages)):
-            if name is not None and name not in authors:
-                authors[name] = name if with_names else f"author {len(authors) + 1}"
+        parts = [(message.author, section.level == "profile") for message in error.messages]
+        for name, is_conversation in ((error.author, False), *parts):
+            known, word = (conversations, "conversation") if is_conversation else (authors, "author")
+            if name is not None and name not in known:
+                known[name] = name if with_names else f"{word} {len(known) + 1}"
     hide = None if with_names else _replacer(authors)
     shown = []
     for number, error in enumerate(section.errors, start=1):
-        messages = tuple(_redact_message(message, authors, with_text, hide) for message in error.messages)
+        names = conversations if section.level == "profile" else authors
+        messages = tuple(_redact_message(message, names, with_text, hide) for message in error.messages)
         conversation_id = error.conversation_id
         if conversation_id is not None and not with_names:
             conversation_id = f"conversation {number}"
@@ -259,9 +264,9 @@ def _replacer(authors: Mapping[str, str]) -> Callable[[str], str]:
 
 
 def _redact_message(
-    message: ErrorMessage, authors: Mapping[str, str], with_text: bool, hide: Callable[[str], str] | None
+    message: ErrorMessage, names: Mapping[str, str], with_text: bool, hide: Callable[[str], str] | None
 ) -> ErrorMessage:
     text = message.text if with_text else None
     if text is not None and hide is not None:
         text = hide(text)
-    return dataclasses.replace(message, author=authors[message.author], text=text)
+    return dataclasses.replace(message, author=names[message.author], text=text)

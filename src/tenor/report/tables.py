@@ -26,6 +26,12 @@ from tenor.report.views import Cell, ConfusionView, ErrorView, MessageView, Row,
 STEPS = 5
 
 
+#: The metric on validation that chooses an aggregation.
+CHOSEN_BY = "average_precision"
+
+_MINUS = f"{METRIC_NAMES[HEADLINE]}: model minus this"
+
+
 def _cell(measured: Measured, metric: str) -> Cell:
     interval = measured.interval(metric)
     text = "" if interval is None else format_interval(interval)
@@ -34,33 +40,43 @@ def _cell(measured: Measured, metric: str) -> Cell:
 
 def metric_table(model: Measured, baselines: Sequence[Measured]) -> Table:
     """The model and its baselines on test, with the difference where one is given."""
-    compared = any(HEADLINE in other.scorer.differences for other in baselines)
-    columns = [*METRIC_NAMES.values()] + ([f"{METRIC_NAMES[HEADLINE]}: model minus this"] if compared else [])
+    compared = _is_compared(baselines)
+    columns = [*METRIC_NAMES.values()] + ([_MINUS] if compared else [])
     rows = []
     for measured in (model, *baselines):
         cells = [_cell(measured, metric) for metric in METRIC_NAMES]
-        if compared:
-            difference = measured.scorer.differences.get(HEADLINE)
-            if difference is None:
-                cells.append(Cell(""))
-            else:
-                text = "" if difference.interval is None else format_interval(difference.interval)
-                cells.append(Cell(format_number(difference.value), text))
+        cells += [_difference_cell(measured)] if compared else []
         rows.append(Row(measured.name, "model" if measured is model else "other", tuple(cells)))
     return Table(tuple(columns), tuple(rows))
 
 
 def aggregation_table(model: Measured, aggregations: Sequence[Measured]) -> Table:
-    """The aggregations on test, and on validation the metric by which one is chosen."""
-    columns = ["Validation ROC AUC", *METRIC_NAMES.values(), "Threshold"]
+    """The aggregations on test, on validation the metric by which one is chosen, and the one's lead."""
+    compared = _is_compared(aggregations)
+    metrics = [metric for metric in METRIC_NAMES if metric != "accuracy"]  # there is no room for all
+    columns = [f"Validation {METRIC_NAMES[CHOSEN_BY].lower()}", *(METRIC_NAMES[metric] for metric in metrics)]
+    columns += [_MINUS] if compared else []
     rows = []
     for measured in aggregations:
         threshold = measured.scorer.predictions.threshold
-        cells = [Cell(format_number(measured.validation.get(HEADLINE)))]
-        cells += [_cell(measured, metric) for metric in METRIC_NAMES]
+        cells = [Cell(format_number(measured.validation.get(CHOSEN_BY)))]
+        cells += [_cell(measured, metric) for metric in metrics]
+        cells += [_difference_cell(measured)] if compared else []
         cells.append(Cell(format_number(threshold)))
         rows.append(Row(measured.name, "model" if measured.name == model.name else "other", tuple(cells)))
-    return Table(tuple(columns), tuple(rows))
+    return Table((*columns, "Threshold"), tuple(rows))
+
+
+def _is_compared(others: Sequence[Measured]) -> bool:
+    return any(HEADLINE in other.scorer.differences for other in others)
+
+
+def _difference_cell(measured: Measured) -> Cell:
+    difference = measured.scorer.differences.get(HEADLINE)
+    if difference is None:
+        return Cell("")
+    text = "" if difference.interval is None else format_interval(difference.interval)
+    return Cell(format_number(difference.value), text)
 
 
 def confusion_view(section: LevelSection, names: tuple[str, ...]) -> ConfusionView:

@@ -1,0 +1,208 @@
+"""A run's report from end to end: read or score, stand beside baselines, divide, explain, audit.
+
+The one function behind ``tenor report``. Knows nothing of how a report looks.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tenor.corpus.corpus import Corpus
+from tenor.errors import UsageError
+from tenor.evaluation.calibration import fit_calibration, measure_calibration
+from tenor.evaluation.sentences import describe_calibration, describe_choice
+from tenor.evaluation.thresholds import describe_threshold
+from tenor.models.metadata import ModelMetadata
+from tenor.predictions import Label, Predictions
+from tenor.report.assemble import assemble_level, assemble_report, summarize_audit
+from tenor.report.content import AuditFinding, LevelSection, Report
+from tenor.report.runs import LEVELS, ScoredLevel, audit_run, open_run
+from tenor.report.subgroups import Attributes, Strings, read_attributes
+from tenor.report.worst import find_worst
+from tenor.training.history import EpochRecord, history_path, read_history
+
+#: Keys of a model's training config that are no options of ``tenor train``.
+_NO_OPTIONS = ("level", "corpus", "split_hash", "world_size", "device", "torch")
+
+
+def report_run(
+    run: str | Path,
+    data: str | Path | None = None,
+    *,
+    attributes: str | Path | None = None,
+    by: Sequence[str] = (),
+    num_errors: int = 5,
+    with_text: bool = False,
+    with_names: bool = False,
+    title: str | None = None,
+    question: str = "",
+    class_names: Mapping[Label, str] | None = None,
+    license: str = "",  # noqa: A002 - the model card's word
+    seed: int = 0,
+    device: str | None = None,
+    progress: bool = False,
+) -> Report:
+    """Everything that is known of a run, ready for write_report and write_model_card.
+
+    Args:
+        run: a model file, a predictions file, or a folder of predictions files (one model a level; tables without a
+            model's hash are baselines).
+        data: the analyzed corpus: needed for a model file; brings baselines, the audit and, where the model file is
+            beside the predictions, contributions to the worst errors.
+        attributes: a CSV or Parquet file with columns of the user's, joined on conversation_id, author or both.
+        by: the columns that make subgroups; subgroups by length are always made.
+        num_errors: how many of the worst errors are shown, at each level.
+        with_text: show their messages' texts.
+        with_names: show names of authors and ids of conversations.
+        title: None = after the run's name.
+        question: one sentence on what is predicted.
+        class_names: label -> what a reader calls it.
+        license: of the model, for the card.
+        seed: of the bootstrap and of what is learned.
+        device: where a model computes; None = the best there is.
+        progress: show bars.
+
+    Raises:
+        UsageError: nothing to report on, a model file without `data`, or `by` without `attributes`.
+        InputError: a predictions or attributes file that cannot be read.
+        ModelFileError: another encoder than the model's.
+    """
+    if bool(by) != (attributes is not None):
+        raise UsageError("subgroups need both: the file (attributes) and the columns of it (by)")
+    table = None if attributes is None else read_attributes(attributes, by)
+    levels, corpus = open_run(run, data, seed=seed, device=device, progress=progress)
+    sections = [
+        _make_section(level, corpus, table, num_errors, with_text, seed, device)
+        for level in sorted(levels, key=lambda level: LEVELS.index(level.predictions.level))
+    ]
+    report = assemble_report(
+        sections,
+        corpus,
+        title=f"{Path(run).stem}: how good, and how sure" if title is None else title,
+        question=question,
+        class_names=class_names,
+        audit=() if corpus is None else _audit(corpus),
+        command="\n".join(
+            [*_describe_training(levels, data), _describe_command(run, data, attributes, by, seed)]
+        ),
+        seeds=_find_seeds(levels, seed),
+    )
+    return replace(
+        report, files=_list_files(levels), license=license, with_text=with_text, with_names=with_names
+    )
+
+
+def _make_section(
+    level: ScoredLevel,
+    corpus: Corpus | None,
+    attributes: Attributes | None,
+    num_errors: int,
+    with_text: bool,
+    seed: int,
+    device: str | None,
+) -> LevelSection:
+    test = level.predictions.in_split("test").labelled()
+    columns: dict[str, Strings] | None = None
+    notes = [*level.notes, *_describe_scores(level)]
+    if attributes is not None:
+        columns = attributes.join(test)
+        if columns is None:
+            keys = " and ".join(attributes.keys)
+            notes.append(
+                f"Subgroups by {', '.join(attributes.columns)} are left out: the file has one row a {keys}."
+            )
+    path, metadata = level.model_path, level.metadata
+    history: list[EpochRecord] = []
+    best_epoch = None
+    if path is not None and metadata is not None and level.predictions.level != "profile":
+        best_epoch = metadata.training.get("best_epoch")
+        if history_path(path).is_file():
+            history = read_history(history_path(path))
+    return assemble_level(
+        level.predictions,
+        name=level.name,
+        baselines=level.baselines,
+        aggregations=level.aggregations,
+        history=history,
+        best_epoch=best_epoch,
+        columns=columns,
+        errors=find_worst(level, corpus, num_errors, with_text=with_text, device=device),
+        notes=notes,
+        seed=seed,
+    )
+
+
+def _describe_scores(level: ScoredLevel) -> list[str]:
+    """How sure the threshold is, and whether probabilities mean what they say."""
+    predictions = level.predictions
+    objective = "f1" if level.metadata is None else level.metadata.threshold_objective
+    choice = describe_threshold(predictions, objective)
+    sentences = [describe_choice(choice)] if choice is not None and choice["low"] is not None else []
+    if (predictions.probs <= 1).all():
+        has_validation = bool((predictions.in_split("validation").labels >= 0).any())
+        calibrator = fit_calibration(predictions) if has_validation else None
+        sentences.append(f"{describe_calibration(measure_calibration(predictions, calibrator))}.")
+    return sentences
+
+
+def _audit(corpus: Corpus) -> tuple[AuditFinding, ...]:
+    audit, notes = audit_run(corpus)
+    return (*summarize_audit(audit), *(AuditFinding(note, "warning") for note in notes))
+
+
+def _find_seeds(levels: Sequence[ScoredLevel], seed: int) -> dict[str, int]:
+    seeds = {
+        f"training, level {level.predictions.level}": level.metadata.training["config"]["seed"]
+        for level in levels
+        if level.metadata is not None
+        and level.predictions.level != "profile"
+        and "config" in level.metadata.training
+    }
+    return {**seeds, "resampling": seed}
+
+
+def _list_files(levels: Sequence[ScoredLevel]) -> dict[str, str]:
+    models: dict[str, Predictions] = {}
+    for level in levels:
+        if level.predictions.level != "profile" and level.predictions.model_hash:
+            models[f"model, level {level.predictions.level}"] = level.predictions
+    return {role: f"{table.model}, hash {table.model_hash[:12]}" for role, table in models.items()}
+
+
+def _describe_command(
+    run: str | Path, data: str | Path | None, attributes: str | Path | None, by: Sequence[str], seed: int
+) -> str:
+    """What to type for this report."""
+    parts = ["tenor", "report", str(run), *([] if data is None else ["--data", str(data)])]
+    parts += [] if attributes is None else ["--attributes", str(attributes)]
+    return shlex.join([*parts, *(part for column in by for part in ("--by", column)), "--seed", str(seed)])
+
+
+def _describe_training(levels: Sequence[ScoredLevel], data: str | Path | None) -> list[str]:
+    """The commands that train the run's models again."""
+    found = []
+    for level in levels:
+        metadata = level.metadata
+        if metadata is not None and level.predictions.level != "profile" and "config" in metadata.training:
+            name = "DATA" if data is None else str(data)
+            found.append(shlex.join(["tenor", "train", metadata.level, name, *_format_options(metadata)]))
+    return found
+
+
+def _format_options(metadata: ModelMetadata) -> list[str]:
+    parts = []
+    for name, value in metadata.training["config"].items():
+        if name not in _NO_OPTIONS:
+            option = "epochs" if name == "num_epochs" else name.replace("_", "-")
+            parts += [f"--{option}", _format_option(value)]
+    return parts
+
+
+def _format_option(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    if value is None:
+        return "none"
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

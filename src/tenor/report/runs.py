@@ -1,0 +1,253 @@
+"""From a run on disk to a report: a model file with its corpus, or predictions files.
+
+Finds what belongs together (splits of one model, its history, its baselines) and hands it to ``assemble``. torch is
+loaded only where a model has to score or to explain. Knows nothing of how a report looks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.corpus.audit import AuditReport, audit_corpus
+from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.errors import InputError, MissingExtraError, UsageError
+from tenor.evaluation.aggregation import (
+    EVERY_AGGREGATION,
+    aggregate_baselines,
+    aggregate_possible,
+    best_by_validation,
+)
+from tenor.evaluation.standing import find_baselines
+from tenor.files import sha256_file
+from tenor.models.metadata import ModelMetadata
+from tenor.predictions import Predictions, concatenate_predictions, read_predictions
+
+Embeddings = npt.NDArray[np.float32]
+
+logger = logging.getLogger(__name__)
+
+LEVELS = ("conversation", "author", "profile")
+
+
+@dataclass(frozen=True)
+class ScoredLevel:
+    """What a run has of one level.
+
+    Attributes:
+        predictions: of validation and test.
+        name: what tables call the model; at level profile the aggregation.
+        model_path: the model's file, where it is at hand.
+        metadata: what the file says of itself.
+        baselines: name -> predictions of the same rows.
+        aggregations: name -> predictions of the same profiles.
+        notes: what to know of the numbers.
+    """
+
+    predictions: Predictions
+    name: str
+    model_path: Path | None = None
+    metadata: ModelMetadata | None = None
+    baselines: Mapping[str, Predictions] = field(default_factory=dict)
+    aggregations: Mapping[str, Predictions] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def score_model(
+    model_path: Path, corpus: Corpus, *, seed: int = 0, device: str | None = None, progress: bool = False
+) -> list[ScoredLevel]:
+    """Score validation and test with a model, at its level and, of an author model, at level profile.
+
+    Raises:
+        ModelFileError, CorpusError, SplitError: as tenor.evaluation.predict.
+    """
+    from tenor.devices import start_runtime
+    from tenor.evaluation.profiles import AuthorScores
+    from tenor.evaluation.scoring import Scorer
+    from tenor.models.model_file import read_metadata
+
+    metadata = read_metadata(model_path)
+    if metadata.level == "author":
+        scores = AuthorScores.open(model_path, corpus.path, device=device, progress=progress)
+        reads = _describe_reads(scores.scorer.count_read(corpus, "author"))
+        own = ScoredLevel(scores.sequences, "tenor", model_path, metadata, notes=reads)
+        author = add_baselines(own, corpus)
+        profile = make_profiles(author, scores.embeddings, seed=seed)
+        return [author, replace(profile, notes=(*profile.notes, *_describe_reads(scores.count_read())))]
+    scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
+    predictions = scorer.score(corpus, ("validation", "test"), labelled=True, optional=("validation",))
+    reads = _describe_reads(scorer.count_read(corpus, scorer.level))
+    return [add_baselines(ScoredLevel(predictions, "tenor", model_path, metadata, notes=reads), corpus)]
+
+
+def _describe_reads(count: int | None) -> tuple[str, ...]:
+    if count is None:
+        return ()
+    times = "for the first time" if count == 1 else f"{count} times"
+    return (f"The test split was read {times} at this level.",)
+
+
+def add_baselines(level: ScoredLevel, corpus: Corpus) -> ScoredLevel:
+    """Fit baselines on the corpus's training split, to stand beside a level of sequences."""
+    baselines, notes = find_baselines(corpus, level.predictions)
+    # the reason may name groups, which a report must not
+    note = ("Baselines could not be fitted to this corpus; tenor test says why.",) if notes else ()
+    return replace(level, baselines=baselines, notes=(*level.notes, *note))
+
+
+def make_profiles(author: ScoredLevel, embeddings: Embeddings | None = None, *, seed: int = 0) -> ScoredLevel:
+    """Aggregate author sequences in every way that their validation rows allow; the best there is the level's own."""
+    tables = aggregate_possible(author.predictions, EVERY_AGGREGATION, embeddings=embeddings, seed=seed)
+    best = best_by_validation(tables)
+    notes = (
+        "A profile's label is the majority of its author's sequences; ties count as positive.",
+        f"The aggregation shown, {best}, has the best average precision on validation.",
+    )
+    baselines = aggregate_baselines(author.baselines, best, seed=seed) if author.baselines else {}
+    return ScoredLevel(tables[best], best, author.model_path, author.metadata, baselines, tables, notes)
+
+
+def read_run(run: Path) -> list[ScoredLevel]:
+    """Read a predictions file, or all in a folder: one model a level, tables without a model are baselines.
+
+    Splits of one model may stand in several files. Profiles are aggregated anew from author sequences where the
+    folder has them, unless it has profiles of the same model.
+
+    Raises:
+        InputError: a file that cannot be read, where it is the only one.
+        UsageError: no predictions at all, or two models at one level.
+    """
+    tables = _read_tables(run)
+    levels = []
+    for level in LEVELS:
+        own = {path: table for path, table in tables.items() if table.level == level}
+        if own:
+            levels.append(_collect_level(run, level, own))
+    found = {level.predictions.level: level for level in levels}
+    if "author" in found and "profile" not in found:
+        levels.append(make_profiles(found["author"]))
+    return levels
+
+
+def _read_tables(run: Path) -> dict[Path, Predictions]:
+    if not run.is_dir():
+        return {run: read_predictions(run)}
+    tables = {}
+    for path in sorted(run.glob("*.parquet")):
+        try:
+            tables[path] = read_predictions(path)
+        except InputError as error:
+            logger.warning("left out: %s", error)
+    if not tables:
+        raise UsageError(
+            f"{run} holds no predictions files (*.parquet): make some with `tenor predict MODEL DATA --split all`, or "
+            "name a model file and --data"
+        )
+    return tables
+
+
+def _collect_level(run: Path, level: str, tables: Mapping[Path, Predictions]) -> ScoredLevel:
+    """The model's table and its baselines'; at level profile every table is an aggregation."""
+    hashes = {table.model_hash for table in tables.values() if table.model_hash}
+    if len(hashes) > 1:
+        names = ", ".join(sorted(path.name for path, table in tables.items() if table.model_hash))
+        raise UsageError(f"{run} has several models of level {level}: {names} (a report is about one)")
+    own = {path: table for path, table in tables.items() if table.model_hash or not hashes}
+    others = [table for path, table in tables.items() if path not in own]
+    if level == "profile":
+        named = {_name_aggregation(path): table for path, table in own.items()}
+        best = best_by_validation(named)
+        return ScoredLevel(named[best], best, *_find_model(run, named[best]), aggregations=named)
+    if not hashes and len({table.model for table in own.values()}) > 1:
+        raise UsageError(f"{run} has baselines of level {level}, but no model's predictions beside them")
+    predictions = concatenate_predictions(list(own.values()))
+    baselines: dict[str, Predictions] = {}
+    for name in dict.fromkeys(table.model for table in others):
+        baselines[name] = concatenate_predictions([table for table in others if table.model == name])
+    return ScoredLevel(predictions, "tenor", *_find_model(run, predictions), baselines=baselines)
+
+
+def _name_aggregation(path: Path) -> str:
+    """The longest name of an aggregation in the file's name; else the file's name."""
+    known = [name for name in EVERY_AGGREGATION if name in path.stem]
+    return max(known, key=len) if known else path.stem
+
+
+def _find_model(run: Path, predictions: Predictions) -> tuple[Path | None, ModelMetadata | None]:
+    """The model file beside the predictions, if it is the one that made them."""
+    from tenor.models.model_file import read_metadata
+
+    path = (run if run.is_dir() else run.parent) / Path(predictions.model).name
+    if not predictions.model_hash or not path.is_file() or sha256_file(path) != predictions.model_hash:
+        return None, None
+    return path, read_metadata(path)
+
+
+def audit_run(corpus: Corpus) -> tuple[AuditReport, tuple[str, ...]]:
+    """Audit the corpus; without datasketch all but the near-duplicates, and a note says so."""
+    try:
+        return audit_corpus(corpus), ()
+    except MissingExtraError as error:
+        return audit_corpus(corpus, near_duplicates=False), (
+            f"near-duplicate texts were not looked for: {error}",
+        )
+
+
+def open_run(
+    run: str | Path,
+    data: str | Path | None = None,
+    *,
+    seed: int = 0,
+    device: str | None = None,
+    progress: bool = False,
+) -> tuple[list[ScoredLevel], Corpus | None]:
+    """The levels of a run, with baselines where there is a corpus to fit them on.
+
+    Args:
+        run: a model file, a predictions file, or a folder of predictions files.
+        data: the analyzed corpus; needed for a model file.
+        seed: of what is learned.
+        device: where a model computes.
+        progress: show bars.
+
+    Raises:
+        UsageError: nothing at `run`, a model file without `data`, or what read_run refuses.
+    """
+    path = Path(run)
+    corpus = None if data is None else open_corpus(data)
+    if not path.exists():
+        raise UsageError(f"{path}: there is no such file or folder")
+    if path.is_dir() or _is_parquet(path):
+        levels = read_run(path)
+        if corpus is not None:
+            levels = _with_corpus(levels, corpus, seed)
+        return levels, corpus
+    if corpus is None:
+        raise UsageError(
+            f"{path} is a model file, which needs the corpus that it is to be tested on (--data)"
+        )
+    return score_model(path, corpus, seed=seed, device=device, progress=progress), corpus
+
+
+def _with_corpus(levels: Sequence[ScoredLevel], corpus: Corpus, seed: int) -> list[ScoredLevel]:
+    """Baselines fitted anew for sequences, and aggregated for profiles."""
+    found: dict[str, ScoredLevel] = {}
+    for level in levels:
+        name = level.predictions.level
+        if name != "profile":
+            level = add_baselines(level, corpus)
+        elif "author" in found:
+            rivals = aggregate_baselines(found["author"].baselines, level.name, seed=seed)
+            level = replace(level, baselines=rivals)
+        found[name] = level
+    return list(found.values())
+
+
+def _is_parquet(path: Path) -> bool:
+    with path.open("rb") as handle:
+        return handle.read(4) == b"PAR1"
