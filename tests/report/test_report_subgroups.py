@@ -135,13 +135,13 @@ def test_gaps_are_said_where_chance_is_no_answer() -> None:
 
 
 def test_gaps_of_columns_without_meaning_are_seldom_said() -> None:
-    """At 95% for all together: 20 corpora with three columns of noise each."""
+    """At 95% for all together: 10 corpora with three columns of noise each."""
     said = 0
-    for seed in range(20):
+    for seed in range(10):
         rows = simulate(seed=seed)
         noise = np.random.default_rng(100 + seed).integers(0, 3, (3, 300)).astype(str).astype(object)
         said += bool(measure_columns(rows, {f"column {n}": noise[n] for n in range(3)}, seed=seed)[1])
-    assert said <= 3
+    assert said <= 2
 
 
 def test_lengths_are_those_of_the_level() -> None:

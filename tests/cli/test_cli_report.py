@@ -1,0 +1,74 @@
+"""``tenor report``: from a predictions file to a page and a card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenor.predictions import Predictions, write_predictions
+
+RunCli = Callable[..., Any]
+
+
+@pytest.fixture
+def predictions(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    labels = (generator.random(160) < 0.4).astype(np.int64)
+    logits = generator.normal(-0.5, 1.0, 160) + 1.5 * labels
+    names = np.array([f"c{index}" for index in range(160)], dtype=object)
+    table = Predictions(
+        level="conversation",
+        classes=(0, 1),
+        conversation_ids=names,
+        authors=None,
+        groups=names,
+        splits=np.array(["validation", "test"], dtype=object)[np.arange(160) % 2],
+        labels=labels,
+        lengths=generator.integers(1, 30, 160),
+        logits=logits,
+        probs=1 / (1 + np.exp(-logits)),
+        threshold=0.5,
+        model="m.pt",
+        model_hash="",
+    )
+    return write_predictions(table, tmp_path / "scores.parquet")
+
+
+def test_a_page_and_a_card(run_cli: RunCli, predictions: Path, tmp_path: Path) -> None:
+    columns = tmp_path / "columns.csv"
+    columns.write_text("conversation_id,channel\n" + "".join(f"c{n},ch{n // 2 % 2}\n" for n in range(160)))
+    page, card = tmp_path / "report.html", tmp_path / "README.md"
+    done = run_cli(
+        *("report", predictions, "--output", page, "--card", card, "--title", "Rude chats"),
+        *("--attributes", columns, "--by", "channel", "--class-name", "1=rude", "--license", "mit"),
+    )
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"report: {page}\nmodel card: {card}\n"
+    text = page.read_text()
+    assert "<h1><bdi>Rude chats</bdi></h1>" in text
+    assert "of them rude" in text and "ROC AUC by channel" in text and "Worst errors" in text
+    assert "c1</bdi>" not in text  # ids have pseudonyms
+    assert 'license: "mit"' in card.read_text()
+    assert "Rude chats" in card.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--class-name", "rude"], 2, "expected LABEL=NAME, not 'rude'"),
+        (["--by", "channel"], 1, "subgroups need both"),
+        ([], 2, "Missing option '--output'"),
+    ],
+)
+def test_wrong_usage(
+    run_cli: RunCli, predictions: Path, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    output = ["--output", str(tmp_path / "r.html")] if arguments else []
+    done = run_cli("report", predictions, *output, *arguments)
+    assert done.code == code
+    assert message in done.out + done.err
+    assert not (tmp_path / "r.html").exists()

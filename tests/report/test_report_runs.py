@@ -1,0 +1,232 @@
+"""A run on disk becomes a report: what belongs together is found, and nothing private gets out unasked."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from tenor.baselines import fit_baselines
+from tenor.corpus.corpus import open_corpus
+from tenor.corpus.importing import import_corpus
+from tenor.corpus.views import view_sequences
+from tenor.errors import InputError, UsageError
+from tenor.evaluation import predict, profile_predictions
+from tenor.predictions import concatenate_predictions, write_predictions
+from tenor.report.card import render_model_card
+from tenor.report.page import render_report
+from tenor.report.reporting import report_run
+from tenor.report.runs import open_run, read_run
+from tenor.training.train import train_model
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 8,
+    "num_layers": 1,
+    "num_heads": 2,
+    "kernel_sizes": (3,),
+    "batch_size": 32,
+    "learning_rate": 3e-3,
+    "progress": False,
+    "device": "cpu",
+}
+WORD = "canaryword"
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus whose authors' names, ids and every message are canaries; a model of each level; a file of columns."""
+    place = tmp_path_factory.mktemp("runs")
+    generator = np.random.default_rng(0)
+    lines, columns = [], ["conversation_id,channel"]
+    for index in range(240):
+        authors = [f"canaryname{n}" for n in generator.choice(90, 2, replace=False)]
+        guilty = {name: int(name[10:]) % 3 == 0 for name in authors}
+        messages = [
+            {
+                "author": name,
+                "text": f"{WORD} {'bad' if guilty[name] and generator.random() < 0.5 else 'good'} {WORD}",
+                "features": (generator.normal(size=4) + 0.7 * guilty[name]).tolist(),
+            }
+            for name in [*authors, *authors]
+        ]
+        labels = {name: int(value) for name, value in guilty.items()}
+        record = {"conversation_id": f"canaryid{index}", "messages": messages}
+        lines.append(json.dumps(record | {"label": int(any(guilty.values())), "author_labels": labels}))
+        columns.append(f"canaryid{index},{'phone' if index % 2 else 'chat'}")
+    (place / "chats.jsonl").write_text("\n".join(lines) + "\n")
+    (place / "columns.csv").write_text("\n".join(columns) + "\n")
+    import_corpus(place / "chats.jsonl", place / "corpus", fractions=(0.4, 0.3, 0.3))
+    for level in ("conversation", "author"):
+        train_model(level, place / "corpus", 2, model_path=place / f"{level}.pt", **SMALL)
+    return place
+
+
+@pytest.fixture(scope="module")
+def scores(folder: Path) -> Path:
+    """A folder of predictions: both models', one split a file, the author level's baselines, and what is none."""
+    run = folder / "scores"
+    run.mkdir()
+    for level in ("conversation", "author"):
+        (run / f"{level}.pt").write_bytes((folder / f"{level}.pt").read_bytes())
+        for split in ("validation", "test"):
+            predict(
+                folder / f"{level}.pt",
+                folder / "corpus",
+                split=split,
+                output=run / f"{level}_{split}.parquet",
+                device="cpu",
+            )
+    for name, table in fit_baselines(view_sequences(open_corpus(folder / "corpus"), "author")).items():
+        write_predictions(table, run / f"baseline_{name}.parquet")
+    (run / "junk.parquet").write_bytes(b"no Parquet at all")
+    return run
+
+
+def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> None:
+    report = report_run(
+        folder / "author.pt",
+        folder / "corpus",
+        attributes=folder / "columns.csv",
+        by=("channel",),
+        num_errors=2,
+        device="cpu",
+    )
+    author, profile = report.sections
+    assert (author.level, profile.level) == ("author", "profile")
+    assert [s.name for s in author.baselines] == ["majority", "length", "lexical", "pooled", "blend"]
+    assert [s.name for s in profile.baselines] == [s.name for s in author.baselines]
+    assert len(profile.aggregations) == 9
+    assert author.history and author.best_epoch is not None
+    assert {part.column for part in author.subgroups} == {"messages", "channel"}
+    assert {part.column for part in profile.subgroups} == {"conversations"}
+    assert any(
+        "Subgroups by channel are left out: the file has one row a conversation_id" in n
+        for n in profile.notes
+    )
+    assert "The test split was read for the first time at this level." in author.notes
+    assert any(note.startswith("The threshold ") for note in author.notes)
+    assert any(note.startswith("Brier ") for note in author.notes)
+    assert 0 < len(author.errors) <= 2
+    assert all(m.contribution is not None and m.text is None for e in author.errors for m in e.messages)
+    assert sum(len(error.messages) for error in author.errors) >= 2
+    assert {finding.outcome for finding in report.audit} == {"passed"}
+    assert report.seeds == {"training, level author": 0, "resampling": 0}
+    train, command = report.command.splitlines()
+    assert train.startswith(f"tenor train author {folder / 'corpus'} ") and "--hidden-size 8" in train
+    assert command == (
+        f"tenor report {folder / 'author.pt'} --data {folder / 'corpus'} --attributes {folder / 'columns.csv'} "
+        "--by channel --seed 0"
+    )
+    again = report_run(folder / "author.pt", folder / "corpus", num_errors=0, device="cpu")
+    assert "The test split was read 2 times at this level." in again.sections[0].notes
+    assert again.sections[0].errors == ()
+
+
+def test_nothing_private_gets_out_unasked(folder: Path) -> None:
+    report = report_run(folder / "author.pt", folder / "corpus", num_errors=2, device="cpu")
+    for text in (render_report(report), render_model_card(report)):
+        for canary in ("canaryname", "canaryid", WORD):
+            assert canary not in text
+    shown = report_run(
+        folder / "author.pt", folder / "corpus", num_errors=2, with_text=True, with_names=True, device="cpu"
+    )
+    page = render_report(shown)
+    assert WORD in page and "canaryname" in page
+    assert "canaryid" in page  # of a sequence, and of a profile's conversations
+    card = render_model_card(shown)
+    assert "canaryname" not in card and WORD not in card
+
+
+def test_a_folder_of_predictions_is_put_together(scores: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        levels = {level.predictions.level: level for level in read_run(scores)}
+    assert "junk.parquet" in caplog.text
+    assert set(levels) == {"conversation", "author", "profile"}
+    assert set(levels["author"].predictions.splits.tolist()) == {"validation", "test"}
+    assert levels["author"].model_path == scores / "author.pt"
+    assert set(levels["author"].baselines) == {"majority", "length", "lexical", "pooled", "blend"}
+    assert levels["conversation"].baselines == {}
+    assert set(levels["profile"].baselines) == set(levels["author"].baselines)
+    assert set(levels["profile"].aggregations) == {
+        *("mean", "median", "mean_vote", "total_vote", "noisy_or", "top_k_mean", "score_summary")
+    }
+    report = report_run(scores)
+    assert [section.level for section in report.sections] == ["conversation", "author", "profile"]
+    assert report.sections[0].errors and all(error.messages == () for error in report.sections[0].errors)
+    assert report.data == {} and report.audit == ()
+
+
+def test_with_the_corpus_a_folder_gets_baselines_and_explanations(scores: Path, folder: Path) -> None:
+    report = report_run(scores, folder / "corpus", num_errors=1, device="cpu")
+    conversation, author, profile = report.sections
+    assert [s.name for s in conversation.baselines] == ["majority", "length", "lexical", "pooled", "blend"]
+    assert len(author.baselines) == len(profile.baselines) == 5
+    assert any(message.contribution is not None for message in conversation.errors[0].messages)
+    assert report.audit
+
+
+def test_profiles_that_are_there_are_taken_as_they_are(folder: Path, tmp_path: Path) -> None:
+    parts = [
+        predict(folder / "author.pt", folder / "corpus", split=s, device="cpu")
+        for s in ("validation", "test")
+    ]
+    for name, table in profile_predictions(concatenate_predictions(parts), ("median", "top_k_mean")).items():
+        write_predictions(table, tmp_path / f"profile_{name}_scores.parquet")
+    (level,) = read_run(tmp_path)
+    assert set(level.aggregations) == {"median", "top_k_mean"}
+    assert level.name in level.aggregations
+    assert level.model_path is None
+    single = report_run(tmp_path / "profile_median_scores.parquet")
+    assert single.sections[0].model.name == "median"
+
+
+def test_a_report_is_about_one_model_a_level(folder: Path, tmp_path: Path) -> None:
+    train_model("author", folder / "corpus", 1, model_path=tmp_path / "other.pt", **SMALL)
+    for number, model in enumerate((folder / "author.pt", tmp_path / "other.pt")):
+        predict(model, folder / "corpus", output=tmp_path / f"{number}.parquet", device="cpu")
+    with pytest.raises(UsageError, match="has several models of level author: 0.parquet, 1.parquet"):
+        read_run(tmp_path)
+
+
+def test_what_is_no_run_is_refused(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="there is no such file or folder"):
+        open_run(tmp_path / "nowhere")
+    with pytest.raises(UsageError, match="holds no predictions files"):
+        open_run(tmp_path)
+    with pytest.raises(UsageError, match="is a model file, which needs the corpus .*--data"):
+        open_run(folder / "author.pt")
+    with pytest.raises(UsageError, match="subgroups need both"):
+        report_run(folder / "author.pt", folder / "corpus", by=("channel",))
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="cannot be read as one"):
+        open_run(tmp_path / "a.parquet")
+
+
+def test_a_report_of_predictions_needs_no_torch(scores: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom tenor.cli import main\n"
+        f"try:\n    main(['report', {str(scores)!r}, '-o', {str(tmp_path / 'r.html')!r}, "
+        f"'--card', {str(tmp_path / 'card.md')!r}])\n"
+        "except SystemExit as end:\n    assert not end.code\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"report: {tmp_path / 'r.html'}\nmodel card: {tmp_path / 'card.md'}\n" in done.stdout
+    assert (tmp_path / "r.html").read_text().startswith("<!DOCTYPE html>")
+    assert "model-index:" in (tmp_path / "card.md").read_text()
