@@ -7,6 +7,7 @@ Knows nothing of what the bytes mean.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -152,9 +153,23 @@ def remove_litter(folder: Path, name: str | None = None) -> None:
                 path.unlink()
 
 
+def link_or_copy(source: Path, target: Path) -> None:
+    """Give a file that is never changed in place a second name; copy it where the file system has no links.
+
+    Raises:
+        OSError: neither can be done.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def _rename_folder(temporary: Path, path: Path) -> None:
     if not path.exists():
         os.rename(temporary, path)
+        return
+    if _exchange(temporary, path):  # what was at `path` goes with the temporary folder
         return
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
     os.rename(path, old / "content")
@@ -165,6 +180,16 @@ def _rename_folder(temporary: Path, path: Path) -> None:
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step (Linux, most file systems), so that neither is ever absent."""
+    try:
+        rename = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
+    return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
 def _umask() -> int:

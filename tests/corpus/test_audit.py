@@ -343,5 +343,6 @@ def test_an_encoder_that_saw_train_alone_is_clean_and_others_are_found(write_cor
     assert (finding.severity, finding.examples) == ("error", ("lsa",))
     assert "encode again" in finding.message
     other = write_corpus(conversations, SplitPlan(seed=9)).info.split_hash
-    finding = only(audit(honest, other), "fitted_state")
+    assert audit(honest, other).is_clean  # what it saw is train here, whatever the splits are called
+    finding = only(audit(peeking, other), "fitted_state")
     assert (finding.severity, "fitted under other splits" in finding.message) == ("warning", True)

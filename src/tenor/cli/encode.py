@@ -19,6 +19,7 @@ Examples:
   tenor encode corpus analyzed --encoder lsa+dynamics --input-size 128
   tenor encode corpus analyzed --encoder sentence:path/to/model
   tenor encode new-corpus new-analyzed --encoder like:analyzed
+  tenor encode corpus analyzed --update
 """
 
 
@@ -43,13 +44,16 @@ def run(
     batch_size: Annotated[int, typer.Option(help="Texts a forward pass of a sentence encoder.")] = 64,
     device: DeviceOption = None,
     replace: ReplaceOption = False,
+    update: Annotated[
+        bool,
+        typer.Option("--update", help="Keep DEST's encoder and features; encode only what SOURCE added."),
+    ] = False,
     progress: ProgressOption = True,
 ) -> None:
     """Give every message of a corpus a feature vector; what is fitted is fitted on training messages only."""
-    from tenor.corpus.corpus import open_corpus
-    from tenor.encoding.encode import encode_corpus
+    from tenor.encoding.encode import encode_with_summary
 
-    path = encode_corpus(
+    summary = encode_with_summary(
         source,
         dest,
         encoder=encoder,
@@ -61,7 +65,7 @@ def run(
         batch_size=batch_size,
         device=device,
         replace=replace,
+        update=update,
         progress=progress,
     )
-    corpus = open_corpus(path)
-    print_line(f"{path}: {corpus.num_messages:,} messages, {corpus.info.input_size} features each")
+    print_line(summary.line())

@@ -18,6 +18,7 @@ Examples:
   tenor import chats.jsonl.gz corpus
   tenor import messages.csv corpus --column author=user --column text=body
   tenor import chats.jsonl corpus --split-by author --fractions 0.8,0.1,0.1 --on-error quarantine
+  tenor import today.jsonl corpus --append
 """
 
 
@@ -53,6 +54,9 @@ def run(
         bool, typer.Option("--strict", help="Share neither an author nor a conversation between splits.")
     ] = False,
     replace: ReplaceOption = False,
+    append: Annotated[
+        bool, typer.Option("--append", help="Add to the corpus DEST, split by its own plan.")
+    ] = False,
     progress: ProgressOption = True,
 ) -> None:
     """Read JSONL (plain, .gz, .zst), CSV, Parquet or a Hugging Face dataset folder into a corpus.
@@ -75,6 +79,7 @@ def run(
         plan=SplitPlan(seed=seed, fractions=shares, by=split_by, strict=strict),
         rejects=rejects,
         replace=replace,
+        append=append,
         progress=progress,
     )
     for line in summary.lines():

@@ -19,6 +19,7 @@ Examples:
   tenor predict models/conversation.safetensors analyzed --output predictions.parquet
   tenor predict models/author.safetensors analyzed --split validation --output validation.parquet
   tenor predict models/author.safetensors analyzed --calibrate --threshold cost:1:20 --output scores.parquet
+  tenor predict models/author.safetensors analyzed --output scores.parquet --update scores.parquet
 """
 
 
@@ -33,6 +34,12 @@ def run(
         bool, typer.Option("--calibrate", help="Mend the probabilities by the validation split.")
     ] = False,
     threshold: RuleOption = None,
+    update: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Earlier predictions: score only what they lack. May be the output."
+        ),
+    ] = None,
     device: DeviceOption = None,
     mixed_precision: PrecisionOption = "no",
     progress: ProgressOption = True,
@@ -47,6 +54,7 @@ def run(
         output=output,
         calibrate=calibrate,
         threshold=threshold,
+        update=update,
         device=device,
         mixed_precision=mixed_precision,
         progress=progress,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -18,6 +19,7 @@ Examples:
   tenor profile models/author.safetensors analyzed
   tenor profile models/author.safetensors analyzed --aggregation top_k_mean --threshold cost:1:20
   tenor profile models/author.safetensors analyzed --aggregation compare --json
+  tenor profile models/author.safetensors analyzed --predictions scores.parquet
 """
 
 
@@ -39,6 +41,10 @@ def run(
     baselines: BaselinesOption = True,
     threshold: RuleOption = "f1",
     seed: BootstrapSeedOption = 0,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="The model's predictions: score only sequences that they lack."),
+    ] = None,
     device: DeviceOption = None,
     progress: ProgressOption = True,
     json: JsonOption = False,
@@ -55,6 +61,7 @@ def run(
             baselines=baselines,
             threshold=rule,
             seed=seed,
+            known=predictions,
             device=device,
             progress=progress,
         )
@@ -67,6 +74,7 @@ def run(
             baselines=baselines,
             threshold=rule,
             seed=seed,
+            known=predictions,
             device=device,
             progress=progress,
         )

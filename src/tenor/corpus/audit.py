@@ -17,7 +17,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, list_lengths
 from tenor.corpus.near_duplicates import DuplicateRules, DuplicateSearch, find_near_duplicates
 from tenor.corpus.schema import SPLITS, UNLABELLED, Level, Split
-from tenor.corpus.splits import assign_split, hash_training_ids
+from tenor.corpus.splits import assign_split, hash_training_files
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import CorpusError, SplitError, TrainingError
 
@@ -330,21 +330,21 @@ def _start_times(corpus: Corpus) -> npt.NDArray[np.float64]:
 
 
 def _audit_fitted_state(corpus: Corpus, view: SequenceView) -> tuple[list[Finding], str]:
-    """Whether the encoder was fitted on exactly the training messages of these splits."""
+    """Whether the encoder was fitted on exactly the training messages of these splits, or of what came first."""
     encoder = corpus.info.encoder
     if encoder is None or (encoder.fitted_split_hash is None and encoder.fitted_ids_hash is None):
         return [], "fitted state: none in the corpus"
     sentence = f"fitted state: encoder {encoder.name} compared with the training messages"
+    if encoder.fitted_ids_hash in hash_training_files(corpus):
+        return [], sentence
     if encoder.fitted_split_hash != corpus.info.split_hash:
         message = (
             f"the encoder {encoder.name} was fitted under other splits or on another corpus, so it may have "
             "seen validation or test (encode again, unless all these conversations are new to it)"
         )
         return [Finding("fitted_state", "warning", view.level, message, 1, (encoder.name,))], sentence
-    if encoder.fitted_ids_hash != hash_training_ids(corpus):
-        message = (
-            f"the encoder {encoder.name} was fitted on other messages than those of train, so it may have "
-            "seen validation or test (encode again)"
-        )
-        return [Finding("fitted_state", "error", view.level, message, 1, (encoder.name,))], sentence
-    return [], sentence
+    message = (
+        f"the encoder {encoder.name} was fitted on other messages than those of train, so it may have "
+        "seen validation or test (encode again)"
+    )
+    return [Finding("fitted_state", "error", view.level, message, 1, (encoder.name,))], sentence

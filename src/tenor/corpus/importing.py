@@ -12,19 +12,22 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from dataclasses import replace as replace_fields
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, Literal
 
 import numpy as np
 
+from tenor.corpus.appending import find_new_classes, open_base, prepare_tally, require_same_plan
+from tenor.corpus.corpus import Corpus
 from tenor.corpus.info import EncoderInfo, SourceInfo, read_info
 from tenor.corpus.plan import SplitBy, SplitPlan
 from tenor.corpus.readers.columns import ColumnMap, make_column_map
 from tenor.corpus.readers.records import Item, Limits, Reject
 from tenor.corpus.readers.source import Format, read_source
 from tenor.corpus.readers.tally import Tally
-from tenor.corpus.schema import Conversation
+from tenor.corpus.schema import Conversation, Label
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import InputError, StorageError, UsageError
 from tenor.files import publish_file, sha256_file
@@ -57,6 +60,9 @@ class ImportSummary:
         replaced_surrogates: halves of surrogate pairs replaced by U+FFFD.
         truncated_texts: messages cut because they are too long.
         ignored_fields: fields that tenor does not know -> how many rows (or messages) carry them.
+        earlier_conversations: that the corpus held before, where this import was appended to one.
+        earlier_messages: likewise.
+        new_classes: that no label of the earlier corpus had.
     """
 
     path: Path
@@ -71,10 +77,21 @@ class ImportSummary:
     replaced_surrogates: int
     truncated_texts: int
     ignored_fields: dict[str, int]
+    earlier_conversations: int = 0
+    earlier_messages: int = 0
+    new_classes: tuple[Label, ...] = ()
 
     def lines(self) -> list[str]:
         """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
-        lines = [f"{self.path}: {self.conversations:,} conversations, {self.messages:,} messages"]
+        conversations = self.earlier_conversations + self.conversations
+        messages = self.earlier_messages + self.messages
+        line = f"{self.path}: {conversations:,} conversations, {messages:,} messages"
+        if self.earlier_conversations:
+            line += f" ({self.conversations:,} and {self.messages:,} of them new)"
+        lines = [line]
+        if self.new_classes:
+            names = ", ".join(map(str, self.new_classes))
+            lines.append(f"new classes: {names}; a model trained before does not know them: train anew")
         if self.rejected_rows:
             rows = f"{self.rejected_rows:,} of {self.rows:,} rows (a row is a {self.unit})"
             lines.append(f"set aside {rows}: {self.rejects_path}")
@@ -102,6 +119,7 @@ def import_corpus(
     strict: bool = False,
     rejects: Path | str | None = None,
     replace: bool = False,
+    append: bool = False,
     limits: Limits | None = None,
     progress: bool = False,
 ) -> Path:
@@ -123,6 +141,9 @@ def import_corpus(
         rejects: the file that lists what was set aside: place, reason and a hash of each row, never its text;
             None = ``rejects.jsonl`` in the corpus folder.
         replace: allow `dest` to exist.
+        append: add to the corpus `dest`. Its conversations stay as they are, also their splits; new ones are split by
+            its plan, an id that it holds is a broken rule, and a new class joins its classes. The result is what one
+            import of all sources would give.
         limits: on sizes; None = the stated ones.
         progress: show a bar where a person watches.
 
@@ -131,9 +152,10 @@ def import_corpus(
 
     Raises:
         InputError: a row breaks a rule (``raise``), a file cannot be read on, or no row is left.
-        UsageError: an argument has a value outside the allowed ones.
+        UsageError: an argument has a value outside the allowed ones, or `append` to an analyzed corpus.
         StorageError: `dest` exists or cannot be written.
-        CorpusError: the source is a corpus, and damaged.
+        CorpusError: the source is a corpus, and damaged, or there is none to append to.
+        SplitError: the corpus to append to has a strict plan.
     """
     return import_with_summary(
         source,
@@ -144,6 +166,7 @@ def import_corpus(
         plan=SplitPlan(seed=seed, fractions=fractions, by=split_by, strict=strict),
         rejects=rejects,
         replace=replace,
+        append=append,
         limits=limits,
         progress=progress,
     ).path
@@ -159,6 +182,7 @@ def import_with_summary(
     plan: SplitPlan | None = None,
     rejects: Path | str | None = None,
     replace: bool = False,
+    append: bool = False,
     limits: Limits | None = None,
     progress: bool = False,
 ) -> ImportSummary:
@@ -169,7 +193,10 @@ def import_with_summary(
     """
     if on_error not in ("raise", "quarantine"):
         raise UsageError(f"on_error: expected raise or quarantine, found {on_error!r}")
-    dest, tally, counts = Path(dest), Tally(), _Counts()
+    dest, counts, base, tally = Path(dest), _Counts(), None, Tally()
+    if append:
+        base = open_base(dest, source, SplitPlan() if plan is None else plan)
+        plan, tally = base.info.split, prepare_tally(base)
     items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
     with tempfile.TemporaryFile() as spool, progress_bar("importing", None, enabled=progress) as advance:
         quarantine = _Quarantine(spool, stop=on_error == "raise")
@@ -177,13 +204,16 @@ def import_with_summary(
         first = next(conversations, None)
         if first is None:
             raise quarantine.nothing_left(source)
+        if base is not None and first.author_splits is not None:
+            require_same_plan(base, Path(tally.paths[0]))
         with CorpusWriter(
             dest,
             split=SplitPlan() if plan is None else plan,
             feature_dtype=_feature_dtype(first),
-            encoder=_find_encoder(tally),
+            encoder=None if base is not None else _find_encoder(tally),
             feature_names=tally.agreement.feature_names,
-            replace=replace,
+            replace=replace or append,
+            base=base,
         ) as writer:
             for conversation in chain([first], conversations):
                 try:
@@ -196,23 +226,35 @@ def import_with_summary(
                     advance(_PROGRESS_STEP)
             if counts.conversations == 0:
                 raise quarantine.nothing_left(source)
-            _add_facts(writer, tally, quarantine)
-            rejects_path = quarantine.save(writer.folder, dest, rejects)
-        return _summarize(dest, counts, tally, quarantine, rejects_path)
+            _add_facts(writer, tally, quarantine, base)
+            rejects_path = quarantine.save(writer.folder, dest, rejects, earlier=base is not None)
+        summary = _summarize(dest, counts, tally, quarantine, rejects_path)
+        if base is None or writer.info is None:
+            return summary
+        return replace_fields(
+            summary,
+            earlier_conversations=base.num_conversations,
+            earlier_messages=base.num_messages,
+            new_classes=find_new_classes(base.info, writer.info),
+        )
 
 
-def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: _Quarantine) -> None:
+def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: _Quarantine, base: Corpus | None) -> None:
     """Tell the corpus where it comes from and what was changed or left out."""
     writer.sources = [_describe_source(Path(path)) for path in tally.paths]
-    writer.extra_counts |= {
+    counts = {
         "rows": tally.rows,
         "rejected": quarantine.rows,
         "replaced_surrogates": tally.replaced_surrogates,
         "truncated_texts": tally.truncated_texts,
         "ignored_fields": len(tally.unknown_fields),
     }
+    if base is not None:
+        writer.sources = [*base.info.sources, *writer.sources]
+        counts = {name: count + base.info.counts.get(name, 0) for name, count in counts.items()}
+    writer.extra_counts |= counts
     source = Path(tally.paths[0])
-    if source.is_dir():
+    if source.is_dir() and base is None:
         _copy_encoder_state(source, writer.folder)
 
 
@@ -295,8 +337,16 @@ class _Quarantine:
         place = first.place
         return InputError(rule, path=place.path, line=place.line, field=first.field, remedy=first.remedy)
 
-    def save(self, folder: Path, dest: Path, rejects: Path | str | None) -> Path | None:
+    def save(
+        self, folder: Path, dest: Path, rejects: Path | str | None, *, earlier: bool = False
+    ) -> Path | None:
         """Write the list, into the unpublished folder of `dest` where no file is given.
+
+        Args:
+            folder: the unpublished folder.
+            dest: the corpus.
+            rejects: a file of the user's.
+            earlier: keep what `dest` lists already, at the beginning.
 
         Returns:
             Where the list will stand; None when there is nothing to list and no file was asked for.
@@ -305,7 +355,10 @@ class _Quarantine:
             return None
         self._spool.seek(0)
         target = folder / REJECTS_NAME if rejects is None else Path(rejects)
+        before = dest / REJECTS_NAME
         with publish_file(target) as temporary, temporary.open("wb") as handle:
+            if earlier and rejects is None and before.is_file() and not before.is_symlink():
+                handle.write(before.read_bytes())
             shutil.copyfileobj(self._spool, handle)
         return dest / REJECTS_NAME if rejects is None else target
 

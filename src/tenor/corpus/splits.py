@@ -5,6 +5,7 @@ The plan is in ``plan``, the joint assignment in ``strict``; this is the module 
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tenor.corpus.corpus import Corpus
-from tenor.corpus.info import hash_ids
+from tenor.corpus.info import IdDigest
 from tenor.corpus.plan import SplitBy as SplitBy
 from tenor.corpus.plan import SplitPlan as SplitPlan
 from tenor.corpus.plan import assign_split as assign_split
@@ -69,9 +70,27 @@ def training_sequences(corpus: Corpus) -> SequenceView:
 
 def hash_training_ids(corpus: Corpus) -> str:
     """The `hash_ids` of `training_sequences`: what an honest encoder's ``fitted_ids_hash`` is."""
-    view = training_sequences(corpus)
-    names = [] if view.authors is None else view.authors.tolist()
-    return hash_ids(zip(view.conversation_ids.tolist(), names, strict=True))
+    return hash_training_files(corpus)[-1]
+
+
+def hash_training_files(corpus: Corpus) -> list[str]:
+    """The `hash_ids` of `training_sequences` of the first file, of the first two, ... of all.
+
+    A corpus grows by whole files, so that one of them is what an encoder was fitted on before it grew.
+    """
+    view, digest, hashes = training_sequences(corpus), IdDigest(), []
+    ends = np.cumsum([file.num_conversations for file in corpus.info.files])
+    bounds = np.searchsorted(view.conversation_rows(), [0, *ends])
+    for start, stop in itertools.pairwise(bounds.tolist()):
+        part = view.select(np.arange(start, stop))
+        for pair in zip(part.conversation_ids.tolist(), _names(part), strict=True):
+            digest.add(*pair)
+        hashes.append(digest.hexdigest())
+    return hashes
+
+
+def _names(view: SequenceView) -> list[str]:
+    return [] if view.authors is None else view.authors.tolist()
 
 
 def _summarize_level(

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from tenor.corpus.appending import copy_companions, label_types, link_files
+from tenor.corpus.corpus import Corpus
 from tenor.corpus.finishing import finish_corpus
 from tenor.corpus.info import CorpusInfo, EncoderInfo, SourceInfo
 from tenor.corpus.layout import FEATURE_TYPES, corpus_schema
@@ -48,6 +50,8 @@ class CorpusWriter:
         feature_names: Sequence[str] = (),
         sources: Sequence[SourceInfo] = (),
         replace: bool = False,
+        base: Corpus | None = None,
+        base_files: int | None = None,
         batch_bytes: int = 32 << 20,
         file_bytes: int = 1 << 30,
     ) -> None:
@@ -63,6 +67,9 @@ class CorpusWriter:
             feature_names: F names, or none.
             sources: the files that the conversations come from.
             replace: allow `dest` to exist.
+            base: a corpus whose conversations come first, as they are: its files are taken over without copying;
+                texts, features and kinds of labels must be as there.
+            base_files: take over so many of its files; None = all.
             batch_bytes: bound of a record batch, in bytes; one conversation may exceed it.
             file_bytes: bound of an Arrow file, in bytes.
 
@@ -87,10 +94,12 @@ class CorpusWriter:
         self._assigned: list[Assigned] = []
         self._buffered_bytes, self._written = 0, 0
         self._num_copied = 0
+        self._base, self._names = base, list[str]()
+        if base is not None:
+            self._take_over(base, len(base.info.files) if base_files is None else base_files)
         self._stack = contextlib.ExitStack()
         self._folder: Path | None = None
         self._file: tuple[Any, Any, pa.Schema] | None = None  # sink, stream, schema
-        self._names: list[str] = []
         self.info: CorpusInfo | None = None
 
     @property
@@ -107,7 +116,22 @@ class CorpusWriter:
     def __enter__(self) -> CorpusWriter:
         """Create the unpublished folder."""
         self._folder = self._stack.enter_context(publish_folder(self._dest, replace=self._replace))
+        if self._base is not None:
+            link_files(self._base, self._names, self._folder)
         return self
+
+    def _take_over(self, base: Corpus, files: int) -> None:
+        """Begin where a corpus ends."""
+        taken = base.info.files[:files]
+        self._names = [file.name for file in taken]
+        self._written = sum(file.num_conversations for file in taken)
+        self._num_copied = self._written if self._plan.strict else 0
+        self._has_text, self._input_size = base.has_text, base.info.input_size
+        self._dtype = np.dtype(base.info.feature_dtype or self._dtype)
+        self._feature_names = base.info.feature_names
+        for name, kind in label_types(base.table.slice(0, self._written)).items():
+            column = "label" if name == "label" else "participant_labels"
+            self._label_types[column], self._label_places[column] = kind, f"{base.path}:1"
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -275,6 +299,8 @@ class CorpusWriter:
     def _finish(self) -> None:
         self._flush()
         self._close_file()
+        if self._base is not None:
+            copy_companions(self._base, self.folder)
         if self._written == 0:
             raise CorpusError(f"{self._dest}: no conversation to write: check the source")
         if self._plan.strict and 0 < self._num_copied < self._written:

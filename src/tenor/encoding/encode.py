@@ -7,6 +7,7 @@ labels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from tenor.encoding.lsa import MAX_FIT_CHARACTERS, MAX_FIT_MESSAGES, LsaEncoder,
 from tenor.encoding.messages import flatten_conversations
 from tenor.encoding.sentence import load_sentence
 from tenor.encoding.static import load_static
+from tenor.encoding.updating import count_reusable_files
 from tenor.errors import CorpusError, StorageError, UsageError
 from tenor.files import write_bytes
 from tenor.progress import progress_bar
@@ -56,6 +58,7 @@ def encode_corpus(
     batch_size: int = 64,
     device: str | None = None,
     replace: bool = False,
+    update: bool = False,
     progress: bool = True,
 ) -> Path:
     """Make an analyzed corpus: the source with features, its splits, labels and ids as they are.
@@ -78,6 +81,8 @@ def encode_corpus(
         batch_size: texts of one forward pass of a sentence encoder.
         device: of a sentence encoder, such as ``cuda``; None = the best that this machine has.
         replace: allow `dest` to exist; it is replaced when the new one is complete.
+        update: bring the analyzed corpus `dest` up to date with a source that has grown: its encoder, its dtype and
+            what it keeps of texts stay, and only conversations that it does not hold yet are encoded.
         progress: show progress bars.
 
     Returns:
@@ -90,9 +95,73 @@ def encode_corpus(
         StorageError: dest exists and `replace` is False, or it cannot be written.
         MissingExtraError: an encoder's optional package is not installed.
     """
-    terms = parse_encoder(encoder)
+    return encode_with_summary(
+        source,
+        dest,
+        encoder=encoder,
+        input_size=input_size,
+        seed=seed,
+        dtype=dtype,
+        keep_text=keep_text,
+        model_paths=model_paths,
+        batch_size=batch_size,
+        device=device,
+        replace=replace,
+        update=update,
+        progress=progress,
+    ).path
+
+
+@dataclass(frozen=True, slots=True)
+class EncodeSummary:
+    """What an encoding did.
+
+    Attributes:
+        path: the analyzed corpus.
+        messages: in it.
+        input_size: F, features a message.
+        reused_messages: of them, whose features were there already.
+    """
+
+    path: Path
+    messages: int
+    input_size: int
+    reused_messages: int
+
+    def line(self) -> str:
+        """The summary for a person."""
+        line = f"{self.path}: {self.messages:,} messages, {self.input_size} features each"
+        encoded = self.messages - self.reused_messages
+        return line + (
+            f" ({self.reused_messages:,} reused, {encoded:,} encoded)" if self.reused_messages else ""
+        )
+
+
+def encode_with_summary(
+    source: Path | str,
+    dest: Path | str,
+    *,
+    encoder: str = "lsa",
+    input_size: int = 256,
+    seed: int = 0,
+    dtype: str = "float16",
+    keep_text: bool = True,
+    model_paths: Sequence[Path | str] = (),
+    batch_size: int = 64,
+    device: str | None = None,
+    replace: bool = False,
+    update: bool = False,
+    progress: bool = True,
+) -> EncodeSummary:
+    """As `encode_corpus`, with counts returned.
+
+    Raises:
+        UsageError, CorpusError, StorageError, MissingExtraError: as `encode_corpus`.
+    """
     source, dest = Path(source), Path(dest)
-    _check_arguments(source, dest, input_size, dtype, replace)
+    base = _open_base(dest) if update else None
+    terms = parse_encoder(f"like:{dest}" if update else encoder)
+    _check_arguments(source, dest, input_size, dtype, replace or update)
     corpus = open_corpus(source)
     with progress_bar("fitting the encoder", None, enabled=progress):
         if terms[0].kind == "like":
@@ -105,6 +174,10 @@ def encode_corpus(
             parts = [_make_encoder(term, batch_size, device) for term in terms]
             fitted = SumEncoder(_fit_parts(corpus, parts, input_size, seed))
             info = _make_info(corpus, fitted)
+    if base is not None:
+        dtype, keep_text = str(base.info.feature_dtype), base.has_text
+    reused_files = 0 if base is None else count_reusable_files(corpus, base)
+    reused = 0 if base is None else sum(file.num_conversations for file in base.info.files[:reused_files])
     with CorpusWriter(
         dest,
         split=corpus.info.split,
@@ -114,17 +187,35 @@ def encode_corpus(
         encoder=info,
         feature_names=fitted.feature_names,
         sources=corpus.info.sources,
-        replace=replace,
+        replace=replace or update,
+        base=base,
+        base_files=reused_files,
     ) as writer:
         write_bytes(writer.folder / ENCODER_NAME, dump_encoder(fitted))
         writer.extra_counts |= {
             name: count for name, count in corpus.info.counts.items() if name not in _OWN_COUNTS
         }
-        with progress_bar("encoding", corpus.num_messages, enabled=progress) as advance:
-            for conversation in _encode_conversations(corpus, fitted, dtype):
+        reused_messages = int(corpus.message_offsets[reused])
+        todo = corpus.num_messages - reused_messages
+        with progress_bar("encoding", todo, enabled=progress) as advance:
+            for conversation in _encode_conversations(corpus, fitted, dtype, start=reused):
                 writer.write(conversation)
                 advance(len(conversation.authors))
-    return dest
+    return EncodeSummary(dest, corpus.num_messages, fitted.input_size, reused_messages)
+
+
+def _open_base(dest: Path) -> Corpus:
+    """The analyzed corpus to bring up to date.
+
+    Raises:
+        CorpusError: there is none, or its features were not made by an encoder.
+    """
+    base = open_corpus(dest)
+    if base.info.encoder is None:
+        raise CorpusError(
+            f"{dest}: expected a corpus that tenor encoded, found one without an encoder: encode into a new folder"
+        )
+    return base
 
 
 def _check_arguments(source: Path, dest: Path, input_size: int, dtype: str, replace: bool) -> None:
@@ -243,8 +334,8 @@ def _take_info(folder: Path, encoder: SumEncoder) -> EncoderInfo:
     return info
 
 
-def _encode_conversations(corpus: Corpus, encoder: Encoder, dtype: str) -> Iterator[Conversation]:
-    for block in _blocks(corpus.conversations()):
+def _encode_conversations(corpus: Corpus, encoder: Encoder, dtype: str, start: int) -> Iterator[Conversation]:
+    for block in _blocks(corpus.conversations(start)):
         messages = flatten_conversations(block)
         features = encoder.encode(messages).astype(dtype)  # (M, F)
         for conversation, start, stop in zip(block, messages.offsets[:-1], messages.offsets[1:], strict=True):

@@ -35,7 +35,7 @@ from tenor.evaluation.standing import (
     to_plain,
 )
 from tenor.evaluation.thresholds import choose_by_rule
-from tenor.predictions import Predictions
+from tenor.predictions import Predictions, read_predictions
 
 
 def evaluate_profile_classifier(
@@ -47,6 +47,7 @@ def evaluate_profile_classifier(
     baselines: bool = True,
     threshold: str = "f1",
     seed: int = 0,
+    known: str | Path | Predictions | None = None,
     device: str | None = None,
     progress: bool = False,
 ) -> Metrics:
@@ -64,6 +65,7 @@ def evaluate_profile_classifier(
         threshold: the rule by which the threshold is chosen on validation profiles
             (tenor.metrics.objectives.FORMS).
         seed: of the bootstrap and of what is learned.
+        known: predictions of the model, or their file: only sequences that they lack are scored.
         device: where to compute; None = the best there is.
         progress: show a bar.
 
@@ -78,7 +80,7 @@ def evaluate_profile_classifier(
         TrainingError: too few validation profiles for a learned aggregation.
     """
     scored = AuthorScores.open(
-        author_model_path, dataset_path, (aggregation,), device=device, progress=progress
+        author_model_path, dataset_path, (aggregation,), known=known, device=device, progress=progress
     )
     table = profile_predictions(
         scored.sequences,
@@ -103,6 +105,7 @@ def compare_aggregation_methods(
     baselines: bool = True,
     threshold: str = "f1",
     seed: int = 0,
+    known: str | Path | Predictions | None = None,
     device: str | None = None,
     progress: bool = False,
 ) -> dict[str, Metrics]:
@@ -118,7 +121,7 @@ def compare_aggregation_methods(
         As evaluate_profile_classifier.
     """
     scored = AuthorScores.open(
-        author_model_path, dataset_path, aggregations, device=device, progress=progress
+        author_model_path, dataset_path, aggregations, known=known, device=device, progress=progress
     )
     tables = aggregate_possible(
         scored.sequences,
@@ -161,12 +164,13 @@ def evaluate_profiles(
     profile_label: LabelRule = "majority",
     threshold: str = "f1",
     seed: int = 0,
+    known: str | Path | Predictions | None = None,
     device: str | None = None,
     progress: bool = False,
 ) -> dict[str, ProfileResult]:
     """Score validation and test authors once, aggregate in each way; see evaluate_profile_classifier."""
     scored = AuthorScores.open(
-        author_model_path, dataset_path, aggregations, device=device, progress=progress
+        author_model_path, dataset_path, aggregations, known=known, device=device, progress=progress
     )
     tables = profile_predictions(
         scored.sequences,
@@ -212,6 +216,7 @@ class AuthorScores:
         dataset_path: str | Path,
         aggregations: Sequence[str] = EVERY_AGGREGATION,
         *,
+        known: str | Path | Predictions | None = None,
         device: str | None = None,
         progress: bool = False,
     ) -> AuthorScores:
@@ -220,7 +225,8 @@ class AuthorScores:
         scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
         scorer.require_level("author")
         corpus = open_corpus(dataset_path)
-        sequences = scorer.score(corpus, ("validation", "test"), labelled=True)
+        known = read_predictions(known) if isinstance(known, str | Path) else known
+        sequences = scorer.score(corpus, ("validation", "test"), labelled=True, known=known)
         embeddings = None
         if any(name in ATTENTIONS for name in aggregations):
             vectors = scorer.embed(corpus, ("validation", "test"), labelled=True)

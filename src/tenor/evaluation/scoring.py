@@ -5,6 +5,7 @@ Knows nothing of thresholds beyond the one in the file, nor of how good the scor
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,14 +23,17 @@ from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.calibration import adjust
+from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import embed_dataset, score_dataset, to_probs
 from tenor.models.sequence import SequenceClassifier
-from tenor.predictions import Predictions, write_predictions
+from tenor.predictions import Predictions, read_predictions, write_predictions
 
 if TYPE_CHECKING:
     from tenor.lexical import LexicalModel
+
+logger = logging.getLogger(__name__)
 
 ALL_SPLITS = "all"
 
@@ -42,6 +46,7 @@ def predict(
     output: str | Path | None = None,
     calibrate: bool = False,
     threshold: str | None = None,
+    update: str | Path | Predictions | None = None,
     device: str | None = None,
     mixed_precision: str = "no",
     progress: bool = False,
@@ -57,6 +62,8 @@ def predict(
             corpus's labelled validation split; logits and threshold move with them.
         threshold: choose the threshold that goes with the predictions on the validation split by this rule
             (tenor.metrics.objectives.FORMS); None = the model file's.
+        update: earlier predictions of the model, or their file: sequences that stand there keep their scores, only
+            others are scored (see tenor.evaluation.updating). It may be `output` itself.
         device: where to compute; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
         progress: show a bar.
@@ -65,21 +72,26 @@ def predict(
         ModelFileError: the file is no sound model, or its encoder is not the corpus's.
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
         SplitError: the split is empty.
-        UsageError: an unknown split or rule, or no labelled validation rows to calibrate or choose on.
+        UsageError: an unknown split or rule, no labelled validation rows to calibrate or choose on, or an update of
+            predictions that are not of this model and corpus.
+        InputError: the predictions to update cannot be read.
     """
+    known = read_predictions(update) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
     if split not in (*SPLITS, ALL_SPLITS):
         raise UsageError(f"split must be one of {', '.join(SPLITS)} or {ALL_SPLITS}, not {split!r}")
     splits: tuple[Split, ...] = SPLITS if split == ALL_SPLITS else (split,)  # type: ignore[assignment]
-    predictions = scorer.score(corpus, splits)
+    predictions = scorer.score(corpus, splits, known=known)
     if len(predictions) == 0:
         raise SplitError(
             f"{corpus.path}: expected {scorer.level} sequences in split {split}, found none to score "
             "(score another split, such as 'all')"
         )
     if calibrate or threshold is not None:
-        validation = predictions if "validation" in splits else scorer.score(corpus, ("validation",))
+        validation = (
+            predictions if "validation" in splits else scorer.score(corpus, ("validation",), known=known)
+        )
         predictions = adjust(predictions, validation, calibrated=calibrate, rule=threshold)
     if output is not None and scorer.runtime.is_main:
         write_predictions(predictions, output)
@@ -126,6 +138,7 @@ class Scorer:
         *,
         labelled: bool = False,
         optional: Sequence[Split] = (),
+        known: Predictions | None = None,
     ) -> Predictions:
         """Score a corpus's sequences in some splits.
 
@@ -134,17 +147,17 @@ class Scorer:
             splits: which.
             labelled: leave unlabelled sequences out, and require some in every split.
             optional: of the splits, those that may be empty all the same.
+            known: earlier predictions, whose sequences keep their scores.
 
         Raises:
             ModelFileError: another encoder or width than the model's.
             CorpusError: no features, no text for the prior, or a label that the model does not know.
             SplitError: an empty split, with `labelled`.
+            UsageError: `known` is not of this model, or its scores are not those of this corpus.
         """
         self.require_encoder(corpus)
         view = self._view(corpus, splits, labelled, optional)
-        # The model's classes give the logits' shape, whatever labels the corpus has.
-        dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
-        logits = score_dataset(self.model, dataset, self.runtime, progress=self.progress)
+        logits = self._logits(view) if known is None else self._update_logits(view, known)
         return Predictions(
             level=self.level,  # type: ignore[arg-type]
             classes=self.metadata.classes,
@@ -160,6 +173,28 @@ class Scorer:
             model=self.path.name,
             model_hash=self.hash,
         )
+
+    def _logits(self, view: SequenceView) -> npt.NDArray[np.float64]:
+        """(S,) or (S, C) scores of a view's sequences."""
+        # The model's classes give the logits' shape, whatever labels the corpus has.
+        dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
+        return score_dataset(self.model, dataset, self.runtime, progress=self.progress)
+
+    def _update_logits(self, view: SequenceView, known: Predictions) -> npt.NDArray[np.float64]:
+        """Take over known scores, a few of them proven, and score the rest."""
+        require_same_model(known, self.level, self.metadata, self.hash)
+        rows = find_known_rows(view, known)  # (S,) -1 where a sequence is not known
+        logits = np.empty((len(view), *known.logits.shape[1:]))
+        logits[rows >= 0] = known.logits[rows[rows >= 0]]
+        proven = draw_proof(rows)
+        todo = np.flatnonzero(rows < 0)
+        chosen = np.sort(np.concatenate([todo, proven]))
+        scored = self._logits(view.select(chosen))
+        places = np.searchsorted(chosen, proven)
+        require_same_scores(scored[places], logits[proven], exact=self.runtime.precision == "no")
+        logits[todo] = scored[np.searchsorted(chosen, todo)]
+        logger.info("%d of %d scores were known", len(view) - len(todo), len(view))
+        return logits
 
     def embed(
         self, corpus: Corpus, splits: Sequence[Split], *, labelled: bool = False

@@ -31,6 +31,27 @@ class Agreement:
     feature_names: tuple[str, ...] = ()
     _label_kinds: _LabelKinds = field(default_factory=dict)
 
+    def begin(
+        self,
+        first: Place,
+        *,
+        has_text: bool,
+        width: int | None,
+        feature_names: tuple[str, ...],
+        label_types: dict[str, type],
+    ) -> None:
+        """Take an earlier corpus, instead of the first conversation, as what decides.
+
+        Args:
+            first: where it is.
+            has_text: see Agreement.
+            width: see Agreement.
+            feature_names: see Agreement.
+            label_types: ``label`` and ``author_labels``, where there are such labels -> int or str.
+        """
+        self.first, self.has_text, self.width, self.feature_names = first, has_text, width, feature_names
+        self._label_kinds = {name: (kind, first) for name, kind in label_types.items()}
+
     def check(self, conversation: Conversation, feature_names: tuple[str, ...]) -> None:
         """Compare a conversation with those before.
 

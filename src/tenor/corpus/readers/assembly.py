@@ -92,9 +92,7 @@ def build_conversation(
         place=raw.place,
     )
     tally.agreement.check(conversation, raw.feature_names)
-    earlier = tally.seen.add(conversation_id, raw.place)
-    if earlier is not None:
-        raise RowError("conversation_id", f"used before, at {earlier.path}:{earlier.line}", "make ids unique")
+    tally.require_new(conversation_id, raw.place)
     return conversation
 
 

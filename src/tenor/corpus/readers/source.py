@@ -15,7 +15,7 @@ from tenor.corpus.readers.csv import read_csv
 from tenor.corpus.readers.huggingface import read_arrow, read_huggingface
 from tenor.corpus.readers.jsonl import read_jsonl
 from tenor.corpus.readers.parquet import read_parquet
-from tenor.corpus.readers.records import Item, Limits
+from tenor.corpus.readers.records import Item, Limits, Reject, RowError
 from tenor.corpus.readers.streams import CODECS
 from tenor.corpus.readers.tally import Tally
 from tenor.errors import InputError, UsageError
@@ -44,7 +44,7 @@ def read_corpus(
     """Read a corpus folder of tenor's own; its splits are kept, unless the map ignores the split column.
 
     Yields:
-        Its conversations.
+        Its conversations, and a Reject for one that does not go with those read before from elsewhere.
 
     Raises:
         CorpusError: it is damaged or of a newer version.
@@ -60,7 +60,12 @@ def read_corpus(
             conversation.split = conversation.author_splits = None
         if columns.group is None:
             conversation.group = None
-        tally.agreement.check(conversation, corpus.info.feature_names)
+        try:
+            tally.agreement.check(conversation, corpus.info.feature_names)
+            tally.require_new(conversation.conversation_id, conversation.place)
+        except RowError as error:
+            yield Reject(conversation.place, error.field, error.rule, error.remedy)
+            continue
         yield conversation
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tenor.corpus.readers.agreement import Agreement
-from tenor.corpus.readers.records import SeenIds
+from tenor.corpus.readers.records import RowError, SeenIds
+from tenor.corpus.schema import Place
 from tenor.errors import InputError
 
 #: A source row is a whole conversation, or one message of a conversation.
@@ -57,6 +58,17 @@ class Tally:
             raise InputError(f"has one row a {unit}, and {self.paths[0]} has one a {self.unit}", path=path)
         self.unit = unit
         self.paths.append(path)
+
+    def require_new(self, conversation_id: str, place: Place) -> None:
+        """Remember an id.
+
+        Raises:
+            RowError: it was read before; the error names both places.
+        """
+        earlier = self.seen.add(conversation_id, place)
+        if earlier is not None:
+            rule = f"used before, at {earlier.path}:{earlier.line}"
+            raise RowError("conversation_id", rule, "make ids unique")
 
     def count_unknown(self, name: str, rows: int = 1) -> None:
         """Count a field that tenor does not know and ignores."""

@@ -1,0 +1,93 @@
+"""Earlier predictions in place of scoring again: which rows still hold, and the proof that they do.
+
+A row holds for the sequence of the same id and the same number of messages; a few are scored again, so that
+predictions of other features, or mended ones, are not taken for the model's. Knows nothing of how scores come to be.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.corpus.views import SequenceView
+from tenor.errors import UsageError
+from tenor.models.model_file import ModelMetadata
+from tenor.predictions import Predictions
+from tenor.seeding import numpy_generator
+
+Integers = npt.NDArray[np.int64]
+
+#: Known rows that are scored again.
+PROVEN_ROWS = 64
+
+#: How far a logit may lie from the known one (times its size, above 1): what batches of other sequences change in
+#: float32, and in bfloat16.
+_TOLERANCE, _COARSE_TOLERANCE = 1e-4, 0.1
+
+
+def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, digest: str) -> None:
+    """Refuse predictions of another model.
+
+    Args:
+        known: the earlier predictions.
+        level: the model's.
+        metadata: the model's.
+        digest: the model file's hash.
+
+    Raises:
+        UsageError: naming what differs.
+    """
+    for what, found, expected in (
+        ("level", known.level, level),
+        ("classes", known.classes, metadata.classes),
+        ("model hash", known.model_hash[:12], digest[:12]),
+        ("threshold", known.threshold, metadata.threshold),
+    ):
+        if found != expected:
+            raise UsageError(
+                f"update: expected predictions of this model, with {what} {expected}, found {what} {found} "
+                "(predict anew, without update)"
+            )
+
+
+def find_known_rows(view: SequenceView, known: Predictions) -> Integers:
+    """The row of each sequence in earlier predictions: (S,), -1 where none holds for it."""
+    columns = (known.conversation_ids, known.authors)
+    names = zip(*(column.tolist() for column in columns if column is not None), strict=True)
+    rows = {name: row for row, name in enumerate(names)}
+    wanted = (view.conversation_ids, view.authors)
+    keys = zip(*(column.tolist() for column in wanted if column is not None), strict=True)
+    found = np.fromiter((rows.get(key, -1) for key in keys), np.int64, len(view))
+    if len(known):
+        found[(found >= 0) & (known.lengths[found] != view.lengths)] = -1
+    return found
+
+
+def draw_proof(rows: Integers) -> Integers:
+    """Some of the sequences with a known row, in order: the same draw for the same rows."""
+    known = np.flatnonzero(rows >= 0)
+    if len(known) <= PROVEN_ROWS:
+        return known
+    return np.sort(numpy_generator(0, "proof", len(known)).choice(known, PROVEN_ROWS, replace=False))
+
+
+def require_same_scores(
+    scored: npt.NDArray[np.float64], known: npt.NDArray[np.float64], *, exact: bool
+) -> None:
+    """Refuse known logits that scoring again does not confirm.
+
+    Args:
+        scored: (N,) or (N, C) logits, now.
+        known: their known values.
+        exact: whether the model computes in float32.
+
+    Raises:
+        UsageError: with the largest difference.
+    """
+    differences, tolerance = np.abs(scored - known), _TOLERANCE if exact else _COARSE_TOLERANCE
+    if not (differences <= tolerance * np.maximum(1.0, np.abs(known))).all():
+        largest = float(differences.max())
+        raise UsageError(
+            f"update: expected scores of this model on this corpus, found some that differ by {largest:.3g} from "
+            "what it gives now: they were calibrated, or the messages have changed (predict anew, without update)"
+        )

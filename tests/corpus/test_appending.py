@@ -1,0 +1,202 @@
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.importing import import_corpus, import_with_summary
+from tenor.corpus.plan import SplitPlan
+from tenor.corpus.readings import count_test_read
+from tenor.corpus.schema import Conversation
+from tenor.corpus.views import view_sequences
+from tenor.errors import CorpusError, InputError, SplitError, UsageError
+from tenor.files import publish_folder
+from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
+
+PLAN = SyntheticPlan(conversations=60, messages=4, seed=3)
+
+
+def talk(number: int, label: Any = 0, **fields: Any) -> Conversation:  # noqa: ANN401 - a label or a wrong one
+    return Conversation(f"new-{number}", ["a", "b"], texts=["hello", "you"], label=label, **fields)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """The first 40 conversations, the other 20, and all 60."""
+    rows = list(generate_conversations(PLAN))
+    parts = {"one": rows[:40], "two": rows[40:], "all": rows}
+    return tuple(write_jsonl(part, tmp_path / f"{name}.jsonl") for name, part in parts.items())
+
+
+def content(corpus: Corpus) -> list[dict[str, Any]]:
+    return corpus.table.to_pylist()
+
+
+def test_appending_gives_the_ids_and_splits_of_one_import(
+    sources: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    one, two, everything = sources
+    options: dict[str, Any] = {"fractions": (0.5, 0.2, 0.3), "seed": 5}
+    import_corpus(one, tmp_path / "corpus", **options)
+    before = open_corpus(tmp_path / "corpus")
+    summary = import_with_summary(two, tmp_path / "corpus", append=True)
+    grown, fresh = (
+        open_corpus(tmp_path / "corpus"),
+        open_corpus(import_corpus(everything, tmp_path / "fresh", **options)),
+    )
+    assert content(grown) == content(fresh)
+    assert grown.info.split_hash == fresh.info.split_hash
+    assert grown.info.classes == fresh.info.classes
+    assert grown.info.counts == fresh.info.counts
+    assert [source.name for source in grown.info.sources] == ["one.jsonl", "two.jsonl"]
+    assert grown.info.files[: len(before.info.files)] == before.info.files  # taken over, byte for byte
+    for level in ("conversation", "author"):
+        one_view, other = view_sequences(grown, level), view_sequences(fresh, level)
+        assert one_view.splits.tolist() == other.splits.tolist()
+    assert summary.lines()[0] == (
+        f"{tmp_path / 'corpus'}: 60 conversations, {fresh.num_messages:,} messages "
+        f"(20 and {fresh.num_messages - before.num_messages:,} of them new)"
+    )
+
+
+def test_an_id_of_the_corpus_is_refused_or_set_aside(
+    sources: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    one, _, everything = sources
+    corpus = import_corpus(one, tmp_path / "corpus")
+    with pytest.raises(InputError) as caught:
+        import_corpus(everything, corpus, append=True)
+    assert (caught.value.field, caught.value.line) == ("conversation_id", 1)
+    assert caught.value.rule == f"used before, at {corpus}:1"
+    assert caught.value.remedy == "make ids unique"
+    assert len(open_corpus(corpus)) == 40
+    summary = import_with_summary(everything, corpus, append=True, on_error="quarantine")
+    assert (summary.conversations, summary.rejected_rows) == (20, 40)
+    assert len((corpus / "rejects.jsonl").read_text().splitlines()) == 40
+    assert len(open_corpus(corpus)) == 60
+    more = write_jsonl([*generate_conversations(PLAN)][:1] + [talk(1)], tmp_path / "more.jsonl")
+    import_corpus(more, corpus, append=True, on_error="quarantine")
+    assert len((corpus / "rejects.jsonl").read_text().splitlines()) == 41  # the earlier ones stay
+    assert open_corpus(corpus).info.counts["rejected"] == 41
+
+
+def test_duplicates_of_a_corpus_as_source_are_set_aside(
+    sources: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    one, _, everything = sources
+    corpus = import_corpus(one, tmp_path / "corpus")
+    other = import_corpus(everything, tmp_path / "other")
+    summary = import_with_summary(other, corpus, append=True, on_error="quarantine")
+    assert (summary.conversations, summary.rejected_rows) == (20, 40)
+    assert content(open_corpus(corpus)) == content(open_corpus(other))
+
+
+def test_a_new_class_joins_and_is_named(tmp_path: Path) -> None:
+    corpus = import_corpus(
+        write_jsonl([talk(1, "calm"), talk(2, "rude")], tmp_path / "one.jsonl"), tmp_path / "corpus"
+    )
+    summary = import_with_summary(
+        write_jsonl([talk(3, "mild"), talk(4, "calm")], tmp_path / "two.jsonl"), corpus, append=True
+    )
+    assert summary.new_classes == ("mild",)
+    assert "new classes: mild; a model trained before does not know them: train anew" in summary.lines()
+    grown = open_corpus(corpus)
+    assert grown.info.classes["conversation"] == ("calm", "mild", "rude")
+    assert view_sequences(grown, "conversation").labels.tolist() == [0, 2, 1, 0]
+
+
+def test_the_first_labels_may_come_late_and_kinds_may_not_mix(tmp_path: Path) -> None:
+    corpus = import_corpus(write_jsonl([talk(1, None)], tmp_path / "one.jsonl"), tmp_path / "corpus")
+    summary = import_with_summary(write_jsonl([talk(2, "rude")], tmp_path / "two.jsonl"), corpus, append=True)
+    assert summary.new_classes == ()  # the corpus had none that a model could know
+    assert open_corpus(corpus).table["label"].to_pylist() == [None, "rude"]
+    with pytest.raises(InputError, match="expected a string as in") as caught:
+        import_corpus(write_jsonl([talk(3, 1)], tmp_path / "three.jsonl"), corpus, append=True)
+    assert caught.value.field == "label"
+
+
+def test_what_lies_in_the_folder_stays(sources: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    one, two, _ = sources
+    corpus = import_corpus(one, tmp_path / "corpus")
+    assert count_test_read(corpus, level="author", model_hash="0") == 1
+    import_corpus(two, corpus, append=True)
+    assert count_test_read(corpus, level="author", model_hash="0") == 2
+
+
+def test_what_cannot_be_appended_to_raises(sources: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    one, two, _ = sources
+    with pytest.raises(CorpusError, match="expected a corpus folder"):
+        import_corpus(two, tmp_path / "absent", append=True)
+    strict = import_corpus(one, tmp_path / "strict", strict=True)
+    with pytest.raises(SplitError, match="joint assignment.*import all sources together"):
+        import_corpus(two, strict, append=True)
+    corpus = import_corpus(one, tmp_path / "corpus", seed=1)
+    with pytest.raises(UsageError, match="expected the corpus's own split plan.*seed=1.*found.*seed=2"):
+        import_corpus(two, corpus, append=True, seed=2)
+    with pytest.raises(UsageError, match="cannot be appended to itself"):
+        import_corpus(corpus, corpus, append=True)
+    other = import_corpus(two, tmp_path / "other", seed=7)
+    with pytest.raises(SplitError, match="--column split="):
+        import_corpus(other, corpus, append=True)
+    assert import_corpus(other, corpus, append=True, columns={"split": None}) == corpus
+    assert len(open_corpus(corpus)) == 60
+
+
+def test_killed_while_appending_the_corpus_is_as_before(
+    sources: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    one, two, _ = sources
+    corpus = import_corpus(one, tmp_path / "corpus")
+    before = content(open_corpus(corpus))
+    many = (Conversation(f"many-{number}", ["a"] * 20, texts=["hello"] * 20) for number in range(20_000))
+    long = write_jsonl(many, tmp_path / "long.jsonl")
+    command = [sys.executable, "-m", "tenor", "import", str(long), str(corpus), "--append", "--no-progress"]
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob(".corpus.*.tmp/*")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    child.kill()
+    assert child.wait() == -signal.SIGKILL
+    assert list(tmp_path.glob(".corpus.*.tmp"))  # it was in the midst of it
+    assert content(open_corpus(corpus)) == before
+    import_corpus(two, corpus, append=True)
+    assert len(open_corpus(corpus)) == 60
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets two names change places in one step")
+def test_a_replaced_folder_is_never_absent(tmp_path: Path) -> None:
+    folder, absent, done = tmp_path / "folder", [], threading.Event()
+    with publish_folder(folder) as first:
+        (first / "file").write_text("0")
+
+    def look() -> None:
+        while not done.is_set():
+            try:
+                (folder / "file").stat()
+            except FileNotFoundError:
+                absent.append(1)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    for number in range(100):
+        with publish_folder(folder, replace=True) as another:
+            (another / "file").write_text(str(number))
+    done.set()
+    watcher.join()
+    assert (folder / "file").read_text() == "99"
+    assert not absent
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_an_appended_plan_is_kept(sources: tuple[Path, Path, Path], tmp_path: Path) -> None:
+    one, two, _ = sources
+    corpus = import_corpus(one, tmp_path / "corpus", seed=4, split_by="author")
+    import_corpus(two, corpus, append=True, seed=4, split_by="author")
+    assert open_corpus(corpus).info.split == SplitPlan(seed=4, by="author")
