@@ -23,6 +23,9 @@ from tenor.predictions import Predictions
 Baseline = Literal["majority", "length", "lexical", "pooled", "blend"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 
+#: The one whose scores are all the same.
+MAJORITY: Baseline = "majority"
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
@@ -163,7 +166,7 @@ def _as_predictions(data: _Data, name: str, logits: FloatArray) -> Predictions:
     threshold = None
     if data.num_classes == 2:
         known = (rows.splits == "validation") & (rows.labels != UNLABELLED)
-        threshold = 0.5 if name == "majority" else choose_threshold(rows.labels[known], probs[known]).value
+        threshold = 0.5 if name == MAJORITY else choose_threshold(rows.labels[known], probs[known]).value
     return Predictions(
         level=rows.level,
         classes=rows.classes,

@@ -8,32 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tenor.baselines import fit_baselines
-from tenor.corpus.audit import audit_corpus
-from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.importing import import_corpus
-from tenor.corpus.views import view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.errors import MissingExtraError
-from tenor.evaluation import (
-    best_by_validation,
-    compare_aggregation_methods,
-    predict,
-    profile_predictions,
-    test_model,
-)
+from tenor.evaluation import compare_aggregation_methods, predict, test_model
 from tenor.files import write_bytes, write_json
-from tenor.models.model_file import read_metadata
-from tenor.predictions import Predictions, concatenate_predictions, write_predictions
-from tenor.report.assemble import assemble_level, assemble_report, summarize_audit
-from tenor.report.content import LevelSection
+from tenor.predictions import concatenate_predictions, write_predictions
 from tenor.report.page import write_report
-from tenor.training.history import history_path, read_history
+from tenor.report.reporting import report_run
 from tenor.training.train import train_model
 
 #: A chat whose reader rates it below this on "interesting" (1 to 10) left that reader unimpressed.
@@ -89,7 +76,7 @@ def run_demo(out: str | Path = "demo-out", *, seed: int = 0, progress: bool = Tr
         metrics[level] = test_model(level, model, analyzed)
     metrics["profile"] = compare_aggregation_methods(out / "author.safetensors", analyzed)
     write_json(out / "metrics.json", metrics)
-    return DemoResult(metrics, _write_report(out, open_corpus(analyzed), seed))
+    return DemoResult(metrics, _write_report(out, analyzed, seed))
 
 
 def _make_corpus(out: Path, seed: int, progress: bool) -> Path:
@@ -142,52 +129,21 @@ def read_chats() -> Iterator[dict[str, Any]]:
         }
 
 
-def _write_report(out: Path, corpus: Corpus, seed: int) -> Path:
-    """Predictions files, baselines and the page, from the models just trained."""
-    sections = []
+def _write_report(out: Path, analyzed: Path, seed: int) -> Path:
+    """Predictions files and, from them and the models beside them, the page."""
     for level in ("conversation", "author"):
-        model = out / f"{level}.safetensors"
-        parts = [predict(model, corpus.path, split=split) for split in ("validation", "test")]
-        scores = concatenate_predictions(parts)
-        write_predictions(scores, out / f"{level}_predictions.parquet")
-        baselines = fit_baselines(view_sequences(corpus, level))
-        history = read_history(history_path(model))
-        best_epoch = read_metadata(model).training["best_epoch"]
-        sections.append(
-            assemble_level(scores, baselines=baselines, history=history, best_epoch=best_epoch, seed=seed)
-        )
-        if level == "author":
-            sections.append(_profile_section(out, scores, baselines, seed))
-    report = assemble_report(
-        sections,
-        corpus,
+        parts = [
+            predict(out / f"{level}.safetensors", analyzed, split=split) for split in ("validation", "test")
+        ]
+        write_predictions(concatenate_predictions(parts), out / f"{level}_predictions.parquet")
+    report = report_run(
+        out,
+        analyzed,
         title="Which chats leave a participant unimpressed?",
         question="whether a participant rates the chat below 8 of 10 on “interesting”",
         class_names={0: "content", 1: "unimpressed"},
-        audit=summarize_audit(audit_corpus(corpus)),
-        command=f"tenor demo --out DIR --seed {seed}",
-        seeds={"splits, encoder, training": seed},
-    )
-    return write_report(report, out / "report.html")
-
-
-def _profile_section(
-    out: Path, scores: Predictions, baselines: dict[str, Predictions], seed: int
-) -> LevelSection:
-    """The profiles by every aggregation; the section is about the one that validation prefers."""
-    profiles = profile_predictions(scores)
-    for name, table in profiles.items():
-        write_predictions(table, out / f"profile_{name}_predictions.parquet")
-    best = best_by_validation(profiles)
-    return assemble_level(
-        profiles[best],
-        name=best,
-        baselines={name: profile_predictions(table, ("mean",))["mean"] for name, table in baselines.items()},
-        aggregations=profiles,
+        num_errors=3,
+        with_text=True,
         seed=seed,
-        notes=(
-            "A profile's label is the majority of its author's sequences; ties count as positive.",
-            f"The aggregation shown, {best}, has the best average precision on validation.",
-            "Baselines are aggregated by the mean of their sequence scores.",
-        ),
     )
+    return write_report(replace(report, command=f"tenor demo --out DIR --seed {seed}"), out / "report.html")

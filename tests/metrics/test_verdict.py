@@ -24,7 +24,7 @@ def test_the_verdict_follows_the_interval(
     assert words in verdict.sentence
 
 
-def test_the_rival_is_the_one_that_the_model_is_least_ahead_of() -> None:
+def test_the_rival_is_the_best_one() -> None:
     weak, strong = Lead("weak", 0.8, 0.5, 0.3, 0.2, 0.4), Lead("strong", 0.8, 0.7, 0.1, 0.02, 0.18)
     verdict = judge_leads([weak, strong])
     assert verdict is not None
@@ -33,3 +33,23 @@ def test_the_rival_is_the_one_that_the_model_is_least_ahead_of() -> None:
         "difference of 0.100 (95% interval 0.020 to 0.180)."
     )
     assert judge_leads([]) is None
+
+
+def test_of_several_that_are_not_beaten_the_best_is_named() -> None:
+    beaten, close = Lead("beaten", 0.8, 0.6, 0.2, 0.1, 0.3), Lead("close", 0.8, 0.79, 0.01, -0.01, 0.03)
+    unsure = Lead("unsure", 0.8, 0.7, 0.1, -0.2, 0.4)
+    verdict = judge_leads([beaten, unsure, close])
+    assert verdict is not None
+    assert (verdict.kind, verdict.sentence) == (
+        "unclear",
+        "On test the model does not clearly beat close: ROC AUC 0.800 against 0.790, a difference of 0.010 (95% "
+        "interval −0.010 to 0.030).",
+    )
+
+
+def test_a_small_lead_is_not_written_as_none() -> None:
+    verdict = judge_leads([Lead("lexical", 0.96828, 0.96698, 0.0013, 0.00021, 0.0026)])
+    assert verdict is not None
+    assert verdict.sentence.endswith(
+        "ROC AUC 0.9683 against 0.9670, a difference of 0.0013 (95% interval 0.0002 to 0.0026)."
+    )

@@ -110,11 +110,17 @@ def test_a_section_needs_labelled_test_rows_and_rivals_of_the_same_rows(simulate
 def test_an_audit_is_shown_without_names() -> None:
     finding = Finding("shared_authors", "error", "author", "2 authors: 'Ann' in train", 2, ("'Ann'",))
     note = Finding("shared_conversations", "note", "author", "3 conversations", 3, ())
-    shown = summarize_audit(AuditReport((finding, note), ("groups in two splits: 10 sequences compared",)))
+    checks = (
+        "groups in two splits at level conversation: 10 sequences compared",
+        "groups, authors and conversations in two splits at level author: 20 sequences compared",
+        "future in training: not looked at, no timestamps",
+    )
+    shown = summarize_audit(AuditReport((finding, note), checks))
     assert [(f.check, f.outcome, f.detail) for f in shown] == [
-        ("shared authors, level author", "failed", "2 concerned")
+        ("shared authors, level author", "failed", "2 concerned"),
+        ("shared conversations, level author", "note", "3 concerned"),
+        ("groups in two splits at level conversation", "passed", "10 sequences compared"),
+        ("future in training", "skipped", "not looked at, no timestamps"),
     ]
-    clean = summarize_audit(AuditReport((note,), ("groups in two splits: 10 sequences compared",)))
-    assert [(f.check, f.outcome, f.detail) for f in clean] == [
-        ("groups in two splits", "passed", "10 sequences compared")
-    ]
+    clean = summarize_audit(AuditReport((), checks))
+    assert [f.outcome for f in clean] == ["passed", "passed", "skipped"]

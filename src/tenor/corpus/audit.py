@@ -176,7 +176,7 @@ def audit_corpus(
     for view in views:
         findings += audit_splits(view)
         units = "groups" if view.authors is None else "groups, authors and conversations"
-        checks.append(f"{units} in two splits at level {view.level}: {len(view)} sequences compared")
+        checks.append(f"{units} in two splits at level {view.level}: {len(view):,} sequences compared")
     if not near_duplicates or not corpus.has_text:
         checks.append(
             f"near-duplicate texts: not compared, {'no text' if near_duplicates else 'not asked for'}"
@@ -258,8 +258,8 @@ def _duplicate_findings(view: SequenceView, search: DuplicateSearch, rules: Dupl
 
 def _describe_search(view: SequenceView, search: DuplicateSearch, rules: DuplicateRules) -> str:
     return (
-        f"near-duplicate texts at level {view.level}: {search.num_compared} sequences compared, "
-        f"{search.num_skipped} of fewer than {rules.min_words} words left out; Jaccard similarity of "
+        f"near-duplicate texts at level {view.level}: {search.num_compared:,} sequences compared, "
+        f"{search.num_skipped:,} of fewer than {rules.min_words} words left out; Jaccard similarity of "
         f"{rules.shingle_words}-word shingles at least {rules.threshold:g}"
     )
 
@@ -290,7 +290,7 @@ def _audit_time(corpus: Corpus, view: SequenceView) -> tuple[list[Finding], str]
             findings.append(_time_finding(view, split, late, float(before.mean())))
     return (
         findings,
-        f"future in training: {int(np.isfinite(starts).sum())} conversations with a time compared",
+        f"future in training: {int(np.isfinite(starts).sum()):,} conversations with a time compared",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy.typing as npt
 from tenor.aggregation.fixed import AGGREGATIONS, LabelRule, aggregate_all
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS
 from tenor.aggregation.profiles import Profiles, build_profiles
+from tenor.baselines import MAJORITY
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned
 from tenor.metrics.calibration import sigmoid, softmax
@@ -136,6 +138,8 @@ def aggregate_baselines(
 ) -> dict[str, Predictions]:
     """Aggregate baselines' sequences as the model's are: by the mean where that is attention, or cannot be fitted.
 
+    The majority's scores are all the same, and so are its profiles': the mean, at the threshold of its sequences.
+
     Args:
         tables: name -> predictions of sequences.
         aggregation: the model's.
@@ -147,10 +151,14 @@ def aggregate_baselines(
     options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
     for method in methods:
         try:
-            return {
+            found = {
                 name: profile_predictions(table, (method,), **options)[method]
                 for name, table in tables.items()
             }
+            if MAJORITY in tables:
+                constant = profile_predictions(tables[MAJORITY], (REFERENCE,), **options)[REFERENCE]
+                found[MAJORITY] = replace(constant, threshold=tables[MAJORITY].threshold)
+            return found
         except TrainingError:
             if method == REFERENCE:
                 raise

@@ -63,7 +63,7 @@ def describe_choice(choice: Mapping[str, Any]) -> str:
     rule = ":".join([choice["objective"], *(f"{value:g}" for value in choice["parameters"])])
     sure = ""
     if choice["low"] is not None:
-        sure = f" (95% interval {format_ends(choice['low'], choice['high'])})"
+        sure = f" (95% interval {choice['low']:.4f} to {choice['high']:.4f})"
     warning = "" if choice["warning"] is None else f"; {choice['warning']}"
     return f"The threshold {choice['value']:.4f}{sure} was chosen on validation by {rule}{warning}."
 

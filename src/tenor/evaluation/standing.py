@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tenor.baselines import fit_baselines
+from tenor.baselines import MAJORITY, fit_baselines
 from tenor.corpus.audit import require_clean_splits
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.views import view_sequences
@@ -182,7 +182,7 @@ def find_baselines(
     tables = {}
     for name, table in fitted.items():
         rows = table.select(np.fromiter((i in own for i in table.ids.tolist()), bool, len(table)))
-        if threshold != "f1" and name != "majority":
+        if threshold != "f1" and name != MAJORITY:
             validation = rows.in_split("validation").labelled()
             chosen = parse_rule(threshold).choose(
                 validation.labels, validation.probs, splits=validation.splits

@@ -48,7 +48,7 @@ class Verdict:
 
 
 def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | None:
-    """Judge the model by the rival that it is least ahead of; None when there is none.
+    """Judge the model by the best of the rivals that it does not clearly beat, or of all; None when there is none.
 
     "Better" means that the interval of the difference lies above 0; without an interval only the two values
     are compared, and the sentence says so.
@@ -59,13 +59,18 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
     """
     if not leads:
         return None
-    lead = min(leads, key=lambda lead: (lead.least, lead.difference))
-    detail = f"{metric} {lead.value:.3f} against {format_signed(lead.rival_value)}"
+    close = [lead for lead in leads if lead.least <= 0]
+    lead = max(close if close else leads, key=lambda lead: lead.rival_value)
+    digits = _count_digits([lead.difference, *(end for end in (lead.low, lead.high) if end is not None)])
+    value, rival_value, difference = (
+        format_signed(number, digits) for number in (lead.value, lead.rival_value, lead.difference)
+    )
+    detail = f"{metric} {value} against {rival_value}"
     if lead.low is None or lead.high is None:
         detail += ". These are two values without an interval of their difference"
     else:
-        ends = f"{format_signed(lead.low)} to {format_signed(lead.high)}"
-        detail += f", a difference of {format_signed(lead.difference)} (95% interval {ends})"
+        ends = f"{format_signed(lead.low, digits)} to {format_signed(lead.high, digits)}"
+        detail += f", a difference of {difference} (95% interval {ends})"
     if lead.least > 0:
         each = "every baseline" if len(leads) > 1 else lead.rival
         strongest = f"; the strongest is {lead.rival}" if len(leads) > 1 else ""
@@ -75,7 +80,14 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
     return Verdict("unclear" if is_ahead else "worse", f"On test the model {beats} {lead.rival}: {detail}.")
 
 
-def format_signed(value: float) -> str:
-    """Three decimals, with a real minus sign; what rounds to 0 has none."""
-    text = f"{value:.3f}"
-    return "0.000" if text == "-0.000" else text.replace("-", "−")
+def _count_digits(values: Sequence[float]) -> int:
+    """Three, or as many more (to six) as show that a value is not 0."""
+    return next(
+        (digits for digits in range(3, 6) if all(value == 0 or round(value, digits) for value in values)), 6
+    )
+
+
+def format_signed(value: float, digits: int = 3) -> str:
+    """So many decimals, with a real minus sign; what rounds to 0 has none."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if not text.strip("-0.") else text.replace("-", "−")

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Literal
 
-from tenor.corpus.audit import AuditReport, Severity
+from tenor.corpus.audit import AuditReport, FindingKind, Severity
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.standing import COMPARED_METRICS, REPLICATES, subtract_baselines
@@ -31,7 +31,17 @@ from tenor.training.history import EpochRecord
 
 _NOT_COMPARED: Mapping[str, PairedDifference] = {}
 
-Outcome = Literal["passed", "warning", "failed"]
+Outcome = Literal["passed", "note", "skipped", "warning", "failed"]
+
+#: Kind of finding -> how the sentence of the check begins that found it.
+_CHECKS: Mapping[FindingKind, str] = {
+    "shared_groups": "groups",
+    "shared_authors": "groups",
+    "shared_conversations": "groups",
+    "near_duplicates": "near-duplicate texts",
+    "future_in_training": "future in training",
+    "fitted_state": "fitted state",
+}
 
 #: What the tables show with an interval.
 TABLE_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
@@ -56,7 +66,7 @@ def assemble_level(
         predictions: the model's, of validation and test.
         name: what the table calls the model.
         baselines: name -> predictions of the same rows.
-        aggregations: name -> predictions of the same profiles; differences are to the section's own.
+        aggregations: name -> predictions of the same profiles, the section's own among them; differences are to it.
         history: of the training.
         best_epoch: whose weights were kept.
         columns: name -> a value for each labelled test row: subgroups beside those by length.
@@ -70,7 +80,7 @@ def assemble_level(
     rivals = {} if baselines is None else baselines
     others = {} if aggregations is None else aggregations
     ahead = subtract_baselines(predictions, rivals, seed=seed)
-    among = {other: table for other, table in others.items() if other != name}
+    among = {other: table for other, table in others.items() if table is not predictions}
     ahead_among = subtract_baselines(predictions, among, seed=seed)
     subgroups, gaps = measure_columns(
         predictions, bin_test_lengths(predictions) | dict(columns or {}), seed=seed
@@ -119,7 +129,7 @@ def assemble_report(
 
 def summarize_audit(audit: AuditReport) -> tuple[AuditFinding, ...]:
     """An audit as the report shows it: every check with its outcome, without the names of groups and authors."""
-    outcomes: dict[Severity, Outcome] = {"error": "failed", "warning": "warning", "note": "passed"}
+    outcomes: dict[Severity, Outcome] = {"error": "failed", "warning": "warning", "note": "note"}
     found = [
         AuditFinding(
             f"{finding.kind.replace('_', ' ')}, level {finding.level}",
@@ -127,16 +137,23 @@ def summarize_audit(audit: AuditReport) -> tuple[AuditFinding, ...]:
             f"{finding.count:,} concerned",
         )
         for finding in audit.findings
-        if finding.severity != "note"
     ]
-    passed = [AuditFinding(*_split_sentence(check)) for check in audit.checks] if audit.is_clean else []
-    return (*found, *passed)
+    return (*found, *(_describe_check(check) for check in audit.checks if not _has_finding(check, audit)))
 
 
-def _split_sentence(check: str) -> tuple[str, Outcome, str]:
+def _has_finding(check: str, audit: AuditReport) -> bool:
+    """Whether a check found something, which then stands for it."""
+    name = check.partition(": ")[0]
+    return any(
+        name.startswith(_CHECKS[finding.kind]) and ("level" not in name or name.endswith(finding.level))
+        for finding in audit.findings
+    )
+
+
+def _describe_check(check: str) -> AuditFinding:
     """A check's sentence, such as "fitted state: none in the corpus", as name, outcome and detail."""
     name, _, detail = check.partition(": ")
-    return name, "passed", detail
+    return AuditFinding(name, "skipped" if detail.startswith("not ") else "passed", detail)
 
 
 def _describe_corpus(corpus: Corpus) -> dict[str, str]:

@@ -113,12 +113,13 @@ class AuditFinding:
 
     Attributes:
         check: what was looked for, such as ``shared authors``.
-        outcome: ``passed``, ``warning`` or ``failed``.
+        outcome: ``passed``; ``note``, what is no leak but worth knowing; ``skipped``, what could not be looked at;
+            ``warning`` or ``failed``.
         detail: one sentence; holds no author name and no message text.
     """
 
     check: str
-    outcome: Literal["passed", "warning", "failed"]
+    outcome: Literal["passed", "note", "skipped", "warning", "failed"]
     detail: str = ""
 
 

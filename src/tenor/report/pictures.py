@@ -38,7 +38,7 @@ def dot_pictures(prefix: str, model: Measured, scorers: Sequence[Measured]) -> t
                 measured.test[metric],
                 measured.interval(metric),
                 measured.validation.get(metric),
-                "model" if measured.name == model.name else "ink",
+                "model" if measured.is_same(model) else "ink",
             )
             for measured in scorers
         ]

@@ -89,7 +89,7 @@ def report_run(
         command="\n".join(
             [*_describe_training(levels, data), _describe_command(run, data, attributes, by, seed)]
         ),
-        seeds=_find_seeds(levels, seed),
+        seeds=_find_seeds(levels, corpus, seed),
     )
     return replace(
         report, files=_list_files(levels), license=license, with_text=with_text, with_names=with_names
@@ -124,7 +124,7 @@ def _make_section(
             history = read_history(history_path(path))
     return assemble_level(
         level.predictions,
-        name=level.name,
+        name=level.name if level.predictions.level != "profile" else f"tenor, {level.name}",
         baselines=level.baselines,
         aggregations=level.aggregations,
         history=history,
@@ -154,8 +154,9 @@ def _audit(corpus: Corpus) -> tuple[AuditFinding, ...]:
     return (*summarize_audit(audit), *(AuditFinding(note, "warning") for note in notes))
 
 
-def _find_seeds(levels: Sequence[ScoredLevel], seed: int) -> dict[str, int]:
-    seeds = {
+def _find_seeds(levels: Sequence[ScoredLevel], corpus: Corpus | None, seed: int) -> dict[str, int]:
+    seeds = {} if corpus is None else {"splits": corpus.info.split.seed}
+    seeds |= {
         f"training, level {level.predictions.level}": level.metadata.training["config"]["seed"]
         for level in levels
         if level.metadata is not None
@@ -177,7 +178,8 @@ def _describe_command(
     run: str | Path, data: str | Path | None, attributes: str | Path | None, by: Sequence[str], seed: int
 ) -> str:
     """What to type for this report."""
-    parts = ["tenor", "report", str(run), *([] if data is None else ["--data", str(data)])]
+    parts = ["tenor", "report", str(run), "--output", "report.html"]
+    parts += [] if data is None else ["--data", str(data)]
     parts += [] if attributes is None else ["--attributes", str(attributes)]
     return shlex.join([*parts, *(part for column in by for part in ("--by", column)), "--seed", str(seed)])
 
@@ -189,7 +191,9 @@ def _describe_training(levels: Sequence[ScoredLevel], data: str | Path | None) -
         metadata = level.metadata
         if metadata is not None and level.predictions.level != "profile" and "config" in metadata.training:
             name = "DATA" if data is None else str(data)
-            found.append(shlex.join(["tenor", "train", metadata.level, name, *_format_options(metadata)]))
+            path = level.predictions.model
+            command = ["tenor", "train", metadata.level, name, "--model", path, *_format_options(metadata)]
+            found.append(shlex.join(command))
     return found
 
 

@@ -71,6 +71,10 @@ class Measured:
         """The scorer's name."""
         return self.scorer.name
 
+    def is_same(self, other: Measured) -> bool:
+        """Whether this is the other by another name: an aggregation that is the section's model."""
+        return self.scorer.predictions is other.scorer.predictions
+
     def interval(self, metric: str) -> Interval | None:
         """The 95% interval of a metric on test."""
         return self.scorer.intervals.get(metric)
@@ -125,7 +129,7 @@ def format_count(count: int, one: str, several: str) -> str:
 def judge_baselines(model: Measured, baselines: Sequence[Measured]) -> Verdict | None:
     """Compare the model with the strongest of its baselines on test; None when there is nothing to compare.
 
-    The strongest is the one that the model is least ahead of; see judge_leads.
+    See judge_leads for which one the sentence is about.
     """
     return judge_leads(
         [lead for other in baselines if (lead := _find_lead(model, other)) is not None],

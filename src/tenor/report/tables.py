@@ -63,7 +63,7 @@ def aggregation_table(model: Measured, aggregations: Sequence[Measured]) -> Tabl
         cells += [_cell(measured, metric) for metric in metrics]
         cells += [_difference_cell(measured)] if compared else []
         cells.append(Cell(format_number(threshold)))
-        rows.append(Row(measured.name, "model" if measured.name == model.name else "other", tuple(cells)))
+        rows.append(Row(measured.name, "model" if measured.is_same(model) else "other", tuple(cells)))
     return Table((*columns, "Threshold"), tuple(rows))
 
 
