@@ -12,6 +12,7 @@ from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import Conversation
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import CorpusError, UsageError
+from tenor.synthetic import SyntheticPlan, generate_conversations
 
 Write = Callable[..., Corpus]
 
@@ -175,3 +176,30 @@ def test_wrong_arguments_raise(write_corpus: Write) -> None:
         view.select(np.ones(2, bool))
     with pytest.raises(CorpusError, match="encode it first"):
         view.gather_features([0])
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_a_sequence_takes_at_most_64_bytes(write_corpus: Callable[..., Corpus], level: str) -> None:
+    plan = SyntheticPlan(conversations=2000, messages=12, seed=1)
+    view = view_sequences(write_corpus(generate_conversations(plan)), level)
+    arrays = [value for value in vars(view).values() if isinstance(value, np.ndarray)]
+    assert sum(array.nbytes for array in arrays) <= 64 * len(view)
+    if level == "author":  # ids, and groups of conversations, stay on disk
+        assert view.author_names is not None
+        assert view.author_names.nbytes <= 20 * len(set(view.authors))
+
+
+def test_groups_of_one_name_have_one_number(write_corpus: Callable[..., Corpus]) -> None:
+    named = ["b", None, "a", None, "b"]
+    rows = [
+        Conversation(f"c{number}", ["a", "b"], texts=["x", "y"], group=group)
+        for number, group in enumerate(named)
+    ]
+    view = view_sequences(write_corpus(rows), "author")
+    assert view.groups.tolist() == ["b", "b", "a", "b", "a", "a", "a", "b", "b", "b"]
+    numbers = dict(zip(view.groups.tolist(), view.group_codes.tolist(), strict=True))
+    assert [numbers[name] for name in view.groups] == view.group_codes.tolist()
+    assert len(set(numbers.values())) == 2
+    conversations = view_sequences(view.corpus, "conversation")
+    assert conversations.groups.tolist() == ["b", "c1", "a", "c3", "b"]
+    assert conversations.group_codes[0] == conversations.group_codes[4]

@@ -16,6 +16,7 @@ import pyarrow as pa
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, list_lengths
 from tenor.corpus.near_duplicates import DuplicateRules, DuplicateSearch, find_near_duplicates
+from tenor.corpus.ordering import Codes
 from tenor.corpus.schema import SPLITS, UNLABELLED, Level, Split
 from tenor.corpus.splits import assign_split, hash_training_files
 from tenor.corpus.views import SequenceView, view_sequences
@@ -90,14 +91,16 @@ def audit_splits(view: SequenceView) -> list[Finding]:
     Args:
         view: sequences of a level, labelled or not; sequences in no split don't count.
     """
-    if view.authors is None:
-        return _find_shared(view, "shared_groups", view.groups, "error")
+    findings = _find_shared(view, "shared_groups", view.group_codes, view.group_names, "error")
+    if view.author_codes is None or view.author_names is None:
+        return findings
     is_strict = view.corpus.info.split.strict
-    findings = _find_shared(view, "shared_groups", view.groups, "error")
-    if not np.array_equal(view.groups, view.authors):
-        findings += _find_shared(view, "shared_authors", view.authors, "error" if is_strict else "warning")
+    if view.group_names is not view.author_names:
+        severity: Severity = "error" if is_strict else "warning"
+        findings += _find_shared(view, "shared_authors", view.author_codes, view.author_names, severity)
+    ids = view.corpus.table["conversation_id"]
     return findings + _find_shared(
-        view, "shared_conversations", view.conversation_ids, "error" if is_strict else "note"
+        view, "shared_conversations", view.rows, ids, "error" if is_strict else "note"
     )
 
 
@@ -210,20 +213,26 @@ _UNITS: dict[FindingKind, str] = {
 
 
 def _find_shared(
-    view: SequenceView, kind: FindingKind, names: npt.NDArray[np.object_], severity: Severity
+    view: SequenceView, kind: FindingKind, codes: Codes, names: pa.ChunkedArray, severity: Severity
 ) -> list[Finding]:
-    """One finding for the names that stand in more than one split; none when there are none."""
-    codes, split_codes = _encode(names), np.full(len(view), -1)
-    for number, split in enumerate(SPLITS):
-        split_codes[view.splits == split] = number
-    is_in = np.zeros((len(codes.dictionary), len(SPLITS)), dtype=bool)
-    indices, placed = codes.indices.to_numpy(), split_codes >= 0
-    is_in[indices[placed], split_codes[placed]] = True
+    """One finding for the names that stand in more than one split; none when there are none.
+
+    Args:
+        view: the sequences.
+        kind: of the finding.
+        codes: (S,) the number of each sequence's name.
+        names: the names.
+        severity: of the finding.
+    """
+    is_in = np.zeros((len(names), len(SPLITS)), dtype=bool)
+    placed = view.split_codes >= 0
+    is_in[codes[placed], view.split_codes[placed]] = True
     shared = np.flatnonzero(is_in.sum(axis=1) > 1)
     if len(shared) == 0:
         return []
+    shared = shared[np.argsort(_first_places(codes, shared))]
     examples = tuple(
-        f"{codes.dictionary[int(code)].as_py()[:80]!r} in {' and '.join(np.array(SPLITS)[is_in[code]])}"
+        f"{names[int(code)].as_py()[:80]!r} in {' and '.join(np.array(SPLITS)[is_in[code]])}"
         for code in shared[:MAX_EXAMPLES]
     )
     more = ", ..." if len(shared) > MAX_EXAMPLES else ""
@@ -232,6 +241,12 @@ def _find_shared(
         f"{'; '.join(examples)}{more} ({_REMEDIES[kind]})"
     )
     return [Finding(kind, severity, view.level, message, len(shared), examples)]
+
+
+def _first_places(codes: Codes, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where each of the wanted codes stands first: (W,)."""
+    distinct, places = np.unique(codes, return_index=True)
+    return np.asarray(places[np.searchsorted(distinct, wanted)])
 
 
 def _encode(names: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - pyarrow has no types

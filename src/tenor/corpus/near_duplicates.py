@@ -94,7 +94,8 @@ def find_near_duplicates(view: SequenceView, rules: DuplicateRules) -> Duplicate
     minhash, index_of = _load_datasketch()
     sketches: dict[int, Any] = {}
     num_skipped = 0
-    rows = np.flatnonzero(view.splits != "")
+    splits = view.splits
+    rows = np.flatnonzero(splits != "")
     for row, shingles in zip(rows.tolist(), _shingle_sets(view, rows, rules), strict=True):
         if shingles is None:
             num_skipped += 1
@@ -107,13 +108,13 @@ def find_near_duplicates(view: SequenceView, rules: DuplicateRules) -> Duplicate
     for place, reference in enumerate(SPLITS[:-1]):
         index = index_of(threshold=rules.threshold * (1 - _INDEX_SLACK), num_perm=rules.num_permutations)
         for row, sketch in sketches.items():
-            if view.splits[row] == reference:
+            if splits[row] == reference:
                 index.insert(row, sketch)
         for split in SPLITS[place + 1 :]:
             found = (
                 _best_pair(view, row, index.query(sketch), rules)
                 for row, sketch in sketches.items()
-                if view.splits[row] == split
+                if splits[row] == split
             )
             pairs[split, reference] = [pair for pair in found if pair is not None]
     return DuplicateSearch(pairs, len(sketches), num_skipped)

@@ -52,7 +52,7 @@ def summarize_splits(corpus: Corpus) -> list[dict[str, Any]]:
     """
     conversations, authors = view_sequences(corpus, "conversation"), view_sequences(corpus, "author")
     names: list[str] = [*SPLITS]
-    if "" in conversations.splits or "" in authors.splits:
+    if (conversations.split_codes < 0).any() or (authors.split_codes < 0).any():
         names.append(NO_SPLIT)
     return [row for level in LEVELS for row in _summarize_level(level, names, conversations, authors)]
 
@@ -64,8 +64,9 @@ def training_sequences(corpus: Corpus) -> SequenceView:
     that neither level's validation or test is seen.
     """
     authors = view_sequences(corpus, "author")
-    splits = view_sequences(corpus, "conversation").splits[authors.conversation_rows()]
-    return authors.select((authors.splits == "train") & (splits == "train"))
+    splits = view_sequences(corpus, "conversation").split_codes[authors.rows]
+    train = SPLITS.index("train")
+    return authors.select((authors.split_codes == train) & (splits == train))
 
 
 def hash_training_ids(corpus: Corpus) -> str:

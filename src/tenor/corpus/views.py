@@ -17,12 +17,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenor.corpus.corpus import Corpus
-from tenor.corpus.groups import conversation_groups, flatten, participant_groups, participant_parents
+from tenor.corpus.groups import flatten, participant_parents
+from tenor.corpus.ordering import (
+    Codes,
+    code_type,
+    encode_author_groups,
+    encode_authors,
+    encode_conversation_groups,
+    sort_messages,
+)
 from tenor.corpus.schema import SPLITS, UNLABELLED, Label, Level, Split
 from tenor.errors import CorpusError, UsageError
 
 Strings = npt.NDArray[np.object_]
 Integers = npt.NDArray[np.int64]
+
+_SPLIT_NAMES: Strings = np.array([*SPLITS, ""], dtype=object)  # code -1 = in no split
 
 #: Sequences whose texts are read at a time.
 _TEXTS_AT_A_TIME = 256
@@ -32,35 +42,65 @@ _TEXTS_AT_A_TIME = 256
 class SequenceView:
     """S sequences of a corpus, in the order of its conversations and of the participants in them.
 
+    Names stand in Arrow columns, once each; a sequence holds their numbers, about 50 bytes in all. The arrays of
+    strings are made when they are asked for, each time anew: take one once, outside of loops.
+
     Attributes:
         corpus: where the messages are.
         level: ``conversation`` or ``author``.
-        conversation_ids: (S,) str.
-        authors: (S,) str; None at level conversation.
-        groups: (S,) str, what splits are made of (see `SplitPlan.by`) and what resampling draws.
-        splits: (S,) ``train``, ``validation``, ``test``, or "" = in no split.
         labels: (S,) int64, index into `classes`; -1 = unlabelled.
         lengths: (S,) int64, messages.
         classes: the labels as the user wrote them; binary is (0, 1); () = the corpus has none at this level.
         starts: (S,) int64, where the sequence begins among all messages, or in `order` where there is one.
         order: (M,) the corpus's messages sorted by sequence; None at level conversation, where they are so
             already.
+        rows: (S,) the row of the conversation in the corpus.
+        author_codes: (S,) index into `author_names`; None at level conversation.
+        group_codes: (S,) index into `group_names`; equal where the groups are.
+        split_codes: (S,) int8, index into SPLITS; -1 = in no split.
+        author_names: the distinct authors, an Arrow column of strings.
+        group_names: the groups, likewise.
     """
 
     corpus: Corpus
     level: Level
-    conversation_ids: Strings
-    authors: Strings | None
-    groups: Strings
-    splits: Strings
     labels: Integers
     lengths: Integers
     classes: tuple[Label, ...]
     starts: Integers
-    order: npt.NDArray[np.int32] | npt.NDArray[np.int64] | None
+    order: Codes | None
+    rows: Codes
+    author_codes: Codes | None
+    group_codes: Codes
+    split_codes: npt.NDArray[np.int8]
+    author_names: pa.ChunkedArray | None
+    group_names: pa.ChunkedArray
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def conversation_ids(self) -> Strings:
+        """(S,) str."""
+        return _take_strings(self.corpus.table["conversation_id"], self.rows)
+
+    @property
+    def authors(self) -> Strings | None:
+        """(S,) str; None at level conversation."""
+        if self.author_codes is None or self.author_names is None:
+            return None
+        return _take_strings(self.author_names, self.author_codes)
+
+    @property
+    def groups(self) -> Strings:
+        """(S,) str, what splits are made of (see `SplitPlan.by`) and what resampling draws."""
+        return _take_strings(self.group_names, self.group_codes)
+
+    @property
+    def splits(self) -> Strings:
+        """(S,) ``train``, ``validation``, ``test``, or "" = in no split."""
+        names: Strings = _SPLIT_NAMES[self.split_codes]
+        return names
 
     def select(self, which: npt.ArrayLike) -> SequenceView:
         """Some of the sequences.
@@ -76,16 +116,12 @@ class SequenceView:
             raise UsageError(f"select: expected a mask of {len(self)} entries, found {index.shape}")
         if index.dtype != bool:
             index = index.astype(np.int64)
-        return dataclasses.replace(
-            self,
-            conversation_ids=self.conversation_ids[index],
-            authors=None if self.authors is None else self.authors[index],
-            groups=self.groups[index],
-            splits=self.splits[index],
-            labels=self.labels[index],
-            lengths=self.lengths[index],
-            starts=self.starts[index],
-        )
+        arrays: dict[str, Any] = {
+            name: getattr(self, name)[index]
+            for name in ("labels", "lengths", "starts", "rows", "group_codes", "split_codes")
+        }
+        authors = None if self.author_codes is None else self.author_codes[index]
+        return dataclasses.replace(self, author_codes=authors, **arrays)
 
     def in_split(self, split: Split) -> SequenceView:
         """The sequences of one split.
@@ -95,7 +131,7 @@ class SequenceView:
         """
         if split not in SPLITS:
             raise UsageError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
-        return self.select(self.splits == split)
+        return self.select(self.split_codes == SPLITS.index(split))
 
     def labelled(self) -> SequenceView:
         """The sequences that have a label."""
@@ -110,11 +146,9 @@ class SequenceView:
         rows: Integers = places if self.order is None else self.order[places].astype(np.int64)
         return rows
 
-    def conversation_rows(self) -> Integers:
+    def conversation_rows(self) -> Codes:
         """The row of each sequence's conversation in the corpus: (S,)."""
-        first = self.starts if self.order is None else self.order[self.starts]
-        rows: Integers = np.searchsorted(self.corpus.message_offsets, first, side="right") - 1
-        return rows
+        return self.rows
 
     def gather_features(
         self, indices: npt.ArrayLike, out: npt.NDArray[np.floating[Any]] | None = None
@@ -212,18 +246,21 @@ def _view_conversations(corpus: Corpus) -> SequenceView:
     for name in ("conversation_id", "authors", "group", "split", "label"):
         corpus.column(name)
     classes = corpus.info.classes["conversation"]
+    group_names, group_codes = encode_conversation_groups(corpus.table, corpus.info.split)
     return SequenceView(
         corpus=corpus,
         level="conversation",
-        conversation_ids=corpus.table["conversation_id"].to_numpy(),
-        authors=None,
-        groups=conversation_groups(corpus.table, corpus.info.split).to_numpy(),
-        splits=_split_names(corpus, corpus.table["split"]),
         labels=_label_codes(corpus, corpus.table["label"], classes),
         lengths=np.diff(corpus.message_offsets),
         classes=classes,
         starts=corpus.message_offsets[:-1].copy(),
         order=None,
+        rows=np.arange(len(corpus), dtype=code_type(len(corpus))),
+        author_codes=None,
+        group_codes=group_codes,
+        split_codes=_split_codes(corpus, corpus.table["split"]),
+        author_names=None,
+        group_names=group_names,
     )
 
 
@@ -238,59 +275,51 @@ def _view_authors(corpus: Corpus) -> SequenceView:
     ):
         corpus.column(name)
     table = corpus.table
-    names, participant_codes, message_codes = _encode_authors(table)
-    parents = participant_parents(table)
-    conversations = np.repeat(np.arange(len(table)), np.diff(corpus.message_offsets))
-    keys = conversations * len(names) + message_codes  # one number for each (conversation, author)
-    order = np.argsort(keys, kind="stable")
-    keys = keys[order]
-    starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    rows = _find_rows(corpus, parents * len(names) + participant_codes, keys[starts])
-    lengths = np.diff(np.append(starts, len(keys)))
-    sort = np.argsort(rows)
-    rows = rows[sort]
-    classes = corpus.info.classes["author"]
+    names, participant_codes, message_codes = encode_authors(table)
+    parents = participant_parents(table).astype(code_type(len(corpus)))
+    try:
+        found = sort_messages(table, corpus.message_offsets, participant_codes, message_codes, len(names))
+    except ValueError as error:
+        raise CorpusError(
+            f"{corpus.path}: an author is not among the participants: import the source again"
+        ) from error
+    del message_codes
+    rows, classes = found.participants, corpus.info.classes["author"]
+    authors = participant_codes[rows]
+    group_names, group_codes = encode_author_groups(table, corpus.info.split, names, parents[rows], authors)
     return SequenceView(
         corpus=corpus,
         level="author",
-        conversation_ids=table["conversation_id"].to_numpy()[parents[rows]],
-        authors=names[participant_codes[rows]],
-        groups=participant_groups(table, corpus.info.split).to_numpy()[rows],
-        splits=_split_names(corpus, flatten(table["participant_splits"]))[rows],
         labels=_label_codes(corpus, flatten(table["participant_labels"]), classes)[rows],
-        lengths=lengths[sort],
+        lengths=found.lengths,
         classes=classes,
-        starts=starts[sort],
-        order=order.astype(np.int32) if len(order) < 1 << 31 else order,
+        starts=found.starts,
+        order=found.order,
+        rows=parents[rows],
+        author_codes=authors,
+        group_codes=group_codes,
+        split_codes=_split_codes(corpus, flatten(table["participant_splits"]))[rows],
+        author_names=names,
+        group_names=group_names,
     )
 
 
-def _encode_authors(table: pa.Table) -> tuple[Strings, Integers, Integers]:
-    """Distinct names (A,), and for each participant (P,) and each message (M,) the number of its name."""
-    participants, authors = flatten(table["participants"]), flatten(table["authors"])
-    both = pa.chunked_array([*participants.chunks, *authors.chunks], type=pa.string())
-    encoded = both.dictionary_encode().unify_dictionaries().combine_chunks()
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    names = encoded.dictionary.to_numpy(zero_copy_only=False)
-    return names, codes[: len(participants)], codes[len(participants) :]
+def _take_strings(names: pa.ChunkedArray, codes: Codes) -> Strings:
+    """The strings of some numbers, each distinct one made once."""
+    if len(codes) == 0:
+        return np.empty(0, dtype=object)
+    distinct, inverse = np.unique(codes, return_inverse=True)
+    strings: Strings = names.take(pa.array(distinct)).to_numpy()
+    return strings[inverse]
 
 
-def _find_rows(corpus: Corpus, participant_keys: Integers, wanted: Integers) -> Integers:
-    """The participant row of each wanted (conversation, author) key."""
-    sort = np.argsort(participant_keys)
-    places = np.searchsorted(participant_keys, wanted, sorter=sort)
-    rows = sort[np.minimum(places, len(sort) - 1)]
-    if not np.array_equal(participant_keys[rows], wanted):
-        raise CorpusError(f"{corpus.path}: an author is not among the participants: import the source again")
-    return rows
-
-
-def _split_names(corpus: Corpus, column: pa.ChunkedArray) -> Strings:
+def _split_codes(corpus: Corpus, column: pa.ChunkedArray) -> npt.NDArray[np.int8]:
     codes = pc.index_in(column, pa.array([*SPLITS, None], pa.string()))
     if codes.null_count:
         raise CorpusError(f"{corpus.path}: a split is none of {', '.join(SPLITS)}: import the source again")
-    names: Strings = np.array([*SPLITS, ""], dtype=object)[codes.to_numpy()]
-    return names
+    found: npt.NDArray[np.int8] = codes.to_numpy().astype(np.int8)
+    found[found == len(SPLITS)] = -1
+    return found
 
 
 def _label_codes(corpus: Corpus, column: pa.ChunkedArray, classes: Sequence[Label]) -> Integers:
