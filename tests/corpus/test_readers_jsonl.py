@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 
 from tenor.corpus.readers import ColumnMap, Limits, Reject, Tally
-from tenor.corpus.readers.jsonl import read_jsonl
+from tenor.corpus.readers.jsonl import _parse_object, read_jsonl
+from tenor.corpus.readers.records import RowError, SeenIds
 from tenor.corpus.readers.streams import read_lines
 from tenor.corpus.schema import Conversation, Place
 from tenor.errors import InputError
@@ -238,3 +239,42 @@ def test_a_file_of_another_codec_raises(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl.gz").write_text("{}")
     with pytest.raises(InputError, match="damaged, or no gzip file"):
         list(read_jsonl(tmp_path / "in.jsonl.gz"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '{"a" : 1, "a": 2}',
+        '{"a"\t: 1, "a": 2}',
+        '{"a": {"b": 1, "b": 2}}',
+        r'{"a": [{"b": 1}, {"b": 1, "b": "\":"}]}',
+        '{"a": [1, {"b": 1, "b": 2}]}',
+        '{"a": [[{"b": 1, "b": 2}]]}',
+        '{"a": {"b": {"c": 1, "c": 2}}}',
+        '{"a": {"a" :1}, "b": {"c": 1, "c": 2}}',
+    ],
+)
+def test_a_duplicate_key_is_found_wherever_it_stands(text: str) -> None:
+    with pytest.raises(RowError, match="duplicate key"):
+        _parse_object(text)
+
+
+@pytest.mark.parametrize(
+    "text", [r'{"a": "\": :) \"a\":"}', '{"a" : [{"b": 1}, {"b": {"b": []}}], "b": [1, {"a": 2}]}', "{}"]
+)
+def test_equal_keys_of_different_objects_and_colons_in_texts_are_no_duplicates(text: str) -> None:
+    assert _parse_object(text) == json.loads(text)
+
+
+def test_ids_are_remembered_as_in_a_dict() -> None:
+    seen = SeenIds()
+    places: dict[int, Place] = {}
+    numbers = np.random.default_rng(0).integers(0, 20_000, 30_000).tolist()
+    for line, number in enumerate(numbers, start=1):
+        place = Place(f"file-{line // 10_000}", line)
+        assert seen.add(f"id-{number}", place) == places.get(number)
+        places.setdefault(number, place)
+    last = Place("file-3", 30_001)
+    assert seen.add("new", last) is None
+    assert seen.add("new", last) is None  # the same place once more is no other

@@ -1,12 +1,14 @@
 """From written Arrow files to a finished corpus folder: strict splits, counts, classes, hashes, JSON.
 
-Works on the memory-mapped files with Arrow and numpy; only ids stay in memory.
+Works on the files batch by batch with Arrow and numpy; only ids stay in memory. (A strict plan and labels that come
+late need a file as a whole: it is memory-mapped.)
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +16,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.corpus.groups import flatten, hash_splits, list_lengths, participant_parents
+from tenor.corpus.arrays import view_numbers
+from tenor.corpus.groups import (
+    flatten,
+    hash_triples,
+    list_lengths,
+    participant_parents,
+    split_triples,
+)
 from tenor.corpus.info import INFO_NAME, CorpusInfo, EncoderInfo, FileInfo, SourceInfo, info_to_json
 from tenor.corpus.layout import (
     DATASET_INFO_NAME,
@@ -27,7 +36,7 @@ from tenor.corpus.layout import (
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import Label, Level
 from tenor.corpus.strict import assign_strict
-from tenor.errors import CorpusError
+from tenor.errors import CorpusError, StorageError
 from tenor.files import sha256_file, write_json
 
 
@@ -67,21 +76,23 @@ def finish_corpus(
             _rewrite_file(folder / name, table, schema, splits, first_row)
         first_row += table.num_rows
     del tables
-    table = pa.concat_tables([open_table(folder / name) for name in names])
-    _require_unique_ids(table)
-    files = tuple(_describe_file(folder / name) for name in names)
+    census = _Census(plan)
+    files = tuple(_describe_file(folder / name, census.take(folder / name)) for name in names)
+    _require_unique_ids(pa.chunked_array(census.ids))
+    census.ids.clear()
+    pa.default_memory_pool().release_unused()
     vectors = schema.field("features").type.value_type if "features" in schema.names else None
     info = CorpusInfo(
-        counts={**extra_counts, **_count(table)},
+        counts={**extra_counts, **census.count()},
         has_text="text" in schema.names,
-        has_timestamps=flatten(table["timestamp"]).null_count < len(flatten(table["timestamp"])),
+        has_timestamps=census.has_timestamps,
         input_size=None if vectors is None else vectors.list_size,
         feature_dtype=None if vectors is None else feature_dtype_name(vectors.value_type),
         feature_names=feature_names,
         encoder=encoder,
-        classes=_find_classes(table),
+        classes=_find_classes(census),
         split=plan,
-        split_hash=hash_splits(table, plan),
+        split_hash=hash_triples(census.triples),
         sources=tuple(sources),
         files=files,
         fingerprint=hashlib.sha256("\n".join(file.sha256 for file in files).encode()).hexdigest(),
@@ -141,8 +152,7 @@ def _rewrite_file(
     os.replace(temporary, path)
 
 
-def _require_unique_ids(table: pa.Table) -> None:
-    ids = table["conversation_id"]
+def _require_unique_ids(ids: pa.ChunkedArray) -> None:
     if pc.count_distinct(ids).as_py() == len(ids):
         return
     counts = pc.value_counts(ids)
@@ -152,37 +162,76 @@ def _require_unique_ids(table: pa.Table) -> None:
     )
 
 
-def _describe_file(path: Path) -> FileInfo:
-    return FileInfo(path.name, path.stat().st_size, sha256_file(path), open_table(path).num_rows)
+def _describe_file(path: Path, num_conversations: int) -> FileInfo:
+    return FileInfo(path.name, path.stat().st_size, sha256_file(path), num_conversations)
 
 
-def _count(table: pa.Table) -> dict[str, int]:
-    participants = flatten(table["participants"])
-    authors = flatten(table["authors"])
-    rows = np.repeat(np.arange(len(table)), list_lengths(table["authors"]))
-    pairs = pa.table({"row": rows, "author": authors}).group_by(["row", "author"]).aggregate([])
-    return {
-        "conversations": table.num_rows,
-        "messages": len(authors),
-        "participants": len(participants),
-        "author_sequences": pairs.num_rows,
-        "authors": pc.count_distinct(authors).as_py(),
-        "left_out_conversations": table["split"].null_count,
-        "left_out_author_sequences": flatten(table["participant_splits"]).null_count,
-    }
+class _Census:
+    """What is to be said of a whole corpus, gathered batch by batch; ids and names are all that stays in memory.
+
+    Attributes:
+        ids: of each batch's conversations.
+        triples: see `split_triples`, of each batch.
+        has_timestamps: whether any message has one.
+        labels: column -> each batch's distinct labels.
+    """
+
+    def __init__(self, plan: SplitPlan) -> None:
+        self.ids: list[pa.Array] = []
+        self.triples: list[tuple[pa.Array, pa.Array]] = []
+        self.has_timestamps = False
+        self.labels: dict[str, list[pa.Array]] = {"label": [], "participant_labels": []}
+        self._plan = plan
+        self._counts: Counter[str] = Counter()
+        self._authors: list[pa.Array] = []
+
+    def take(self, path: Path) -> int:
+        """Read a file, not mapped: mapped pages that were read count as the process's memory; returns its rows."""
+        rows, pool = 0, pa.system_memory_pool()  # which gives memory back at once
+        try:
+            with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source, memory_pool=pool) as reader:
+                for batch in reader:
+                    self._add(pa.Table.from_batches([batch]))
+                    rows += batch.num_rows
+                    del batch  # before the next is read
+                    pa.default_memory_pool().release_unused()
+        except (pa.ArrowException, OSError) as error:
+            raise StorageError(f"cannot read {path} again: {error}") from error
+        return rows
+
+    def _add(self, table: pa.Table) -> None:
+        participants, authors = flatten(table["participants"]), flatten(table["authors"]).combine_chunks()
+        self.ids.append(pa.concat_arrays(table["conversation_id"].chunks))
+        self.triples.append(split_triples(table, self._plan))
+        times = flatten(table["timestamp"])
+        self.has_timestamps |= times.null_count < len(times)
+        for name, found in self.labels.items():
+            column = table[name] if name == "label" else flatten(table[name])
+            found.append(pc.unique(column.drop_null()))
+        codes = authors.dictionary_encode()
+        rows = np.repeat(np.arange(len(table)), list_lengths(table["authors"]))
+        pairs = rows * len(codes.dictionary) + view_numbers(codes.indices, np.int32)
+        self._authors.append(codes.dictionary)
+        self._counts.update(
+            conversations=len(table),
+            messages=len(authors),
+            participants=len(participants),
+            author_sequences=len(np.unique(pairs)),
+            left_out_conversations=table["split"].null_count,
+            left_out_author_sequences=flatten(table["participant_splits"]).null_count,
+        )
+
+    def count(self) -> dict[str, int]:
+        """The corpus's counts."""
+        return {**self._counts, "authors": pc.count_distinct(pa.chunked_array(self._authors)).as_py()}
 
 
-def _find_classes(table: pa.Table) -> dict[Level, tuple[Label, ...]]:
-    conversation = _classes_of(table["label"])
-    author = _classes_of(flatten(table["participant_labels"]))
+def _find_classes(census: _Census) -> dict[Level, tuple[Label, ...]]:
+    conversation, author = (_classes_of(pa.chunked_array(found)) for found in census.labels.values())
     return {"conversation": conversation, "author": author, "profile": author}
 
 
 def _classes_of(labels: pa.ChunkedArray) -> tuple[Label, ...]:
-    if labels.null_count == len(labels):
+    if len(labels) == 0:
         return ()
-    return (
-        (0, 1)
-        if pa.types.is_integer(labels.type)
-        else tuple(sorted(pc.unique(labels.drop_null()).to_pylist()))
-    )
+    return (0, 1) if pa.types.is_integer(labels.type) else tuple(sorted(pc.unique(labels).to_pylist()))

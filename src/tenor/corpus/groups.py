@@ -6,13 +6,17 @@ Knows nothing of which split a group is in.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tenor.corpus.arrays import make_scalar, number_array, view_numbers
 from tenor.corpus.plan import SplitPlan
+
+_TRIPLES_AT_A_TIME = 1 << 14
 
 
 def conversation_groups(table: pa.Table, plan: SplitPlan) -> pa.ChunkedArray:
@@ -29,7 +33,7 @@ def participant_groups(table: pa.Table, plan: SplitPlan) -> pa.ChunkedArray:
     names = flatten(table["participants"])
     if plan.by == "author":
         return names
-    parents = pa.array(participant_parents(table))
+    parents = number_array(participant_parents(table))
     if plan.by == "conversation":
         return table["conversation_id"].take(parents)
     if table["group"].null_count == len(table):
@@ -44,8 +48,11 @@ def participant_parents(table: pa.Table) -> npt.NDArray[np.int64]:
 
 def list_lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """The length of each row's list, 0 for null: (C,)."""
-    lengths: npt.NDArray[np.int64] = pc.fill_null(pc.list_value_length(column), 0).to_numpy().astype(np.int64)
-    return lengths
+    lengths = [
+        view_numbers(pc.coalesce(pc.list_value_length(chunk), make_scalar(0, pa.int32())), np.int32)
+        for chunk in column.chunks
+    ]
+    return np.concatenate([np.empty(0, np.int64), *lengths])
 
 
 def flatten(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -53,24 +60,28 @@ def flatten(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pa.chunked_array([chunk.flatten() for chunk in column.chunks], type=column.type.value_type)
 
 
-def hash_splits(table: pa.Table, plan: SplitPlan) -> str:
-    """SHA-256 over the sorted distinct (level, group, split) triples of a corpus."""
-    triples = [
+def split_triples(table: pa.Table, plan: SplitPlan) -> tuple[pa.Array, pa.Array]:
+    """The distinct (level, group, split) triples of a table's conversations and of its participants."""
+    return (
         _join("conversation", conversation_groups(table, plan), table["split"]),
         _join("author", participant_groups(table, plan), flatten(table["participant_splits"])),
-    ]
-    digest = hashlib.sha256()
-    for column in triples:
-        for triple in sorted(pc.unique(column).to_pylist()):
-            digest.update(triple.encode() + b"\n")
-    return digest.hexdigest()
+    )
 
 
 def _join(level: str, groups: pa.ChunkedArray, splits: pa.ChunkedArray) -> pa.Array:
-    group, split = groups.combine_chunks(), pc.fill_null(splits, "").combine_chunks()
-    parts = [
-        pa.scalar(level, pa.large_string()),
-        group.cast(pa.large_string()),
-        split.cast(pa.large_string()),
-    ]
-    return pc.binary_join_element_wise(*parts, pa.scalar("\x1f", pa.large_string()))
+    kind = pa.large_string()
+    group, split = groups.combine_chunks().cast(kind), splits.combine_chunks().cast(kind)
+    name, no_split, separator = (make_scalar(text, kind) for text in (level, "", "\x1f"))
+    return pc.unique(pc.binary_join_element_wise(name, group, pc.coalesce(split, no_split), separator))
+
+
+def hash_triples(parts: Sequence[tuple[pa.Array, pa.Array]]) -> str:
+    """SHA-256 over the sorted distinct triples of a corpus, from `split_triples` of its parts."""
+    digest = hashlib.sha256()
+    for level in zip(*parts, strict=True):
+        triples = pc.unique(pa.chunked_array(level))
+        order = pc.array_sort_indices(triples)
+        for start in range(0, len(order), _TRIPLES_AT_A_TIME):
+            some = triples.take(order.slice(start, _TRIPLES_AT_A_TIME)).to_pylist()
+            digest.update("".join(f"{triple}\n" for triple in some).encode())
+    return digest.hexdigest()

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tenor.corpus.arrays import make_array, number_array
 from tenor.corpus.schema import Conversation, Label, Split
 from tenor.errors import InputError
 
@@ -46,7 +47,7 @@ def make_batch(
         dtype: of features.
 
     Raises:
-        InputError: a text that is no Unicode, a half of a surrogate pair.
+        InputError: a text that is no Unicode, a half of a surrogate pair, or more entries than Arrow counts.
     """
     values: dict[str, Any] = {
         "conversation_id": [row.conversation_id for row in rows],
@@ -71,17 +72,26 @@ def make_batch(
             )
             continue
         try:
-            arrays.append(pa.array(values[field.name], type=field.type))
+            arrays.append(make_array(values[field.name], field.type))
         except UnicodeEncodeError:
             _raise_unicode_error(rows, values[field.name], field)
             raise
+        except OverflowError as error:
+            place = rows[-1].place
+            raise InputError(
+                f"too large a conversation: {error} bytes or entries",
+                path=place.path,
+                line=place.line,
+                field=field.name,
+                remedy="split the conversation",
+            ) from error
     return pa.record_batch(arrays, schema=schema)
 
 
 def _raise_unicode_error(rows: list[Conversation], values: list[Any], field: pa.Field) -> None:
     for row, value in zip(rows, values, strict=True):
         try:
-            pa.array([value], type=field.type)
+            make_array([value], field.type)
         except UnicodeEncodeError as error:
             raise InputError(
                 "expected Unicode, found half of a surrogate pair",
@@ -102,6 +112,6 @@ def _features_array(
     """The column of one batch: one flat (M, F) buffer, with offsets, and no Python loop a number."""
     lengths = [len(array) for array in features]
     flat = np.concatenate([array.astype(dtype, copy=False) for array in features])  # (M, F)
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(flat.reshape(-1)), type=field.type.value_type)
+    vectors = pa.FixedSizeListArray.from_arrays(number_array(flat.reshape(-1)), type=field.type.value_type)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(offsets), vectors, type=field.type)
+    return pa.ListArray.from_arrays(number_array(offsets), vectors, type=field.type)

@@ -52,7 +52,7 @@ class CorpusWriter:
         replace: bool = False,
         base: Corpus | None = None,
         base_files: int | None = None,
-        batch_bytes: int = 32 << 20,
+        batch_bytes: int = 16 << 20,
         file_bytes: int = 1 << 30,
     ) -> None:
         """Prepare the folder's content; nothing is created before ``with``.

@@ -115,7 +115,7 @@ def _weigh(array: pa.Array) -> int:
     if types.is_dictionary(kind):
         if not (types.is_string(kind.value_type) or types.is_large_string(kind.value_type)):
             return 0
-        lengths = pc.fill_null(pc.binary_length(array.dictionary), 0)
+        lengths = pc.binary_length(array.dictionary)
         return 8 * len(array) + int(pc.sum(lengths.take(array.indices)).as_py() or 0)
     if types.is_string(kind) or types.is_large_string(kind):
         return 8 * len(array) + int(pc.sum(pc.binary_length(array)).as_py() or 0)

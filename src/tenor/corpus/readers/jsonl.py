@@ -86,7 +86,33 @@ def _refuse_constant(name: str) -> None:
     raise RowError(None, f"expected JSON numbers, found {name}", "write null for a missing value")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_FAST = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def _decode(text: str) -> object:
+    """The value of a line, each key once in an object.
+
+    The hook that sees every pair takes half of the reading time. Without it a duplicate shows in numbers: every pair
+    has the characters ``":``, unless a space stands between, and these may stand in a text besides. So where no
+    space precedes a colon and there are no more ``":`` than keys, no key is there twice; all else is decoded strictly.
+    """
+    if " :" not in text and "\t:" not in text and "\r:" not in text:
+        value = _FAST.decode(text)
+        if isinstance(value, dict) and _count_keys(value) == text.count('":'):
+            return value
+    return _STRICT.decode(text)
+
+
+def _count_keys(value: JsonObject) -> int:
+    """The keys of an object, of the objects in it and of those in its lists; never too many."""
+    count = len(value)
+    for part in value.values():
+        if type(part) is dict:
+            count += len(part)
+        elif type(part) is list and part and type(part[0]) is dict:
+            count += sum([len(entry) for entry in part if type(entry) is dict])
+    return count
 
 
 def _parse_object(text: str) -> JsonObject:
@@ -96,7 +122,7 @@ def _parse_object(text: str) -> JsonObject:
         RowError: no JSON, not strict JSON, nested too deep, or no object.
     """
     try:
-        value = _DECODER.decode(text)
+        value = _decode(text)
     except json.JSONDecodeError as error:
         rule = f"expected JSON, found a fault at character {error.pos + 1}: {error.msg}"
         raise RowError(None, rule, "write one JSON object a line") from error

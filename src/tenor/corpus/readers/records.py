@@ -5,8 +5,10 @@ Knows nothing of any format.
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass
 from hashlib import blake2b, sha256
+from struct import unpack
 from typing import Any
 
 import pyarrow as pa
@@ -117,22 +119,50 @@ Item = Conversation | Reject
 
 
 class SeenIds:
-    """Which conversation ids were read, and where, in a few hundred bytes an id whatever its length.
+    """Which conversation ids were read, and where, in 32 to 64 bytes an id whatever its length.
 
-    Ids are kept as 16-byte BLAKE2b hashes: among 10^9 ids the chance of any collision is below 10^-20.
+    Ids are kept as 16-byte BLAKE2b hashes: among 10^9 ids the chance of any collision is below 10^-20. They and
+    their places lie in a hash table of plain numbers (open addressing, linear probing), which takes a quarter of
+    what a dict of Python objects does.
     """
 
     def __init__(self) -> None:
-        self._places: dict[bytes, int] = {}
         self._paths: list[str] = []
+        self._count = 0
+        self._allocate(1 << 12)
+
+    def _allocate(self, slots: int) -> None:
+        zeros = bytes(8 * slots)
+        self._high, self._low, self._codes = array("Q", zeros), array("Q", zeros), array("Q", zeros)
+        self._mask = slots - 1  # slots is a power of 2; a code is never 0, so 0 marks a free one
 
     def add(self, conversation_id: str, place: Place) -> Place | None:
         """Remember an id; returns where it was read before, or None when it is new."""
         if not self._paths or self._paths[-1] != place.path:
             self._paths.append(place.path)
-        key = blake2b(conversation_id.encode(), digest_size=16).digest()
+        high, low = unpack("<QQ", blake2b(conversation_id.encode(), digest_size=16).digest())
         code = (len(self._paths) - 1) << 44 | place.line
-        earlier = self._places.setdefault(key, code)
+        earlier = self._find_or_put(high, low, code)
         if earlier == code:
             return None
         return Place(self._paths[earlier >> 44], earlier & ((1 << 44) - 1))
+
+    def _find_or_put(self, high: int, low: int, code: int) -> int:
+        slot, codes = high & self._mask, self._codes
+        while codes[slot]:
+            if self._high[slot] == high and self._low[slot] == low:
+                return codes[slot]
+            slot = (slot + 1) & self._mask
+        self._high[slot], self._low[slot], codes[slot] = high, low, code
+        self._count += 1
+        if 4 * self._count > 3 * self._mask:
+            self._grow()
+        return code
+
+    def _grow(self) -> None:
+        entries = zip(self._high, self._low, self._codes, strict=True)
+        self._allocate(2 * (self._mask + 1))
+        self._count = 0
+        for high, low, code in entries:
+            if code:
+                self._find_or_put(high, low, code)
