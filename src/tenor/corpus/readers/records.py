@@ -141,11 +141,11 @@ class SeenIds:
         if not self._paths or self._paths[-1] != place.path:
             self._paths.append(place.path)
         high, low = unpack("<QQ", blake2b(conversation_id.encode(), digest_size=16).digest())
-        code = (len(self._paths) - 1) << 44 | place.line
+        code = len(self._paths) << 44 | place.line
         earlier = self._find_or_put(high, low, code)
         if earlier == code:
             return None
-        return Place(self._paths[earlier >> 44], earlier & ((1 << 44) - 1))
+        return Place(self._paths[(earlier >> 44) - 1], earlier & ((1 << 44) - 1))
 
     def _find_or_put(self, high: int, low: int, code: int) -> int:
         slot, codes = high & self._mask, self._codes
