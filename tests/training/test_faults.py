@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,9 @@ from safetensors.numpy import load_file
 from torch import nn
 
 from tenor.batching import load_dataset, make_loader
+from tenor.corpus.copies import require_no_copies
 from tenor.corpus.importing import import_corpus
-from tenor.errors import SplitError, StorageError, TrainingError
+from tenor.errors import SplitError, StorageError, TrainingError, UsageError
 from tenor.evaluation import test_model as evaluate_model
 from tenor.metrics.scores import explain_undefined
 from tenor.models.model_file import read_metadata
@@ -62,7 +64,7 @@ def import_changed(small_source: Path, tmp_path: Path) -> Callable[[Change], Pat
         records = [json.loads(line) for line in small_source.read_text().splitlines()]
         file = tmp_path / "changed.jsonl"
         file.write_text("".join(json.dumps(change(*item)) + "\n" for item in enumerate(records)))
-        return import_corpus(file, tmp_path / "corpus")
+        return import_corpus(file, tmp_path / "corpus", replace=True)
 
     return run
 
@@ -155,6 +157,66 @@ def test_fault_27_author_in_two_splits(import_changed: Callable[[Change], Path],
         tmp_path,
         "author",
     )
+
+
+def copy_texts(index: int, record: dict[str, Any]) -> dict[str, Any]:
+    """Conversations 1 and 2 say the same, but for one word of 80, in validation and in train."""
+    record = split_by_number(index, record) | {"group": f"site-{index}"}
+    if index not in (0, 1):
+        return record
+    words = [f"Word{number}" if index == 0 or number != 3 else "other" for number in range(80)]
+    texts = [" ".join(words), *[""] * len(record["messages"])]
+    messages = [message | {"text": text} for message, text in zip(record["messages"], texts, strict=False)]
+    return record | {"split": "train" if index else "validation", "messages": messages}
+
+
+COPIES = (
+    r"1 sequences of validation have a near-duplicate in train at level conversation \(similarity 0.8 or more\): "
+    r"'conversation-0' and 'conversation-1' \(0.9\d\) \(remove the copies, or give copies one named group\); or train "
+    r"all the same with copies='warn'"
+)
+
+
+def test_fault_27_near_duplicate_in_two_splits(
+    import_changed: Callable[[Change], Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    corpus = import_changed(copy_texts)
+    refuse(SplitError, COPIES, corpus, tmp_path)
+    train_model("conversation", corpus, model_path=tmp_path / "m.pt", copies="warn", **SETTINGS)
+    assert "have a near-duplicate in train" in caplog.text
+    caplog.clear()
+    train_model("conversation", corpus, model_path=tmp_path / "m.pt", copies="ignore", **SETTINGS)
+    assert "near-duplicate" not in caplog.text
+    with pytest.raises(UsageError, match="copies must be one of refuse, warn, ignore, not 'maybe'"):
+        train_model("conversation", corpus, model_path=tmp_path / "m.pt", copies="maybe", **SETTINGS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("why", ["many messages", "no datasketch"])
+def test_fault_27_equal_texts_where_similar_ones_cannot_be_found(
+    import_changed: Callable[[Change], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    why: str,
+) -> None:
+    if why == "many messages":
+        monkeypatch.setattr("tenor.corpus.copies.MAX_MESSAGES", 10)
+        reason = r"two splits only, not for similar ones: [\d,]+ messages \(tenor audit "
+    else:
+        monkeypatch.setitem(sys.modules, "datasketch", None)
+        reason = r"this needs the package datasketch: pip install 'tenor\[audit\]'"
+    similar = load_dataset(import_changed(copy_texts), "conversation", labelled=True).view
+    require_no_copies(similar)
+    assert re.search(reason, caplog.text)
+
+    def copy_exactly(index: int, record: dict[str, Any]) -> dict[str, Any]:
+        record = copy_texts(index, record)
+        for message in record["messages"] if index == 1 else ():
+            message["text"] = message["text"].replace("other", "WORD3,")
+        return record
+
+    equal = load_dataset(import_changed(copy_exactly), "conversation", labelled=True).view
+    with pytest.raises(SplitError, match=r"'conversation-0' and 'conversation-1' \(1.00\)"):
+        require_no_copies(equal)
 
 
 def test_fault_28_loss_not_finite(small_corpus: Path, tmp_path: Path) -> None:

@@ -206,8 +206,8 @@ def test_a_prior_needs_text(small_source: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_epochs": 0}, "num_epochs must be at least 1, not 0"),
-        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"num_epochs": 0}, "num_epochs must be a whole number from 1 to 1000000000, not 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be a number above 0 and at most 1e\\+12, not 0.0"),
         ({"monitor": "luck"}, "monitor must be one of average_precision, f1, roc_auc, not 'luck'"),
         ({"pos_weight": "magic"}, "pos_weight must be a number, None, or one of balanced"),
         ({"mixed_precision": "fp8"}, "mixed_precision must be one of no, bf16, not 'fp8'"),

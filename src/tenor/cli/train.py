@@ -115,6 +115,12 @@ def run(
         str, typer.Option(metavar="SECONDS", help="Save a checkpoint after so many seconds, or none.")
     ] = "300.0",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    copies: Annotated[
+        str,
+        typer.Option(
+            metavar="WHAT", help="About near-duplicate texts in two splits: refuse, warn or ignore."
+        ),
+    ] = "refuse",
     tracker: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="An accelerate tracker, such as tensorboard; repeatable."),
@@ -151,6 +157,7 @@ def run(
         "checkpoint_every_steps": checkpoint_every_steps,
         "checkpoint_every_s": seconds,
         "resume": resume,
+        "copies": copies,
         "trackers": () if tracker is None else tracker,
         "progress": progress,
     }

@@ -188,7 +188,7 @@ def audit_corpus(
         rules = DuplicateRules() if rules is None else rules
         for view in views:
             search = find_near_duplicates(view, rules)
-            findings += _duplicate_findings(view, search, rules)
+            findings += duplicate_findings(view, search, rules)
             checks.append(_describe_search(view, search, rules))
     for check in (_audit_time, _audit_fitted_state):
         found, sentence = check(corpus, views[0])
@@ -253,7 +253,8 @@ def _encode(names: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - pyarrow ha
     return pa.array(names, pa.string()).dictionary_encode()
 
 
-def _duplicate_findings(view: SequenceView, search: DuplicateSearch, rules: DuplicateRules) -> list[Finding]:
+def duplicate_findings(view: SequenceView, search: DuplicateSearch, rules: DuplicateRules) -> list[Finding]:
+    """One finding for each two splits with near-duplicates, as a search found them."""
     findings: list[Finding] = []
     for (split, reference), pairs in search.pairs.items():
         if not pairs:

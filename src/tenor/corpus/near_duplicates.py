@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -118,6 +119,32 @@ def find_near_duplicates(view: SequenceView, rules: DuplicateRules) -> Duplicate
             )
             pairs[split, reference] = [pair for pair in found if pair is not None]
     return DuplicateSearch(pairs, len(sketches), num_skipped)
+
+
+def find_equal_texts(view: SequenceView, rules: DuplicateRules) -> DuplicateSearch:
+    """As `find_near_duplicates`, but only sequences of the same words in the same order; linear.
+
+    Raises:
+        CorpusError: the corpus keeps no text.
+    """
+    first: dict[Split, dict[bytes, int]] = {split: {} for split in SPLITS}
+    hashed: list[tuple[int, bytes]] = []
+    rows = np.flatnonzero(view.splits != "")
+    for row, messages in zip(rows.tolist(), view.texts(rows), strict=True):
+        words = _WORD.findall("\n".join(messages).lower())
+        if len(words) >= rules.min_words:
+            key = blake2b(" ".join(words).encode(), digest_size=16).digest()
+            hashed.append((row, key))
+            first[view.splits[row]].setdefault(key, row)
+    pairs: dict[tuple[Split, Split], list[DuplicatePair]] = {}
+    for place, reference in enumerate(SPLITS[:-1]):
+        for split in SPLITS[place + 1 :]:
+            pairs[split, reference] = [
+                DuplicatePair(row, first[reference][key], 1.0)
+                for row, key in hashed
+                if view.splits[row] == split and key in first[reference]
+            ]
+    return DuplicateSearch(pairs, len(hashed), len(rows) - len(hashed))
 
 
 def _load_datasketch() -> tuple[Any, Any]:

@@ -15,6 +15,7 @@ from torch import nn
 
 from tenor.batching import SequenceDataset, load_dataset, require_level
 from tenor.corpus.audit import require_both_classes, require_clean_splits, require_split
+from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.encoding.scaling import feature_scaling
 from tenor.errors import CorpusError
@@ -43,12 +44,20 @@ class TrainingData:
     start: Start | None
 
 
-def prepare_data(dataset_path: str | Path, settings: TrainSettings) -> TrainingData:
+def prepare_data(
+    dataset_path: str | Path, settings: TrainSettings, *, copies: OnCopies = "refuse", show: bool = True
+) -> TrainingData:
     """Open, audit and, unless the settings say otherwise, fit what the network starts from.
+
+    Args:
+        dataset_path: an analyzed corpus.
+        settings: of the training.
+        copies: what to do about texts that stand, nearly the same, in two splits.
+        show: log warnings.
 
     Raises:
         CorpusError: no features, no labels, or no text for a lexical prior that was asked for.
-        SplitError: a missing or empty split, or a group in two of them.
+        SplitError: a missing or empty split, or a group or a text in two of them.
         TrainingError: training labels of one class only.
     """
     corpus = open_corpus(dataset_path)
@@ -59,6 +68,7 @@ def prepare_data(dataset_path: str | Path, settings: TrainSettings) -> TrainingD
     train = SequenceDataset(everything.view.in_split("train"))
     validation = SequenceDataset(everything.view.in_split("validation"))
     require_both_classes(train.view)
+    require_no_copies(everything.view, copies, show=show)
     if settings.prior == "lexical" and not corpus.has_text:
         raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
     if settings.prior == "none":

@@ -5,12 +5,40 @@ Knows nothing of how the values are used.
 
 from __future__ import annotations
 
+import contextlib
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
 
 from tenor.errors import UsageError
 from tenor.metrics.objectives import parse_rule
 from tenor.training.imbalance import IMBALANCE_METHODS
+
+#: Whole numbers: name -> least and most. The bounds lie far beyond use; they stop what would overflow or fill memory.
+_WHOLE = {
+    "num_epochs": (1, 10**9),
+    "batch_size": (1, 10**9),
+    "patience": (1, 10**9),
+    "max_padded_messages": (1, 10**9),
+    "hidden_size": (1, 2**14),
+    "num_layers": (0, 1000),
+    "num_heads": (1, 2**14),
+    "seed": (-(2**63), 2**63 - 1),
+}
+#: Numbers: name -> least, whether it is allowed itself, most, whether it is allowed itself.
+_REAL = {
+    "learning_rate": (0.0, False, 1e12, True),
+    "dropout": (0.0, True, 1.0, False),
+    "beta": (0.0, True, 1.0, False),
+    "gamma": (0.0, True, 1e3, True),
+    "warmup_fraction": (0.0, True, 1.0, True),
+    "weight_decay": (0.0, True, 1e12, True),
+    "clip_norm": (0.0, False, 1e12, True),
+    "pos_weight": (0.0, False, 1e12, True),
+}
+_MAX_KERNEL_SIZE, _MAX_KERNELS = 4095, 64
 
 #: Validation scores that choose the best epoch.
 MONITORS = ("average_precision", "f1", "roc_auc")
@@ -45,11 +73,19 @@ class TrainSettings:
     max_padded_messages: int
 
     def __post_init__(self) -> None:
-        for name in ("num_epochs", "batch_size", "patience", "max_padded_messages"):
-            if getattr(self, name) < 1:
-                raise UsageError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not self.learning_rate > 0:
-            raise UsageError(f"learning_rate must be above 0, not {self.learning_rate}")
+        for name, (least, most) in _WHOLE.items():
+            object.__setattr__(self, name, check_whole(name, getattr(self, name), least, most))
+        for name, bounds in _REAL.items():
+            value = getattr(self, name)
+            is_method = name == "pos_weight" and isinstance(value, str)
+            if not is_method and (value is not None or name not in ("clip_norm", "pos_weight")):
+                object.__setattr__(self, name, check_real(name, value, *bounds))
+        if not 0 < len(self.kernel_sizes) <= _MAX_KERNELS:
+            raise UsageError(
+                f"kernel_sizes must be 1 to {_MAX_KERNELS} numbers, not {len(self.kernel_sizes)}"
+            )
+        sizes = [check_whole("kernel_sizes", size, 1, _MAX_KERNEL_SIZE) for size in self.kernel_sizes]
+        object.__setattr__(self, "kernel_sizes", tuple(sizes))
         if self.monitor not in MONITORS:
             raise UsageError(f"monitor must be one of {', '.join(MONITORS)}, not {self.monitor!r}")
         parse_rule(self.threshold)
@@ -63,3 +99,42 @@ class TrainSettings:
     def to_json(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return {**asdict(self), "kernel_sizes": list(self.kernel_sizes)}
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> int:
+    """A whole number within bounds.
+
+    Raises:
+        UsageError: it is none, or outside; with both bounds.
+    """
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or not least <= value <= most:  # type: ignore[operator]
+        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {_show(value)}")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def check_real(
+    name: str, value: object, least: float, with_least: bool, most: float, with_most: bool
+) -> float:
+    """A finite number within bounds, each of which may itself be allowed or not.
+
+    Raises:
+        UsageError: it is none, or outside; with both bounds.
+    """
+    number = math.nan
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # an integer of hundreds of digits
+            number = float(value)
+    above = number >= least if with_least else number > least
+    below = number <= most if with_most else number < most
+    if not (above and below):  # nan is neither
+        low = f"at least {least:g}" if with_least else f"above {least:g}"
+        high = f"at most {most:g}" if with_most else f"below {most:g}"
+        raise UsageError(f"{name} must be a number {low} and {high}, not {_show(value)}")
+    return number
+
+
+def _show(value: object) -> str:
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of over 30 digits"
+    return repr(value)[:80]

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tenor.batching import MAX_PADDED_MESSAGES
+from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.devices import start_runtime
 from tenor.errors import UsageError
 from tenor.training.preparation import prepare_data
 from tenor.training.run import Every, Run
-from tenor.training.settings import TrainSettings
+from tenor.training.settings import TrainSettings, check_real, check_whole
 
 
 def train_model(
@@ -49,6 +50,7 @@ def train_model(
     checkpoint_every_steps: int | None = None,
     checkpoint_every_s: float | None = 300.0,
     resume: bool = False,
+    copies: OnCopies = "refuse",
     trackers: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
@@ -89,6 +91,8 @@ def train_model(
         checkpoint_every_steps: save a checkpoint after so many optimizer steps.
         checkpoint_every_s: save a checkpoint after so many seconds; None = never by time.
         resume: go on from the newest checkpoint of an interrupted run, to the same bits.
+        copies: what to do about texts of validation or test that stand, nearly the same, in another split:
+            ``"refuse"``, ``"warn"`` or ``"ignore"``.
         trackers: names of accelerate's trackers, such as ``"tensorboard"``.
         progress: show bars.
 
@@ -97,7 +101,7 @@ def train_model(
 
     Raises:
         CorpusError: the corpus has no features or no labels.
-        SplitError: a missing split, or a group in two of them.
+        SplitError: a missing split, or a group or nearly the same text in two of them.
         TrainingError: one class only, a loss that is not finite, or a resume with other data or settings.
         UsageError: an argument outside its values.
         StorageError: a file cannot be written, or another run uses the folder.
@@ -129,12 +133,17 @@ def train_model(
         mixed_precision=mixed_precision,
         max_padded_messages=max_padded_messages,
     )
+    check_on_copies(copies)
+    if checkpoint_every_steps is not None:
+        checkpoint_every_steps = check_whole("checkpoint_every_steps", checkpoint_every_steps, 1, 10**12)
+    if checkpoint_every_s is not None:
+        checkpoint_every_s = check_real("checkpoint_every_s", checkpoint_every_s, 0.0, True, 1e9, True)
     path = Path(model_path) if model_path is not None else Path("models") / f"{model_type}_classifier.pt"
     if path.is_dir():
         raise UsageError(f"model_path must name a file, but {path} is a folder")
     runtime = start_runtime(device, mixed_precision, tuple(trackers), str(path.parent))
     with runtime.together():
-        data = prepare_data(str(dataset_path), settings)
+        data = prepare_data(str(dataset_path), settings, copies=copies, show=runtime.is_main)
     every = Every(checkpoint_every_steps, checkpoint_every_s)
     run = Run.start(settings, data, runtime, path, every, show=progress and runtime.is_main)
     with contextlib.ExitStack() as stack:
