@@ -6,16 +6,18 @@ seconds and without torch. Knows nothing of the SequenceClassifier that they sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.corpus.audit import require_both_classes
-from tenor.corpus.schema import UNLABELLED
+from tenor.corpus.sampling import MAX_FIT_CHARACTERS, blocks_of_messages, join_texts, sample_groups
+from tenor.corpus.schema import SPLITS, UNLABELLED
 from tenor.corpus.views import SequenceView
-from tenor.lexical import count_texts, fit_out_of_fold
+from tenor.lexical import fit_out_of_fold
 from tenor.metrics.thresholds import choose_threshold
 from tenor.pooled import STRENGTHS, fit_pooled, log_loss, pool_features
 from tenor.predictions import Predictions
@@ -26,11 +28,14 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 #: The one whose scores are all the same.
 MAJORITY: Baseline = "majority"
 
+#: Scored at a time.
+_BLOCK_MESSAGES = 65_536
+
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 
-def fit_baselines(view: SequenceView) -> dict[str, Predictions]:
+def fit_baselines(view: SequenceView, *, max_characters: int = MAX_FIT_CHARACTERS) -> dict[str, Predictions]:
     """Fit every baseline that the corpus allows and score the sequences of validation and test.
 
     * ``majority``: the training classes' frequencies, the same for all; its threshold is .5.
@@ -43,6 +48,8 @@ def fit_baselines(view: SequenceView) -> dict[str, Predictions]:
 
     Args:
         view: sequences of one level with all their splits.
+        max_characters: lexical and pooled are fitted on about so many characters of training text, a draw of groups
+            where there is more; the others on all.
 
     Returns:
         name -> predictions, in the order of BASELINES; rows: validation, then test, each in the view's order.
@@ -53,11 +60,13 @@ def fit_baselines(view: SequenceView) -> dict[str, Predictions]:
     """
     require_both_classes(view.in_split("train"))
     data = _prepare(view)
-    logits = {"majority": _majority_logits(data), "length": _regress(data, _length_table(data), (1.0,))}
+    logits = {"majority": _majority_logits(data), "length": _regress(data, _length_table, (1.0,))}
+    drawn = sample_groups(data.train, seed=0, max_characters=max_characters, what="a baseline")
+    data = replace(data, train=data.train.select(drawn))
     if view.corpus.has_text:
         logits["lexical"] = _lexical_logits(data)
     if view.corpus.info.input_size is not None:
-        logits["pooled"] = _regress(data, pool_features(data.rows), STRENGTHS)
+        logits["pooled"] = _regress(data, pool_features, STRENGTHS)
     if "lexical" in logits and "pooled" in logits:
         logits["blend"] = blend_logits(
             [logits["lexical"], logits["pooled"]], data.scored.splits == "validation"
@@ -67,31 +76,28 @@ def fit_baselines(view: SequenceView) -> dict[str, Predictions]:
 
 @dataclass(frozen=True, slots=True)
 class _Data:
-    """The view's rows in use, the training ones first.
+    """The view's rows in use.
 
     Attributes:
-        rows: the labelled training sequences, then those of validation and test.
-        scored: the latter alone.
-        labels: (N,) of the training sequences.
+        train: labelled training sequences.
+        scored: those of validation, then those of test.
         num_classes: at least 2.
     """
 
-    rows: SequenceView
+    train: SequenceView
     scored: SequenceView
-    labels: IntArray
     num_classes: int
+
+    @property
+    def labels(self) -> IntArray:
+        """(N,) of the training sequences."""
+        return self.train.labels
 
 
 def _prepare(view: SequenceView) -> _Data:
-    train = np.flatnonzero((view.splits == "train") & (view.labels != UNLABELLED))
-    others = [np.flatnonzero(view.splits == split) for split in ("validation", "test")]
-    scored = np.concatenate(others)
-    return _Data(
-        rows=view.select(np.concatenate([train, scored])),
-        scored=view.select(scored),
-        labels=view.labels[train],
-        num_classes=len(view.classes),
-    )
+    others = [np.flatnonzero(view.split_codes == SPLITS.index(split)) for split in ("validation", "test")]
+    scored = view.select(np.concatenate(others))
+    return _Data(view.in_split("train").labelled(), scored, len(view.classes))
 
 
 def _majority_logits(data: _Data) -> FloatArray:
@@ -103,30 +109,43 @@ def _majority_logits(data: _Data) -> FloatArray:
 
 
 def _lexical_logits(data: _Data) -> FloatArray:
-    counts = count_texts(["\n".join(messages) for messages in data.rows.texts()])
-    num_train = len(data.labels)
-    model, _ = fit_out_of_fold(
-        counts[:num_train], data.labels, data.rows.groups[:num_train], seed=0, num_classes=data.num_classes
-    )
-    return model.logits(counts[num_train:])
+    texts = [text for _, block in join_texts(data.train) for text in block]
+    model, _ = fit_out_of_fold(texts, data.labels, data.train.groups, seed=0, num_classes=data.num_classes)
+    del texts
+    parts = [model.logits(block) for _, block in join_texts(data.scored)]
+    return np.concatenate(parts) if parts else model.logits([])
 
 
-def _length_table(data: _Data) -> FloatArray:
-    columns = [np.log1p(data.rows.lengths)]
-    if data.rows.corpus.has_text:
-        sizes = (sum(map(len, messages)) for messages in data.rows.texts())
-        columns.append(np.log1p(np.fromiter(sizes, np.float64, len(data.rows))))
+def _length_table(view: SequenceView) -> npt.NDArray[np.float64]:
+    columns = [np.log1p(view.lengths)]
+    if view.corpus.has_text:
+        sizes = (sum(map(len, messages)) for messages in view.texts())
+        columns.append(np.log1p(np.fromiter(sizes, np.float64, len(view))))
     return np.stack(columns, axis=1)
 
 
-def _regress(data: _Data, table: npt.NDArray[np.floating], strengths: tuple[float, ...]) -> FloatArray:
+def _regress(
+    data: _Data,
+    make_table: Callable[[SequenceView], npt.NDArray[np.floating]],
+    strengths: tuple[float, ...],
+) -> FloatArray:
     """Logistic regression on a table (rows, D): the scored rows' logits, by the best C on validation."""
-    num_train = len(data.labels)
-    known = (data.scored.splits == "validation") & (data.scored.labels != UNLABELLED)
+    known = (data.scored.split_codes == SPLITS.index("validation")) & (data.scored.labels != UNLABELLED)
+    table = make_table(data.train)
+    models = [
+        fit_pooled(table, data.labels, num_classes=data.num_classes, strength=strength)
+        for strength in strengths
+    ]
+    del table
+    parts: list[list[FloatArray]] = [[] for _ in models]
+    for rows in blocks_of_messages(data.scored, _BLOCK_MESSAGES):
+        block = make_table(data.scored.select(rows))
+        for found, model in zip(parts, models, strict=True):
+            found.append(model.logits(block))
+    none = np.zeros((0,) if data.num_classes == 2 else (0, data.num_classes))
     candidates = []
-    for strength in strengths:
-        model = fit_pooled(table[:num_train], data.labels, num_classes=data.num_classes, strength=strength)
-        logits = model.logits(table[num_train:])
+    for found in parts:
+        logits = np.concatenate([none, *found])
         candidates.append((log_loss(logits[known], data.scored.labels[known]), logits))
     return min(candidates, key=lambda candidate: candidate[0])[1]
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
-from tenor.evaluation import predict
+from tenor.evaluation import predict, predict_to_file, streaming
 from tenor.files import sha256_file
 from tenor.models.model_file import load_model, read_metadata
 from tenor.predictions import read_predictions
@@ -171,3 +172,20 @@ def test_a_lexical_prior_needs_text(
     assert "train with prior='none'" in str(caught.value)
     # with its text it is scored, labelled or not
     assert len(predict(model, evaluated_corpus, split="test", device="cpu")) > 0
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_predictions_written_in_blocks_are_those_of_one(
+    corpus: Path, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    monkeypatch.setattr(streaming, "BLOCK_MESSAGES", 100)
+    file = tmp_path / "scores.parquet"
+    summary = predict_to_file(models[level], corpus, file, split="all", device="cpu")
+    found, expected = read_predictions(file), predict(models[level], corpus, split="all", device="cpu")
+    assert (summary.level, summary.rows) == (level, len(expected))
+    assert pq.ParquetFile(file).num_row_groups > 5
+    assert found.ids.tolist() == expected.ids.tolist()
+    assert found.splits.tolist() == expected.splits.tolist()
+    assert found.labels.tolist() == expected.labels.tolist()
+    assert np.abs(found.probs - expected.probs).max() <= 1e-6
+    assert found.threshold == expected.threshold

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from tenor.batching import load_dataset
+from tenor.corpus.sampling import sample_groups
 from tenor.pooled import log_loss, pool_features
-from tenor.training.start import blend_weights, fit_start, join_texts
+from tenor.training.start import blend_weights, fit_start, score_texts
 
 
 def test_the_blend_weighs_the_view_that_knows_and_ignores_noise() -> None:
@@ -39,7 +40,7 @@ def test_scores_of_training_sequences_are_out_of_fold(small_corpus: Path, with_p
     view = load_dataset(small_corpus, "author", "train", labelled=True).view
     start = fit_start(view, seed=0, with_pooled=with_pooled)
     assert start.lexical is not None
-    seen = start.lexical.logits(join_texts(view))
+    seen = score_texts(start.lexical, view)
     unseen = start.train_prior.copy()
     if start.pooled is not None:
         seen += start.pooled.logits(pool_features(view))
@@ -57,3 +58,17 @@ def test_labels_without_a_pattern_give_a_start_near_the_base_rate(small_corpus: 
     logits = start.train_prior + start.pooled.logits(pool_features(view))
     base = np.log(shuffled.mean() / (1 - shuffled.mean()))
     assert log_loss(logits, shuffled) <= log_loss(np.full(len(view), base), shuffled) + 1e-3
+
+
+def test_of_a_large_corpus_a_draw_is_fitted_on_and_the_others_are_scored_unseen(small_corpus: Path) -> None:
+    view = load_dataset(small_corpus, "author", "train", labelled=True).view
+    drawn = sample_groups(view, seed=0, max_characters=4000)
+    assert 0 < len(drawn) < len(view)
+    start, part = fit_start(view, seed=0, max_characters=4000), fit_start(view.select(drawn), seed=0)
+    assert start.lexical is not None
+    assert part.lexical is not None
+    assert np.array_equal(start.lexical.coefficients, part.lexical.coefficients)
+    assert np.array_equal(start.train_prior[drawn], part.train_prior)
+    others = np.setdiff1d(np.arange(len(view)), drawn)
+    expected = start.lexical.logits(["\n".join(texts) for texts in view.texts(others)])
+    np.testing.assert_allclose(start.train_prior[others], expected, rtol=1e-12)

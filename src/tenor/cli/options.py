@@ -16,6 +16,13 @@ ProgressOption = Annotated[bool, typer.Option(help="Show progress on standard er
 DeviceOption = Annotated[
     str | None, typer.Option(metavar="DEVICE", help="cpu, cuda, ...; by default the best there is.")
 ]
+FitOption = Annotated[
+    int,
+    typer.Option(
+        metavar="CHARACTERS",
+        help="Linear models are fitted on about so much text, a draw of more.",
+    ),
+]
 PrecisionOption = Annotated[
     Literal["no", "bf16", "fp16"], typer.Option(help="Precision of the forward pass.")
 ]

@@ -45,8 +45,20 @@ def run(
     progress: ProgressOption = True,
 ) -> None:
     """Write ids, group, split, label, logit and prob of every sequence of a split."""
-    from tenor.evaluation import predict
+    from tenor.evaluation import predict, predict_to_file
 
+    if not calibrate and threshold is None and update is None:
+        summary = predict_to_file(
+            model,
+            data,
+            output,
+            split=split,
+            device=device,
+            mixed_precision=mixed_precision,
+            progress=progress,
+        )
+        print_line(f"{output}: {summary.rows:,} {summary.level} predictions")
+        return
     predictions = predict(
         model,
         data,

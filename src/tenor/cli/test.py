@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tenor.cli.options import DataArgument, DeviceOption, JsonOption, ProgressOption
+from tenor.cli.options import DataArgument, DeviceOption, FitOption, JsonOption, ProgressOption
 from tenor.cli.output import count_reads, print_json, print_metrics
 from tenor.cli.seeds import print_seeds
 from tenor.cli.standing import BaselinesOption, BootstrapSeedOption, RuleOption, print_standing
@@ -35,6 +35,7 @@ def run(
         float | None,
         typer.Option(metavar="ALPHA", help="Also measure decisions that may abstain, wrong this often."),
     ] = None,
+    fit_characters: FitOption = 16_000_000,
     seed: BootstrapSeedOption = 0,
     device: DeviceOption = None,
     progress: ProgressOption = True,
@@ -64,6 +65,7 @@ def run(
         baselines=baselines,
         threshold=threshold,
         abstain_alpha=abstain_alpha,
+        fit_characters=fit_characters,
         seed=seed,
         device=device,
         progress=progress,

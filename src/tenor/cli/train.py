@@ -12,6 +12,7 @@ import typer
 from tenor.cli.options import (
     DataArgument,
     DeviceOption,
+    FitOption,
     PrecisionOption,
     ProgressOption,
     parse_numbers,
@@ -108,6 +109,7 @@ def run(
     device: DeviceOption = None,
     mixed_precision: PrecisionOption = "no",
     max_padded_messages: Annotated[int, typer.Option(help="Bound of a micro-batch's padded size.")] = 4096,
+    fit_characters: FitOption = 16_000_000,
     checkpoint_every_steps: Annotated[
         int | None, typer.Option(metavar="STEPS", help="Save a checkpoint after so many steps.")
     ] = None,
@@ -154,6 +156,7 @@ def run(
         "device": device,
         "mixed_precision": mixed_precision,
         "max_padded_messages": max_padded_messages,
+        "fit_characters": fit_characters,
         "checkpoint_every_steps": checkpoint_every_steps,
         "checkpoint_every_s": seconds,
         "resume": resume,

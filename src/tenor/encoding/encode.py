@@ -16,6 +16,7 @@ import pyarrow as pa
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.info import EncoderInfo
 from tenor.corpus.layout import FEATURE_TYPES
+from tenor.corpus.sampling import blocks_of_messages
 from tenor.corpus.schema import Conversation
 from tenor.corpus.splits import hash_training_ids, training_sequences
 from tenor.corpus.writer import CorpusWriter
@@ -36,6 +37,9 @@ from tenor.seeding import numpy_generator
 #: Conversations are encoded together until they hold so many messages, or characters.
 _BLOCK_MESSAGES = 16_384
 _BLOCK_CHARACTERS = 8_000_000
+
+#: Flags looked through at a time.
+_BLOCK_FLAGS = 1 << 20
 
 #: What the writer counts itself; other counts of the source, such as ``rejected``, are carried over.
 _OWN_COUNTS = frozenset(
@@ -286,20 +290,36 @@ def sample_training_texts(
         CorpusError: there is no training message.
     """
     view = training_sequences(corpus)
-    rows = np.sort(view.message_rows(np.arange(len(view))))
-    if len(rows) == 0:
+    is_training = np.zeros(corpus.num_messages, dtype=bool)
+    for indices in blocks_of_messages(view, _BLOCK_MESSAGES):
+        is_training[view.message_rows(indices)] = True
+    count = int(np.count_nonzero(is_training))
+    if count == 0:
         raise CorpusError(
             f"{corpus.path}: expected training messages to fit the encoder on, found none (no author of "
             "split train in a conversation of split train): use like:ANALYZED_CORPUS, or split anew"
         )
     generator = numpy_generator(seed, "encoder sample")
-    if len(rows) > max_messages:
-        rows = np.sort(generator.choice(rows, max_messages, replace=False))
+    if count > max_messages:
+        rows = _find_true(is_training, np.sort(generator.choice(count, max_messages, replace=False)))
+    else:
+        rows = np.flatnonzero(is_training)
     texts = _read_texts(corpus, rows)
     drawn = generator.permutation(len(texts))
     fits = np.cumsum([len(texts[index]) for index in drawn]) <= max_characters
     fits[0] = True
     return [texts[index] for index in np.sort(drawn[fits])]
+
+
+def _find_true(flags: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Where the true flags of some rising numbers stand, counted from 0, a block of flags at a time."""
+    found, before = [], 0
+    for start in range(0, len(flags), _BLOCK_FLAGS):
+        places = np.flatnonzero(flags[start : start + _BLOCK_FLAGS])
+        first, last = np.searchsorted(numbers, [before, before + len(places)])
+        found.append(start + places[numbers[first:last] - before])
+        before += len(places)
+    return np.concatenate(found)
 
 
 def _read_texts(corpus: Corpus, rows: np.ndarray) -> list[str]:

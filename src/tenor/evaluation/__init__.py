@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tenor.evaluation.scoring import predict as predict
     from tenor.evaluation.seeds import test_seeds as test_seeds
     from tenor.evaluation.sequences import test_model as test_model
+    from tenor.evaluation.streaming import predict_to_file as predict_to_file
 
 #: Name -> the module that defines it; the imports above say the same to type checkers and editors.
 _HOMES = {
@@ -32,6 +33,7 @@ _HOMES = {
     "evaluate_profile_classifier": "profiles",
     "evaluate_profiles": "profiles",
     "predict": "scoring",
+    "predict_to_file": "streaming",
     "profile_predictions": "aggregation",
     "test_model": "sequences",
     "test_seeds": "seeds",

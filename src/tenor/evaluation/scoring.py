@@ -18,6 +18,7 @@ from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.readings import count_test_read
+from tenor.corpus.sampling import join_texts
 from tenor.corpus.schema import SPLITS, Label, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
@@ -79,9 +80,7 @@ def predict(
     known = read_predictions(update) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
-    if split not in (*SPLITS, ALL_SPLITS):
-        raise UsageError(f"split must be one of {', '.join(SPLITS)} or {ALL_SPLITS}, not {split!r}")
-    splits: tuple[Split, ...] = SPLITS if split == ALL_SPLITS else (split,)  # type: ignore[assignment]
+    splits = parse_splits(split)
     predictions = scorer.score(corpus, splits, known=known)
     if len(predictions) == 0:
         raise SplitError(
@@ -96,6 +95,20 @@ def predict(
     if output is not None and scorer.runtime.is_main:
         write_predictions(predictions, output)
     return predictions
+
+
+def parse_splits(split: str) -> tuple[Split, ...]:
+    """The splits that a name stands for.
+
+    Raises:
+        UsageError: it is neither a split's nor ``"all"``.
+    """
+    for known in SPLITS:
+        if split == known:
+            return (known,)
+    if split != ALL_SPLITS:
+        raise UsageError(f"split must be one of {', '.join(SPLITS)} or {ALL_SPLITS}, not {split!r}")
+    return SPLITS
 
 
 @dataclass(frozen=True)
@@ -156,7 +169,10 @@ class Scorer:
             UsageError: `known` is not of this model, or its scores are not those of this corpus.
         """
         self.require_encoder(corpus)
-        view = self._view(corpus, splits, labelled, optional)
+        return self.score_view(self.find(corpus, splits, labelled=labelled, optional=optional), known)
+
+    def score_view(self, view: SequenceView, known: Predictions | None = None) -> Predictions:
+        """Score the sequences of a view; see `score`."""
         logits = self._logits(view) if known is None else self._update_logits(view, known)
         return Predictions(
             level=self.level,  # type: ignore[arg-type]
@@ -165,7 +181,7 @@ class Scorer:
             authors=view.authors,
             groups=view.groups,
             splits=view.splits,
-            labels=_recode(view.labels, view.classes, self.metadata.classes, corpus.path),
+            labels=_recode(view.labels, view.classes, self.metadata.classes, view.corpus.path),
             lengths=view.lengths,
             logits=logits,
             probs=to_probs(logits),
@@ -201,18 +217,24 @@ class Scorer:
     ) -> npt.NDArray[np.float32]:
         """Each sequence's vector before the model's head, (S, E); rows and errors are those of `score`."""
         self.require_encoder(corpus)
-        dataset = SequenceDataset(self._view(corpus, splits, labelled, ()))
+        dataset = SequenceDataset(self.find(corpus, splits, labelled=labelled))
         return embed_dataset(self.model, dataset, self.runtime)
 
-    def _view(
-        self, corpus: Corpus, splits: Sequence[Split], labelled: bool, optional: Sequence[Split]
+    def find(
+        self,
+        corpus: Corpus,
+        splits: Sequence[Split],
+        *,
+        labelled: bool = False,
+        optional: Sequence[Split] = (),
     ) -> SequenceView:
+        """The sequences of some splits; see `score`."""
         view = load_dataset(corpus, self.level, labelled=labelled).view
         if labelled:
             for split in splits:
                 if split not in optional:
                     require_split(view, split)
-        return view.select(np.isin(view.splits, splits))
+        return view.select(np.isin(view.split_codes, [SPLITS.index(split) for split in splits]))
 
     def count_read(self, corpus: Corpus, level: str) -> int | None:
         """Enter one reading of the test split, once for all processes; see count_test_read."""
@@ -230,8 +252,8 @@ class Scorer:
                 f"{corpus.path}: {self.path} has a lexical prior, which needs the messages' text, and found none "
                 "(train with prior='none' for a corpus without text)"
             )
-        texts = ["\n".join(messages) for messages in dataset.view.texts(np.arange(len(dataset)))]
-        return dataset.with_prior(self.lexical.logits(texts))
+        parts = [self.lexical.logits(texts) for _, texts in join_texts(dataset.view)]
+        return dataset.with_prior(np.concatenate(parts) if parts else self.lexical.logits([]))
 
     def require_level(self, level: str) -> None:
         """Refuse to be used at another level than the model's.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tenor.corpus.corpus import open_corpus
+from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import start_runtime
 from tenor.evaluation.calibration import fit_calibration, measure_abstention, measure_calibration
 from tenor.evaluation.scoring import Scorer
@@ -23,6 +24,7 @@ def test_model(
     baselines: bool = True,
     threshold: str | None = None,
     abstain_alpha: float | None = None,
+    fit_characters: int = MAX_FIT_CHARACTERS,
     seed: int = 0,
     device: str | None = None,
     progress: bool = False,
@@ -38,6 +40,7 @@ def test_model(
             ``"recall_at_precision:0.9"`` (see tenor.metrics.objectives.FORMS); None = the model file's.
         abstain_alpha: also measure decisions that may abstain, wrong about each class for at most this share of
             new groups (conformal, from validation).
+        fit_characters: baselines are fitted on about so many characters of text.
         seed: of the bootstrap.
         device: where to compute; None = the best there is.
         progress: show a bar.
@@ -67,7 +70,11 @@ def test_model(
     if threshold is not None:
         predictions, choice = apply_rule(predictions, threshold, seed=seed)
     rule = threshold if threshold is not None else "f1" if stored is None else stored
-    rivals, notes = find_baselines(corpus, predictions, threshold=rule) if baselines else ({}, ())
+    rivals, notes = (
+        find_baselines(corpus, predictions, threshold=rule, max_characters=fit_characters)
+        if baselines
+        else ({}, ())
+    )
     metrics = measure_test(predictions, seed=seed) | measure_beside(predictions, rivals, seed=seed)
     metrics["threshold_choice"] = choice
     has_validation = bool((predictions.splits == "validation").any())

@@ -14,6 +14,7 @@ import numpy as np
 from tenor.baselines import MAJORITY, fit_baselines
 from tenor.corpus.audit import require_clean_splits
 from tenor.corpus.corpus import Corpus
+from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.corpus.views import view_sequences
 from tenor.errors import SplitError, TrainingError, UsageError
 from tenor.metrics.comparison import Difference, compare_many
@@ -154,7 +155,11 @@ def judge_differences(differences: Differences) -> Verdict | None:
 
 
 def find_baselines(
-    corpus: Corpus, predictions: Predictions, *, threshold: str = "f1"
+    corpus: Corpus,
+    predictions: Predictions,
+    *,
+    threshold: str = "f1",
+    max_characters: int = MAX_FIT_CHARACTERS,
 ) -> tuple[dict[str, Predictions], tuple[str, ...]]:
     """Fit the baselines of some sequences on their corpus's training split, where that can be done.
 
@@ -163,6 +168,7 @@ def find_baselines(
         predictions: of a model, level conversation or author: its rows, of validation and test, are the
             baselines' too.
         threshold: the rule by which the baselines' thresholds are chosen on validation.
+        max_characters: see fit_baselines.
 
     Returns:
         name -> predictions of the same rows; and why there are none, in a sentence.
@@ -175,7 +181,7 @@ def find_baselines(
         return {}, (f"no baselines: the model knows the classes {known}, the corpus has {found}",)
     try:
         require_clean_splits(view)
-        fitted = fit_baselines(view)
+        fitted = fit_baselines(view, max_characters=max_characters)
     except (SplitError, TrainingError) as error:
         return {}, (f"no baselines: {error}",)
     own = set(predictions.ids.tolist())

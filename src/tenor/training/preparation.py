@@ -24,7 +24,7 @@ from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
 from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
 from tenor.training.settings import TrainSettings
-from tenor.training.start import Start, fit_start, join_texts
+from tenor.training.start import Start, fit_start, score_texts
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,15 @@ def prepare_data(
         raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
     if settings.prior == "none":
         return TrainingData(corpus, train, validation, None)
-    start = fit_start(train.view, seed=settings.seed, with_pooled=settings.prior == "auto")
+    start = fit_start(
+        train.view,
+        seed=settings.seed,
+        with_pooled=settings.prior == "auto",
+        max_characters=settings.fit_characters,
+    )
     if start.lexical is not None:
         train = train.with_prior(start.train_prior)
-        validation = validation.with_prior(start.lexical.logits(join_texts(validation.view)))
+        validation = validation.with_prior(score_texts(start.lexical, validation.view))
     return TrainingData(corpus, train, validation, start)
 
 

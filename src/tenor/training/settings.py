@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.errors import UsageError
 from tenor.metrics.objectives import parse_rule
 from tenor.training.imbalance import IMBALANCE_METHODS
@@ -22,6 +23,7 @@ _WHOLE = {
     "batch_size": (1, 10**9),
     "patience": (1, 10**9),
     "max_padded_messages": (1, 10**9),
+    "fit_characters": (1, 10**12),
     "hidden_size": (1, 2**14),
     "num_layers": (0, 1000),
     "num_heads": (1, 2**14),
@@ -71,6 +73,7 @@ class TrainSettings:
     seed: int
     mixed_precision: str
     max_padded_messages: int
+    fit_characters: int = MAX_FIT_CHARACTERS
 
     def __post_init__(self) -> None:
         for name, (least, most) in _WHOLE.items():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from tenor.corpus.sampling import MAX_FIT_CHARACTERS, join_texts, sample_groups
 from tenor.corpus.views import SequenceView
 from tenor.lexical import LexicalModel, assign_folds, fit_out_of_fold
 from tenor.pooled import STRENGTHS, PooledModel, fit_pooled, log_loss, out_of_fold_pooled, pool_features
@@ -39,14 +40,32 @@ class Start:
     train_prior: FloatArray
 
 
-def fit_start(view: SequenceView, *, seed: int, with_pooled: bool = True) -> Start:
+def fit_start(
+    view: SequenceView, *, seed: int, with_pooled: bool = True, max_characters: int = MAX_FIT_CHARACTERS
+) -> Start:
     """Fit both views on labelled training sequences and weigh them.
+
+    Of a large corpus they are fitted on a draw of groups; the sequences of other groups, which none of the models
+    has seen, are scored by the models themselves.
 
     Args:
         view: training sequences, all labelled.
-        seed: of the folds.
+        seed: of the folds and of the draw.
         with_pooled: whether the pooled features take part.
+        max_characters: about so much is fitted on.
     """
+    drawn = sample_groups(view, seed=seed, max_characters=max_characters, what="what the network starts from")
+    start = _fit_drawn(view.select(drawn), seed, with_pooled)
+    if len(drawn) == len(view):
+        return start
+    prior = np.zeros((len(view), *start.train_prior.shape[1:]))
+    if start.lexical is not None:
+        prior = score_texts(start.lexical, view)
+    prior[drawn] = start.train_prior
+    return replace(start, train_prior=prior)
+
+
+def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool) -> Start:
     labels, num_classes = view.labels, max(2, len(view.classes))
     folds = assign_folds(labels, view.groups, seed=seed, folds=FOLDS)
     lexical, lexical_scores = _fit_lexical(view, seed, num_classes)
@@ -70,9 +89,10 @@ def fit_start(view: SequenceView, *, seed: int, with_pooled: bool = True) -> Sta
     return Start(lexical, pooled, prior)
 
 
-def join_texts(view: SequenceView) -> list[str]:
-    """Each sequence's messages, one a line: the text that the n-gram model reads."""
-    return ["\n".join(messages) for messages in view.texts()]
+def score_texts(lexical: LexicalModel, view: SequenceView) -> FloatArray:
+    """The n-gram model's logits of a view's sequences, (S,) or (S, C), a block of texts at a time."""
+    parts = [lexical.logits(texts) for _, texts in join_texts(view)]
+    return np.concatenate(parts) if parts else lexical.logits([])
 
 
 def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray, float]:
@@ -122,9 +142,8 @@ def _fit_lexical(
 ) -> tuple[LexicalModel | None, FloatArray | None]:
     if not view.corpus.has_text:
         return None, None
-    return fit_out_of_fold(
-        join_texts(view), view.labels, view.groups, seed=seed, num_classes=num_classes, folds=FOLDS
-    )
+    texts = [text for _, block in join_texts(view) for text in block]
+    return fit_out_of_fold(texts, view.labels, view.groups, seed=seed, num_classes=num_classes, folds=FOLDS)
 
 
 def _fit_pooled(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tenor.batching import MAX_PADDED_MESSAGES
 from tenor.corpus.copies import OnCopies, check_on_copies
+from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import start_runtime
 from tenor.errors import UsageError
 from tenor.training.preparation import prepare_data
@@ -47,6 +48,7 @@ def train_model(
     device: str | None = None,
     mixed_precision: str = "no",
     max_padded_messages: int = MAX_PADDED_MESSAGES,
+    fit_characters: int = MAX_FIT_CHARACTERS,
     checkpoint_every_steps: int | None = None,
     checkpoint_every_s: float | None = 300.0,
     resume: bool = False,
@@ -88,6 +90,8 @@ def train_model(
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
         max_padded_messages: bound of a micro-batch's padded size.
+        fit_characters: what the network starts from is fitted on about so many characters of text, a draw of groups
+            where there is more.
         checkpoint_every_steps: save a checkpoint after so many optimizer steps.
         checkpoint_every_s: save a checkpoint after so many seconds; None = never by time.
         resume: go on from the newest checkpoint of an interrupted run, to the same bits.
@@ -132,6 +136,7 @@ def train_model(
         seed=seed,
         mixed_precision=mixed_precision,
         max_padded_messages=max_padded_messages,
+        fit_characters=fit_characters,
     )
     check_on_copies(copies)
     if checkpoint_every_steps is not None:

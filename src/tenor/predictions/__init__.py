@@ -1,0 +1,19 @@
+"""Scores with their ids, groups, splits and labels, and their files; see ``table`` and ``files``."""
+
+from tenor.predictions.files import FORMAT_VERSION as FORMAT_VERSION
+from tenor.predictions.files import export_csv as export_csv
+from tenor.predictions.files import neutralize_cell as neutralize_cell
+from tenor.predictions.files import read_predictions as read_predictions
+from tenor.predictions.files import to_arrow as to_arrow
+from tenor.predictions.files import write_parts as write_parts
+from tenor.predictions.files import write_predictions as write_predictions
+from tenor.predictions.table import ID_COLUMNS as ID_COLUMNS
+from tenor.predictions.table import ID_SEPARATOR as ID_SEPARATOR
+from tenor.predictions.table import Floats as Floats
+from tenor.predictions.table import Integers as Integers
+from tenor.predictions.table import Label as Label
+from tenor.predictions.table import Level as Level
+from tenor.predictions.table import Predictions as Predictions
+from tenor.predictions.table import Strings as Strings
+from tenor.predictions.table import concatenate_predictions as concatenate_predictions
+from tenor.predictions.table import require_unique_ids as require_unique_ids
