@@ -127,24 +127,32 @@ def find_equal_texts(view: SequenceView, rules: DuplicateRules) -> DuplicateSear
     Raises:
         CorpusError: the corpus keeps no text.
     """
-    first: dict[Split, dict[bytes, int]] = {split: {} for split in SPLITS}
-    hashed: list[tuple[int, bytes]] = []
-    rows = np.flatnonzero(view.splits != "")
-    for row, messages in zip(rows.tolist(), view.texts(rows), strict=True):
-        words = _WORD.findall("\n".join(messages).lower())
-        if len(words) >= rules.min_words:
-            key = blake2b(" ".join(words).encode(), digest_size=16).digest()
-            hashed.append((row, key))
-            first[view.splits[row]].setdefault(key, row)
+    rows = np.flatnonzero(view.split_codes >= 0)
+    words = np.zeros((len(rows), 2), dtype="<u8")  # (N, 2) the two halves of each text's hash
+    is_long = np.zeros(len(rows), dtype=bool)
+    for place, messages in enumerate(view.texts(rows)):
+        found = _WORD.findall("\n".join(messages).lower())
+        is_long[place] = len(found) >= rules.min_words
+        digest = blake2b(" ".join(found).encode(), digest_size=16).digest()
+        words[place] = np.frombuffer(digest, "<u8")
+    rows, words = rows[is_long], words[is_long]
+    order = np.lexsort((words[:, 1], words[:, 0]))  # rows of one text follow one another, the first one first
+    is_new = np.ones(len(rows), dtype=bool)
+    is_new[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
+    texts = np.empty(len(rows), dtype=np.int64)  # (N,) which text each row has
+    texts[order] = np.cumsum(is_new) - 1
+    codes = view.split_codes[rows]
     pairs: dict[tuple[Split, Split], list[DuplicatePair]] = {}
     for place, reference in enumerate(SPLITS[:-1]):
-        for split in SPLITS[place + 1 :]:
+        first = np.full(len(rows), -1, dtype=np.int64)  # the first row of each text in the reference split
+        of_reference = np.flatnonzero(codes == place)[::-1]
+        first[texts[of_reference]] = rows[of_reference]
+        for other, split in enumerate(SPLITS[place + 1 :], start=place + 1):
+            inside = np.flatnonzero((codes == other) & (first[texts] >= 0))
             pairs[split, reference] = [
-                DuplicatePair(row, first[reference][key], 1.0)
-                for row, key in hashed
-                if view.splits[row] == split and key in first[reference]
+                DuplicatePair(int(rows[each]), int(first[texts[each]]), 1.0) for each in inside
             ]
-    return DuplicateSearch(pairs, len(hashed), len(rows) - len(hashed))
+    return DuplicateSearch(pairs, len(rows), len(is_long) - len(rows))
 
 
 def _load_datasketch() -> tuple[Any, Any]:
