@@ -62,7 +62,7 @@ def test_verdict_better_without_intervals_says_so() -> None:
         (Difference(0.25, (0.1, 0.4)), "better", "beats length"),
         (Difference(0.25, (-0.1, 0.6)), "unclear", "does not clearly beat length"),
         (Difference(-0.02, (-0.1, 0.06)), "worse", "does not beat length"),
-        (Difference(0.0), "worse", "does not beat length"),
+        (Difference(0.0), "unclear", "is level with length"),
     ],
 )
 def test_verdict_follows_the_interval_of_the_difference(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,6 +28,7 @@ Examples:
 """
 
 PARQUET_MAGIC = b"PAR1"
+_START_BYTES = 4096
 
 
 def run(
@@ -58,14 +60,28 @@ def inspect_path(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"{path}: there is no such file or folder")
     with path.open("rb") as handle:
-        magic = handle.read(len(PARQUET_MAGIC))
-    if magic == PARQUET_MAGIC:
+        start = handle.read(_START_BYTES)
+    if start.startswith(PARQUET_MAGIC):
         from tenor.predictions import read_predictions
 
         return describe_predictions(read_predictions(path))
+    if start[8:9] != b"{" and is_text(start):
+        raise UsageError(
+            f"{path}: expected a corpus, a model file or a predictions file, found a text (if it holds "
+            "conversations: tenor import makes it a corpus)"
+        )
     from tenor.models.model_file import read_metadata
 
     return describe_model(read_metadata(path))
+
+
+def is_text(start: bytes) -> bool:
+    """Whether the start of a file is UTF-8 without NUL; its last character may be cut off."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return len(start) > 0 and b"\0" not in start
 
 
 def describe_corpus(info: CorpusInfo) -> dict[str, Any]:

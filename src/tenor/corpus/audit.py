@@ -131,9 +131,14 @@ def require_split(view: SequenceView, split: Split) -> None:
         raise CorpusError(f"{path}: no labels at level {level}: import a source with {field}")
     held = ", ".join(f"{name} {int((view.splits == name).sum())}" for name in SPLITS)
     groups = len(set(view.groups.tolist()))
+    units = "1 group" if groups == 1 else f"{groups} groups"
+    remedy = "import again with more groups, a larger fraction for it or another split seed"
+    if _are_splits_given(view):
+        remedy = (
+            f"the source gives the splits: give {split} to some of its groups there, or leave the splits out"
+        )
     raise SplitError(
-        f"{path}: split {split} is empty at level {level}: sequences are {held}, in {groups} groups "
-        "(import again with more groups, a larger fraction for it or another split seed)"
+        f"{path}: split {split} is empty at level {level}: sequences are {held}, in {units} ({remedy})"
     )
 
 
@@ -332,7 +337,8 @@ def _are_splits_given(view: SequenceView) -> bool:
         return False
     codes = _encode(view.groups)
     expected = np.array([assign_split(name, plan) for name in codes.dictionary.to_pylist()], dtype=object)
-    return bool((expected[codes.indices.to_numpy()] != view.splits).any())
+    is_placed = view.splits != ""
+    return bool((expected[codes.indices.to_numpy()] != view.splits)[is_placed].any())
 
 
 def _start_times(corpus: Corpus) -> npt.NDArray[np.float64]:

@@ -68,9 +68,8 @@ def _parse_term(term: str, expression: str) -> EncoderTerm:
     kind, colon, source = term.partition(":")
     if kind not in ENCODERS:
         known = ", ".join(ENCODERS.values())
-        raise UsageError(
-            f"encoder {expression!r}: unknown encoder {term!r}: expected one of {known}, or a sum with +"
-        )
+        place = "" if term == expression.strip() else f" in {expression!r}"
+        raise UsageError(f"unknown encoder {term!r}{place}: expected one of {known}, or a sum with +")
     needs_source = ENCODERS[kind].endswith(("ID", "CORPUS"))
     if needs_source != bool(source) or (colon and not source):
         raise UsageError(f"encoder {expression!r}: expected {ENCODERS[kind]}, found {term!r}")

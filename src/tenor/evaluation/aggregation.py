@@ -115,17 +115,26 @@ def aggregate_possible(
     }
     names = [name for name in aggregations if name not in ATTENTIONS or embeddings is not None]
     tables = profile_predictions(sequences, [name for name in names if name in AGGREGATIONS], **options)
+    reasons: dict[str, list[str]] = {}  # why -> which
     for name in names:
         if name not in tables:
             try:
                 tables |= profile_predictions(sequences, (name,), **options)
             except TrainingError as error:
-                logger.warning("%s is left out: %s", name, error)
+                reasons.setdefault(str(error).replace(name, "{name}"), []).append(name)
+    if reasons:
+        logger.warning("%s", "; ".join(_say_left_out(left, reason) for reason, left in reasons.items()))
     if not tables:
         raise TrainingError(
             f"none of {', '.join(aggregations)} can be fitted to the validation profiles (use a fixed aggregation)"
         )
     return {name: tables[name] for name in names if name in tables}
+
+
+def _say_left_out(names: Sequence[str], reason: str) -> str:
+    if len(names) == 1:
+        return f"{names[0]} is left out: {reason.replace('{name}', names[0])}"
+    return f"{', '.join(names[:-1])} and {names[-1]} are left out: {reason.replace('{name}', 'each')}"
 
 
 def aggregate_baselines(

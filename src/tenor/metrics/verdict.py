@@ -39,7 +39,7 @@ class Verdict:
     """Whether the model beats its baselines.
 
     Attributes:
-        kind: ``better``, ``unclear`` (ahead, but an interval holds 0) or ``worse``.
+        kind: ``better``, ``unclear`` (level, or ahead, but an interval holds 0) or ``worse``.
         sentence: for a reader.
     """
 
@@ -75,6 +75,8 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
         each = "every baseline" if len(leads) > 1 else lead.rival
         strongest = f"; the strongest is {lead.rival}" if len(leads) > 1 else ""
         return Verdict("better", f"On test the model beats {each}{strongest}: {detail}.")
+    if lead.difference == 0:
+        return Verdict("unclear", f"On test the model is level with {lead.rival}: {detail}.")
     is_ahead = lead.difference > 0
     beats = f"does not {'clearly ' if is_ahead else ''}beat"
     return Verdict("unclear" if is_ahead else "worse", f"On test the model {beats} {lead.rival}: {detail}.")

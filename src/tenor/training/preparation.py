@@ -5,6 +5,7 @@ Everything fitted here sees training sequences only. Knows nothing of epochs and
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tenor.batching import SequenceDataset, load_dataset, require_level
 from tenor.corpus.audit import require_both_classes, require_clean_splits, require_split
 from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.views import SequenceView
 from tenor.encoding.scaling import feature_scaling
 from tenor.errors import CorpusError
 from tenor.models.sequence import SequenceClassifier
@@ -25,6 +27,11 @@ from tenor.seeding import derive_seed
 from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
 from tenor.training.settings import TrainSettings
 from tenor.training.start import Start, fit_start, score_texts
+
+logger = logging.getLogger(__name__)
+
+#: Below these a validation split chooses by chance as much as by merit.
+FEW_GROUPS, FEW_POSITIVES = 30, 5
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ def prepare_data(
     validation = SequenceDataset(everything.view.in_split("validation"))
     require_both_classes(train.view)
     require_no_copies(everything.view, copies, show=show)
+    if show:
+        _warn_of_small_validation(validation.view)
     if settings.prior == "lexical" and not corpus.has_text:
         raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
     if settings.prior == "none":
@@ -83,6 +92,22 @@ def prepare_data(
         train = train.with_prior(start.train_prior)
         validation = validation.with_prior(score_texts(start.lexical, validation.view))
     return TrainingData(corpus, train, validation, start)
+
+
+def _warn_of_small_validation(view: SequenceView) -> None:
+    """Say that a choice by a handful of groups is hardly one."""
+    groups = len(set(view.groups.tolist()))
+    counts = np.bincount(view.labels, minlength=2)
+    fewest = int(counts[1:].min())
+    if groups < FEW_GROUPS or fewest < FEW_POSITIVES:
+        what = "positives" if len(counts) == 2 else "of a class"
+        logger.warning(
+            "validation has only %d groups and %d %s: the epoch and the threshold that it chooses mean little "
+            "(give it a larger share: tenor import --fractions)",
+            groups,
+            fewest,
+            what,
+        )
 
 
 def build_model(data: TrainingData, settings: TrainSettings) -> SequenceClassifier:

@@ -54,7 +54,13 @@ def _give_split(item: Item, split: Split, tally: Tally) -> Item:
     if item.split not in (None, split):
         rule = f"expected the split of its dataset, {split}, found {item.split}"
         rows = len(item.authors) if tally.unit == "message" else 1
-        return Reject(item.place, "split", rule, "ignore the column with split=", rows=rows)
+        return Reject(
+            item.place,
+            "split",
+            rule,
+            "remove the column, or ignore all splits with --column split=",
+            rows=rows,
+        )
     item.split = split
     return item
 
@@ -78,7 +84,7 @@ def _list_datasets(path: Path, columns: ColumnMap) -> list[tuple[Path, Split | N
                 f"expected the splits train, validation (valid, val, dev) and test, found {name[:40]!r}",
                 path=source,
                 field="splits",
-                remedy="rename it, import its folder alone, or ignore the splits with split=",
+                remedy="rename it, import its folder alone, or ignore the splits with --column split=",
             )
         datasets.append((path / name, split))
     return datasets

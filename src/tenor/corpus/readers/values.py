@@ -235,7 +235,7 @@ def parse_split(value: object) -> Split | None:
     split = SPLIT_NAMES.get(value.lower()) if isinstance(value, str) else None
     if split is None:
         rule = f"expected train, validation (valid, val, dev) or test, found {describe(value)}"
-        raise RowError("split", rule, "rename it, or ignore the column with split=")
+        raise RowError("split", rule, "rename it, or ignore the column with --column split=")
     return split
 
 
