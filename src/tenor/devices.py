@@ -97,6 +97,24 @@ class Runtime:
             with _naming_lost_peers():
                 torch.distributed.broadcast(tensor, 0)
 
+    def share_bytes(self, data: bytes) -> bytes:
+        """Process 0's bytes, on every process."""
+        size = torch.tensor([len(data)], device=self.device)
+        self.share(size)
+        buffer = torch.zeros(int(size), dtype=torch.uint8)
+        if self.is_main:
+            buffer = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        buffer = buffer.to(self.device)
+        self.share(buffer)
+        return buffer.cpu().numpy().tobytes()
+
+    def gather_bytes(self, data: bytes) -> list[bytes]:
+        """Every process's bytes, in order of rank."""
+        sizes = [int(size) for size in self.gather(torch.tensor([len(data)]))]
+        padded = torch.frombuffer(bytearray(data.ljust(max(1, *sizes), b"\0")), dtype=torch.uint8)
+        parts = self.gather(padded)
+        return [part[:size].numpy().tobytes() for part, size in zip(parts, sizes, strict=True)]
+
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
         """Run the body on every process; where it fails on one it fails on all, at its end.

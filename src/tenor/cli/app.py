@@ -56,7 +56,7 @@ COMMANDS: dict[str, ModuleType] = {
 }
 
 #: Commands whose work several processes share, and those that must be alone; of the others' the first does all.
-SHARED = frozenset({"train", "test", "profile", "predict"})
+SHARED = frozenset({"encode", "train", "test", "profile", "predict"})
 ALONE = frozenset({"explain", "demo"})
 
 EXAMPLES = """

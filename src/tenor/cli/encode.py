@@ -9,6 +9,7 @@ import typer
 
 from tenor.cli.options import CorpusArgument, DeviceOption, ProgressOption, ReplaceOption
 from tenor.cli.output import print_line
+from tenor.processes import process_count
 
 SUMMARY = "Turn texts into features: an analyzed corpus."
 
@@ -53,6 +54,12 @@ def run(
     """Give every message of a corpus a feature vector; what is fitted is fitted on training messages only."""
     from tenor.encoding.encode import encode_with_summary
 
+    team = None
+    if process_count() > 1:
+        from tenor.devices import start_runtime
+
+        team = start_runtime(device)
+        device = str(team.device)
     summary = encode_with_summary(
         source,
         dest,
@@ -67,5 +74,7 @@ def run(
         replace=replace,
         update=update,
         progress=progress,
+        team=team,
     )
-    print_line(summary.line())
+    if summary is not None:
+        print_line(summary.line())

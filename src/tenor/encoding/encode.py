@@ -6,7 +6,7 @@ labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.info import EncoderInfo
 from tenor.corpus.layout import FEATURE_TYPES
 from tenor.corpus.sampling import blocks_of_messages
-from tenor.corpus.schema import Conversation
 from tenor.corpus.splits import hash_training_ids, training_sequences
 from tenor.corpus.writer import CorpusWriter
 from tenor.encoding.dynamics import DynamicsEncoder
@@ -25,18 +24,14 @@ from tenor.encoding.encoder import Encoder, SumEncoder
 from tenor.encoding.encoder_file import ENCODER_NAME, dump_encoder, hash_encoder, load_encoder
 from tenor.encoding.expression import TEXT_ENCODERS, EncoderTerm, parse_encoder
 from tenor.encoding.lsa import MAX_FIT_CHARACTERS, MAX_FIT_MESSAGES, LsaEncoder, fit_lsa
-from tenor.encoding.messages import flatten_conversations
 from tenor.encoding.sentence import load_sentence
+from tenor.encoding.sharing import Task, Team, encode_blocks, own_places, share_task
 from tenor.encoding.static import load_static
 from tenor.encoding.updating import count_reusable_files
 from tenor.errors import CorpusError, StorageError, UsageError
 from tenor.files import write_bytes
 from tenor.progress import progress_bar
 from tenor.seeding import numpy_generator
-
-#: Conversations are encoded together until they hold so many messages, or characters.
-_BLOCK_MESSAGES = 16_384
-_BLOCK_CHARACTERS = 8_000_000
 
 #: Flags looked through at a time.
 _BLOCK_FLAGS = 1 << 20
@@ -99,7 +94,7 @@ def encode_corpus(
         StorageError: dest exists and `replace` is False, or it cannot be written.
         MissingExtraError: an encoder's optional package is not installed.
     """
-    return encode_with_summary(
+    summary = encode_with_summary(
         source,
         dest,
         encoder=encoder,
@@ -113,7 +108,8 @@ def encode_corpus(
         replace=replace,
         update=update,
         progress=progress,
-    ).path
+    )
+    return Path(dest) if summary is None else summary.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +152,17 @@ def encode_with_summary(
     replace: bool = False,
     update: bool = False,
     progress: bool = True,
-) -> EncodeSummary:
-    """As `encode_corpus`, with counts returned.
+    team: Team | None = None,
+) -> EncodeSummary | None:
+    """As `encode_corpus`, with counts returned; in several processes, a `team`, on the first one only.
 
     Raises:
         UsageError, CorpusError, StorageError, MissingExtraError: as `encode_corpus`.
+        ProcessError: another process of the team has gone.
     """
+    if team is not None and team.rank > 0:
+        _help_encode(team, encoder, model_paths, batch_size, device)
+        return None
     source, dest = Path(source), Path(dest)
     base = _open_base(dest) if update else None
     terms = parse_encoder(f"like:{dest}" if update else encoder)
@@ -201,11 +202,27 @@ def encode_with_summary(
         }
         reused_messages = int(corpus.message_offsets[reused])
         todo = corpus.num_messages - reused_messages
+        if team is not None:
+            share_task(
+                team, Task(str(source.resolve()), str(writer.folder.resolve() / ENCODER_NAME), dtype, reused)
+            )
         with progress_bar("encoding", todo, enabled=progress) as advance:
-            for conversation in _encode_conversations(corpus, fitted, dtype, start=reused):
+            for conversation in encode_blocks(corpus.conversations(reused), fitted, dtype, team):
                 writer.write(conversation)
                 advance(len(conversation.authors))
     return EncodeSummary(dest, corpus.num_messages, fitted.input_size, reused_messages)
+
+
+def _help_encode(
+    team: Team, encoder: str, model_paths: Sequence[Path | str], batch_size: int, device: str | None
+) -> None:
+    """What the processes after the first do: encode their share with the encoder that the first has fitted."""
+    task = share_task(team, None)
+    models = [term.source for term in parse_encoder(encoder) if term.kind in ("static", "sentence")]
+    places = [*model_paths, *own_places(models)]
+    fitted = load_encoder(task.encoder, model_paths=places, batch_size=batch_size, device=device)
+    for _ in encode_blocks(open_corpus(task.source).conversations(task.start), fitted, task.dtype, team):
+        pass
 
 
 def _open_base(dest: Path) -> Corpus:
@@ -352,26 +369,3 @@ def _take_info(folder: Path, encoder: SumEncoder) -> EncoderInfo:
             "again"
         )
     return info
-
-
-def _encode_conversations(corpus: Corpus, encoder: Encoder, dtype: str, start: int) -> Iterator[Conversation]:
-    for block in _blocks(corpus.conversations(start)):
-        messages = flatten_conversations(block)
-        features = encoder.encode(messages).astype(dtype)  # (M, F)
-        for conversation, start, stop in zip(block, messages.offsets[:-1], messages.offsets[1:], strict=True):
-            conversation.features = features[start:stop]
-            yield conversation
-
-
-def _blocks(conversations: Iterator[Conversation]) -> Iterator[list[Conversation]]:
-    block: list[Conversation] = []
-    num_messages = num_characters = 0
-    for conversation in conversations:
-        block.append(conversation)
-        num_messages += len(conversation.authors)
-        num_characters += sum(map(len, conversation.texts)) if conversation.texts is not None else 0
-        if num_messages >= _BLOCK_MESSAGES or num_characters >= _BLOCK_CHARACTERS:
-            yield block
-            block, num_messages, num_characters = [], 0, 0
-    if block:
-        yield block

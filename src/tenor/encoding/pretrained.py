@@ -45,6 +45,10 @@ class VectorCache:
     def __len__(self) -> int:
         return len(self._vectors)
 
+    def clear(self) -> None:
+        """Forget all."""
+        self._vectors.clear()
+
     def get(self, text: str) -> FloatArray | None:
         """The (F,) vector of a text; None when it is not here."""
         vector = self._vectors.pop(text, None)
