@@ -33,8 +33,8 @@ from tenor.files import write_bytes
 from tenor.progress import progress_bar
 from tenor.seeding import numpy_generator
 
-#: Flags looked through at a time.
-_BLOCK_FLAGS = 1 << 20
+#: Messages marked, and flags looked through, at a time.
+_MESSAGES_AT_A_TIME, _BLOCK_FLAGS = 1 << 14, 1 << 20
 
 #: What the writer counts itself; other counts of the source, such as ``rejected``, are carried over.
 _OWN_COUNTS = frozenset(
@@ -308,7 +308,7 @@ def sample_training_texts(
     """
     view = training_sequences(corpus)
     is_training = np.zeros(corpus.num_messages, dtype=bool)
-    for indices in blocks_of_messages(view, _BLOCK_MESSAGES):
+    for indices in blocks_of_messages(view, _MESSAGES_AT_A_TIME):
         is_training[view.message_rows(indices)] = True
     count = int(np.count_nonzero(is_training))
     if count == 0:
