@@ -18,7 +18,7 @@ from tenor.pooled import fit_pooled, log_loss, out_of_fold_pooled, pool_features
 
 
 def test_the_table_equals_a_loop(small_corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pooled, "_CHUNK_MESSAGES", 7)
+    monkeypatch.setattr(pooled, "_CHUNK_BYTES", 7 * 4 * 8)
     view = view_sequences(open_corpus(small_corpus), "author")
     table = pool_features(view)
     assert table.shape == (len(view), 17)

@@ -29,7 +29,7 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 MAJORITY: Baseline = "majority"
 
 #: Scored at a time.
-_BLOCK_MESSAGES = 65_536
+_BLOCK_MESSAGES = 16_384
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -22,7 +22,7 @@ Table = npt.NDArray[np.float32]
 #: C of the logistic regression: features are many and alike, so it is held tightly; the first is the default.
 STRENGTHS = (0.003, 0.0003, 0.03)
 
-_CHUNK_MESSAGES = 65_536  # gathered at a time
+_CHUNK_BYTES = 16 << 20  # of features gathered at a time, in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def pool_features(view: SequenceView) -> Table:
     num_features = view.corpus.info.input_size
     width = 0 if num_features is None else num_features
     table = np.zeros((len(view), 2 * width + 1), dtype=np.float32)
-    for indices in _chunks(view.lengths):
+    for indices in _chunks(view.lengths, max(1, _CHUNK_BYTES // (4 * max(1, width)))):
         lengths = view.lengths[indices]
         features = view.gather_features(indices).astype(np.float32)  # (M, F)
         starts = np.cumsum(lengths) - lengths
@@ -61,11 +61,11 @@ def pool_features(view: SequenceView) -> Table:
     return table
 
 
-def _chunks(lengths: IntArray) -> Iterator[IntArray]:
-    """Numbers of the sequences with messages, in order, about _CHUNK_MESSAGES messages at a time."""
+def _chunks(lengths: IntArray, num_messages: int) -> Iterator[IntArray]:
+    """Numbers of the sequences with messages, in order, about so many messages at a time."""
     filled = np.flatnonzero(lengths > 0)
     ends = np.cumsum(lengths[filled])
-    cuts = np.flatnonzero(np.diff((ends - 1) // _CHUNK_MESSAGES)) + 1
+    cuts = np.flatnonzero(np.diff((ends - 1) // num_messages)) + 1
     yield from (part for part in np.split(filled, cuts) if len(part))
 
 

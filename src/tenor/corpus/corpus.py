@@ -24,6 +24,7 @@ from tenor.corpus.layout import (
     open_table,
     read_state,
 )
+from tenor.corpus.readahead import expect_random
 from tenor.corpus.schema import Conversation, Place
 from tenor.errors import CorpusError
 from tenor.files import sha256_file
@@ -128,6 +129,11 @@ class Corpus:
         if any(vector.null_count for vector in vectors):
             raise CorpusError(f"{self.path}: features has empty entries: import the source again")
         return [vector.to_numpy(zero_copy_only=True).reshape(-1, self.info.input_size) for vector in vectors]
+
+    @cached_property
+    def is_read_ahead(self) -> bool:
+        """Whether the features are so large that each read has to be announced."""
+        return expect_random(self.feature_chunks)
 
     @cached_property
     def text_chunks(self) -> list[pa.Array]:

@@ -26,6 +26,7 @@ from tenor.corpus.ordering import (
     encode_conversation_groups,
     sort_messages,
 )
+from tenor.corpus.readahead import will_need
 from tenor.corpus.schema import SPLITS, UNLABELLED, Label, Level, Split
 from tenor.errors import CorpusError, UsageError
 
@@ -174,6 +175,8 @@ class SequenceView:
         elif out.shape != shape or out.dtype != dtype:
             raise UsageError(f"out: expected {shape} {dtype}, found {out.shape} {out.dtype}")
         for chunk, places, inside in _by_chunk(self.corpus, rows):
+            if self.corpus.is_read_ahead:
+                will_need(chunks[chunk], inside)
             if len(places) == len(rows):
                 np.take(chunks[chunk], inside, axis=0, out=out, mode="clip")
             else:

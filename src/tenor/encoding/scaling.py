@@ -14,8 +14,8 @@ from tenor.errors import CorpusError
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Messages gathered at a time.
-_CHUNK_MESSAGES = 16_384
+#: Messages gathered at a time, and numbers.
+_CHUNK_MESSAGES, _CHUNK_NUMBERS = 16_384, 16_384 * 256
 
 
 def feature_scaling(view: SequenceView) -> tuple[FloatArray, FloatArray]:
@@ -36,7 +36,9 @@ def feature_scaling(view: SequenceView) -> tuple[FloatArray, FloatArray]:
     if len(view) == 0:
         raise CorpusError(f"{view.corpus.path}: expected sequences to scale features by, found none")
     count, mean, squares = 0, np.zeros(0), np.zeros(0)
-    for indices in _chunks(view.lengths):
+    width = view.corpus.info.input_size
+    num_messages = min(_CHUNK_MESSAGES, max(1, _CHUNK_NUMBERS // (1 if width is None else width)))
+    for indices in _chunks(view.lengths, num_messages):
         values = view.gather_features(indices).astype(np.float64)  # (M, F)
         chunk_mean = values.mean(axis=0)
         chunk_squares = np.square(values - chunk_mean).sum(axis=0)
@@ -55,8 +57,8 @@ def feature_scaling(view: SequenceView) -> tuple[FloatArray, FloatArray]:
     return mean, std
 
 
-def _chunks(lengths: npt.NDArray[np.int64]) -> list[npt.NDArray[np.int64]]:
-    """Sequence numbers in order, in groups of about _CHUNK_MESSAGES messages, none empty."""
+def _chunks(lengths: npt.NDArray[np.int64], num_messages: int) -> list[npt.NDArray[np.int64]]:
+    """Sequence numbers in order, in groups of about so many messages, none empty."""
     first = np.cumsum(lengths) - lengths
-    group = first // _CHUNK_MESSAGES
+    group = first // num_messages
     return np.split(np.arange(len(lengths)), np.flatnonzero(np.diff(group)) + 1)
