@@ -62,8 +62,9 @@ def make_model(dataset: SequenceDataset) -> SequenceClassifier:
     return SequenceClassifier(input_size=dataset.input_size, hidden_size=256, num_layers=2)
 
 
-def make_optimizer(model: nn.Module) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01)
+def make_optimizer(model: nn.Module, *, fused: bool = False) -> torch.optim.Optimizer:
+    """AdamW; tenor's is the fused one, as in train_model."""
+    return torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0.01, fused=fused)
 
 
 def read_training(name: str, level: SequenceLevel, *, quick: bool) -> tuple[SequenceDataset, str]:
@@ -109,7 +110,7 @@ class Tenor:
     def __post_init__(self) -> None:
         self.model = make_model(self.dataset)
         set_dropout_generator(self.model, torch.Generator().manual_seed(0))
-        self.optimizer = make_optimizer(self.model)
+        self.optimizer = make_optimizer(self.model, fused=True)
         self.loader = make_loader(self.dataset, BATCH, shuffle=True)
         self.run(1)
 

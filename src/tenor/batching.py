@@ -25,11 +25,11 @@ from tenor.seeding import numpy_generator
 Indices = npt.NDArray[np.int64]
 SequenceLevel = Literal["conversation", "author"]
 
-#: Padded messages of one micro-batch: large enough for efficient matrix products, small enough for the cache.
-MAX_PADDED_MESSAGES = 4096
+#: Padded messages of one micro-batch: a bound of its memory (the default model's training needs some 20 KB a message).
+MAX_PADDED_MESSAGES = 8192
 
-#: What starting one more micro-batch costs, in messages: the cut trades it against padding.
-OVERHEAD_MESSAGES = 96
+#: What starting one more micro-batch costs, in padded messages, which cost little: the model reads real ones only.
+OVERHEAD_MESSAGES = 2048
 
 
 @dataclass(frozen=True, slots=True)

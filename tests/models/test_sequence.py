@@ -11,6 +11,7 @@ from torch import Tensor
 from tenor.errors import UsageError
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
+from tenor.nn.packing import Packing
 
 
 def make_model(**changes: object) -> SequenceClassifier:
@@ -80,7 +81,8 @@ def test_embedding_is_max_over_convolutions_and_mean_over_messages() -> None:
     features, mask = make_batch([3, 0])
     embedding = model.embed(features, mask)
     assert embedding.shape == (2, model.embedding_size) == (2, 32)
-    encoded = model.encoder(model.positions(model.projection(features[:1])), None)[0]  # (T, H)
+    packing = Packing.of(mask[:1])
+    encoded = model.encoder(model.positions(model.projection(features[0]), packing), packing)  # (T, H)
     weight = model.multiscale.convolutions[0].get_parameter("weight")[:, :, 0]
     scores = encoded @ weight.T + model.multiscale.convolutions[0].get_parameter("bias")
     expected = torch.cat([scores.amax(0).clamp(min=0), encoded.mean(0)])

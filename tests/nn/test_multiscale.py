@@ -12,9 +12,17 @@ from tenor.errors import UsageError
 from tenor.nn.multiscale import (
     MultiScalePool,
     check_kernel_sizes,
-    convolve_image,
-    convolve_windows,
+    convolve_padded,
+    convolve_shifts,
+    is_dense,
 )
+from tenor.nn.packing import Packing
+
+Convolve = Callable[..., list[torch.Tensor]]
+
+
+def packing_of(lengths: list[int]) -> Packing:
+    return Packing.of(torch.arange(max(lengths)) < torch.tensor(lengths)[:, None])
 
 
 def random_pool(hidden: int = 6, sizes: tuple[int, ...] = (1, 3, 7)) -> MultiScalePool:
@@ -42,38 +50,45 @@ def reference(pool: MultiScalePool, sequence: torch.Tensor) -> torch.Tensor:
     return torch.cat(parts)
 
 
-@pytest.mark.parametrize("length", [1, 2, 3, 9])
-def test_unpadded_equals_conv1d(length: int) -> None:
+@pytest.mark.parametrize("lengths", [[1], [2, 2], [3], [9, 9], [5, 2, 1, 0], [33, 30, 17], [40, 3]])
+def test_each_sequence_equals_conv1d_alone(lengths: list[int]) -> None:
     pool = random_pool()
-    values = torch.randn(2, length, 6, generator=torch.Generator().manual_seed(1))
-    expected = torch.stack([reference(pool, row) for row in values])
-    torch.testing.assert_close(pool(values, None), expected, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("convolve", [convolve_image, convolve_windows])
-@pytest.mark.parametrize("size", [1, 3, 7])
-def test_both_ways_to_convolve_equal_conv1d(convolve: Callable[..., torch.Tensor], size: int) -> None:
-    generator = torch.Generator().manual_seed(0)
-    values = torch.randn(3, 4, 5, generator=generator, requires_grad=True)
-    weight, bias = torch.randn(6, 5, size, generator=generator), torch.randn(6, generator=generator)
-    expected = functional.conv1d(values.transpose(1, 2), weight, bias, padding=size // 2).transpose(1, 2)
-    found = convolve(values, weight, bias)
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
-    factor = torch.randn(3, 4, 6, generator=generator)
-    gradients = [torch.autograd.grad((out * factor).sum(), values)[0] for out in (found, expected)]
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=1e-5, atol=1e-5)
-
-
-def test_padded_rows_equal_themselves_alone() -> None:
-    pool = random_pool()
-    values = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(1))
-    lengths = [5, 2, 1, 0]
-    mask = torch.arange(5)[None] < torch.tensor(lengths)[:, None]
-    values = values.masked_fill(~mask[:, :, None], float("nan"))
+    values = torch.randn(len(lengths), max(lengths), 6, generator=torch.Generator().manual_seed(1))
+    packing = packing_of(lengths)
     expected = torch.stack(
         [reference(pool, row[:length]) for row, length in zip(values, lengths, strict=True)]
     )
-    torch.testing.assert_close(pool(values, mask), expected, rtol=1e-4, atol=1e-5)
+    found = packing.unpack(pool(packing.pack(values), packing))
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("convolve", [convolve_padded, convolve_shifts])
+@pytest.mark.parametrize("lengths", [[1, 1], [4, 4, 4], [5, 2, 1]])
+def test_both_ways_to_convolve_equal_conv1d(convolve: Convolve, lengths: list[int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    packing = packing_of(lengths)
+    values = torch.randn(sum(lengths), 5, generator=generator, requires_grad=True)
+    weights = [torch.randn(6, 5, size, generator=generator, requires_grad=True) for size in (7, 1, 3)]
+    biases = [torch.randn(6, generator=generator, requires_grad=True) for _ in weights]
+    found = convolve(values, weights, biases, packing)
+    for scale, weight, bias in zip(found, weights, biases, strict=True):
+        alone = [
+            functional.conv1d(part.T[None], weight, bias, padding=weight.shape[2] // 2)[0].T
+            for part in values.split(sorted(lengths))
+        ]
+        expected = torch.cat(alone)
+        torch.testing.assert_close(scale, expected, rtol=1e-5, atol=1e-5)
+        factor = torch.randn(scale.shape, generator=generator)
+        inputs = (values, weight, bias)
+        ours, theirs = (
+            torch.autograd.grad((out * factor).sum(), inputs, retain_graph=True) for out in (scale, expected)
+        )
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_sequences_that_are_long_and_alike_are_dense() -> None:
+    assert is_dense(packing_of([20, 20])) and is_dense(packing_of([20, 15, 16]))
+    assert not is_dense(packing_of([15, 15])) and not is_dense(packing_of([20, 2, 2]))
 
 
 def test_hand_computed_window_of_three() -> None:
@@ -82,20 +97,9 @@ def test_hand_computed_window_of_three() -> None:
     with torch.no_grad():
         weight.copy_(torch.tensor([[[1.0, 10.0, 100.0]]]))  # before, here, after
         pool.convolutions[0].get_parameter("bias").fill_(0.5)
-    values = torch.tensor([[[1.0], [2.0], [3.0], [0.0]]])
-    mask = torch.tensor([[True, True, True, False]])
+    values = torch.tensor([[1.0], [2.0], [3.0]])
     # here: 10 + 200, 1 + 20 + 300, 2 + 30; the largest is 321
-    assert pool(values, mask).tolist() == [[321.5]]
-
-
-def test_gradients_reach_weights_and_real_messages_only() -> None:
-    pool = random_pool()
-    values = torch.randn(2, 4, 6, generator=torch.Generator().manual_seed(1), requires_grad=True)
-    mask = torch.tensor([[True, True, False, False], [False] * 4])
-    pool(values, mask).sum().backward()
-    assert values.grad is not None
-    assert values.grad[~mask].abs().sum() == 0
-    assert values.grad[mask].abs().sum() > 0
+    assert pool(values, packing_of([3])).tolist() == [[321.5]]
 
 
 @pytest.mark.parametrize("sizes", [[], [2], [3, 4], [0], [-1]])

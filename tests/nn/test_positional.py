@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from tenor.nn.packing import Packing
 from tenor.nn.positional import PositionalEncoding, sinusoidal_positions
 
 
@@ -28,22 +29,27 @@ def test_far_positions_are_exact() -> None:
     torch.testing.assert_close(table[100_000], torch.tensor(expected), rtol=0, atol=1e-7)
 
 
+def packing_of(*lengths: int) -> Packing:
+    return Packing.of(torch.arange(max(lengths)) < torch.tensor(lengths)[:, None])
+
+
 def test_forward_adds_the_position_of_each_message() -> None:
     encoding = PositionalEncoding(6).eval()
-    values = torch.ones(2, 3, 6)
-    torch.testing.assert_close(encoding(values), 1.0 + sinusoidal_positions(3, 6).expand(2, 3, 6))
+    table = sinusoidal_positions(3, 6)
+    expected = 1.0 + torch.stack([table[0], table[0], table[1], table[2]])
+    torch.testing.assert_close(encoding(torch.ones(4, 6), packing_of(1, 3)), expected)
 
 
 def test_any_length_and_growing_lengths() -> None:
     encoding = PositionalEncoding(4).eval()
     for length in (0, 1, 64, 65, 10, 3000):
-        out = encoding(torch.zeros(1, length, 4))
-        assert torch.equal(out[0], sinusoidal_positions(length, 4))
+        out = encoding(torch.zeros(length, 4), packing_of(length))
+        assert torch.equal(out, sinusoidal_positions(length, 4))
 
 
 def test_positions_are_not_in_the_state() -> None:
     encoding = PositionalEncoding(4)
-    encoding(torch.zeros(1, 100, 4))
+    encoding(torch.zeros(100, 4), packing_of(100))
     assert not encoding.state_dict()
     assert not list(encoding.buffers())
 
@@ -51,14 +57,14 @@ def test_positions_are_not_in_the_state() -> None:
 def test_training_after_inference_mode_works() -> None:
     encoding = PositionalEncoding(4, dropout=0.5)
     with torch.inference_mode():
-        encoding(torch.zeros(1, 9, 4))
-    values = torch.zeros(1, 9, 4, requires_grad=True)
-    encoding(values).sum().backward()
+        encoding(torch.zeros(9, 4), packing_of(9))
+    values = torch.zeros(9, 4, requires_grad=True)
+    encoding(values, packing_of(9)).sum().backward()
     assert values.grad is not None
     assert torch.isfinite(values.grad).all()
 
 
 def test_half_precision_values_stay_half() -> None:
-    out = PositionalEncoding(4).eval()(torch.zeros(1, 5, 4, dtype=torch.bfloat16))
+    out = PositionalEncoding(4).eval()(torch.zeros(5, 4, dtype=torch.bfloat16), packing_of(5))
     assert out.dtype == torch.bfloat16
-    assert torch.equal(out[0], sinusoidal_positions(5, 4).bfloat16())
+    assert torch.equal(out, sinusoidal_positions(5, 4).bfloat16())

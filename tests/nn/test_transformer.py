@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from tenor.errors import UsageError
-from tenor.nn.transformer import SelfAttention, TransformerBlock, TransformerEncoder
+from tenor.nn.packing import Packing
+from tenor.nn.transformer import SelfAttention, TransformerBlock, TransformerEncoder, attend_plainly
 
 
 def randomized(module: nn.Module, seed: int = 0) -> nn.Module:
@@ -38,36 +40,48 @@ def test_block_equals_torchs_layer(length: int, heads: int) -> None:
     block = randomized(TransformerBlock(16, heads, dropout=0.3))
     assert isinstance(block, TransformerBlock)
     values = torch.randn(3, length, 16, generator=torch.Generator().manual_seed(1))
+    packing = Packing.of(torch.ones(3, length, dtype=torch.bool))
+    expected = torch_layer(block, 16, heads)(values)
     torch.testing.assert_close(
-        block(values, None), torch_layer(block, 16, heads)(values), rtol=1e-4, atol=1e-5
+        block(values.flatten(0, 1), packing), expected.flatten(0, 1), rtol=1e-4, atol=1e-5
     )
 
 
-def test_masked_block_equals_torchs_layer_at_real_messages() -> None:
+@pytest.mark.parametrize("overhead", [0, 1000])
+@pytest.mark.parametrize("longest", [6, 40])
+def test_each_sequence_equals_torchs_layer_beside_others(longest: int, overhead: int) -> None:
     block = randomized(TransformerBlock(16, 4, dropout=0.3))
     assert isinstance(block, TransformerBlock)
-    values = torch.randn(2, 6, 16, generator=torch.Generator().manual_seed(1))
-    mask = torch.tensor([[True] * 6, [True, False, True, True, False, False]])
-    ours = block(values, mask[:, None, None, :])
-    theirs = torch_layer(block, 16, 4)(values, src_key_padding_mask=~mask)
-    torch.testing.assert_close(ours[mask], theirs[mask], rtol=1e-4, atol=1e-5)
+    values = torch.randn(4, longest, 16, generator=torch.Generator().manual_seed(1))
+    mask = torch.arange(longest) < torch.tensor([longest, 1, 0, 3])[:, None]
+    packing = Packing.of(mask, overhead=overhead)
+    ours = block(packing.pack(values), packing)
+    theirs = torch_layer(block, 16, 4)
+    alone = [theirs(values[row : row + 1, :length])[0] for row, length in ((1, 1), (3, 3), (0, longest))]
+    torch.testing.assert_close(ours, torch.cat(alone), rtol=1e-4, atol=1e-5)
 
 
-def test_encoder_ignores_padding_and_stays_finite_in_an_empty_row() -> None:
-    encoder = randomized(TransformerEncoder(8, 2, 2, dropout=0.3))
-    values = torch.randn(3, 5, 8, generator=torch.Generator().manual_seed(1))
-    mask = torch.tensor([[True] * 5, [True, True, False, False, False], [False] * 5])
-    other = values.masked_fill(~mask[:, :, None], 100.0)
-    first, second = encoder(values, mask), encoder(other, mask)
-    torch.testing.assert_close(first[mask], second[mask], rtol=0, atol=1e-6)
-    torch.testing.assert_close(first[1:2, :2], encoder(values[1:2, :2], None), rtol=0, atol=1e-6)
-    assert torch.isfinite(first).all()
+@pytest.mark.parametrize("masked", [False, True])
+def test_plain_attention_equals_the_fused_kernel(masked: bool) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(2, 3, 7, 4, generator=generator, requires_grad=True) for _ in range(3))
+    mask = (torch.arange(7) < torch.tensor([7, 2])[:, None])[:, None, None] if masked else None
+    found = attend_plainly(query, key, value, mask)
+    expected = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    factor = torch.randn(2, 3, 7, 4, generator=generator)
+    for one, other in zip(
+        *(torch.autograd.grad((out * factor).sum(), (query, key, value)) for out in (found, expected)),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_encoder_without_layers_is_a_norm() -> None:
-    values = torch.randn(1, 3, 8, generator=torch.Generator().manual_seed(1))
+    values = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
+    packing = Packing.of(torch.ones(1, 3, dtype=torch.bool))
     torch.testing.assert_close(
-        TransformerEncoder(8, 0, 2, 0.0)(values, None), nn.functional.layer_norm(values, (8,))
+        TransformerEncoder(8, 0, 2, 0.0)(values, packing), nn.functional.layer_norm(values, (8,))
     )
 
 

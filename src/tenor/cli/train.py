@@ -108,7 +108,7 @@ def run(
     ] = None,
     device: DeviceOption = None,
     mixed_precision: PrecisionOption = "no",
-    max_padded_messages: Annotated[int, typer.Option(help="Bound of a micro-batch's padded size.")] = 4096,
+    max_padded_messages: Annotated[int, typer.Option(help="Bound of a micro-batch's padded size.")] = 8192,
     fit_characters: FitOption = 16_000_000,
     checkpoint_every_steps: Annotated[
         int | None, typer.Option(metavar="STEPS", help="Save a checkpoint after so many steps.")

@@ -14,15 +14,8 @@ from torch import Tensor, nn
 from tenor.errors import UsageError
 from tenor.nn.dropout import Dropout
 from tenor.nn.initialization import initialize_weights
-from tenor.nn.masking import (
-    check_mask,
-    drop_full_mask,
-    masked_max,
-    masked_mean,
-    move_padding_last,
-    zero_padding,
-)
 from tenor.nn.multiscale import MultiScalePool, check_kernel_sizes
+from tenor.nn.packing import Packing, check_mask, pool_max, pool_mean
 from tenor.nn.positional import PositionalEncoding
 from tenor.nn.residual import ResidualBlock
 from tenor.nn.transformer import TransformerEncoder
@@ -138,13 +131,9 @@ class SequenceClassifier(nn.Module):
         Raises:
             UsageError: shapes or dtypes that do not fit, or a prior that is missing or not wanted.
         """
-        self._check_features(features)
-        if mask is not None:
-            check_mask(mask, features)
-            features, mask = move_padding_last(features, mask)
-        mask = drop_full_mask(mask)
-        values = self._standardise(features, mask)
-        logits: Tensor = self.head(self._embed(values, mask)) + self.pooled(pool_messages(values, mask))
+        values, packing = self._pack(features, mask)
+        pooled = packing.unpack(pool_messages(values, packing))
+        logits: Tensor = self.head(self._embed(values, packing)) + self.pooled(pooled)
         if self.num_classes == 2:
             logits = logits.squeeze(1)
         if (prior is not None) != self.has_prior:
@@ -168,12 +157,7 @@ class SequenceClassifier(nn.Module):
         Returns:
             (B, embedding_size); 0 for a sequence without messages.
         """
-        self._check_features(features)
-        if mask is not None:
-            check_mask(mask, features)
-            features, mask = move_padding_last(features, mask)
-        mask = drop_full_mask(mask)
-        return self._embed(self._standardise(features, mask), mask)
+        return self._embed(*self._pack(features, mask))
 
     @torch.no_grad()
     def set_pooled(self, weight: Any, bias: Any) -> None:  # noqa: ANN401 - arrays or tensors
@@ -190,17 +174,24 @@ class SequenceClassifier(nn.Module):
         self.pooled.weight.copy_((weight.to(scale.device) * scale[:, None]).T)
         self.pooled.bias.copy_(bias.to(scale.device) + shift @ weight.to(scale.device))
 
-    def _standardise(self, features: Tensor, mask: Tensor | None) -> Tensor:
-        """Features as the layers read them, (B, T, F); 0 at padding."""
-        values = (features.to(self.feature_mean.dtype) - self.feature_mean) / self.feature_std
-        return zero_padding(values, mask)
+    def _pack(self, features: Tensor, mask: Tensor | None) -> tuple[Tensor, Packing]:
+        """The real messages as the layers read them, standardised, (M, F), and whose they are."""
+        self._check_features(features)
+        if mask is None:
+            mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+        check_mask(mask, features)
+        packing = Packing.of(mask)
+        values = packing.pack(features).to(self.feature_mean.dtype)
+        return (values - self.feature_mean) / self.feature_std, packing
 
-    def _embed(self, values: Tensor, mask: Tensor | None) -> Tensor:
-        if values.shape[1] == 0:
-            return self.feature_mean.new_zeros(values.shape[0], self.embedding_size)
-        values = self.positions(self.projection(values))  # (B, T, H)
-        values = self.encoder(values, mask)
-        return torch.cat([self.multiscale(values, mask), masked_mean(values, mask)], dim=1)
+    def _embed(self, values: Tensor, packing: Packing) -> Tensor:
+        if not packing.blocks:
+            return values.new_zeros(packing.batch_size, self.embedding_size)
+        values = self.positions(self.projection(values), packing)  # (M, H)
+        values = self.encoder(values, packing)
+        return packing.unpack(
+            torch.cat([self.multiscale(values, packing), pool_mean(values, packing)], dim=1)
+        )
 
     def _check_features(self, features: Tensor) -> None:
         if features.ndim != 3 or not features.is_floating_point():
@@ -221,17 +212,13 @@ def _check_least(least: int, **sizes: int) -> None:
             raise UsageError(f"{name} must be at least {least}, found {value}")
 
 
-def pool_messages(values: Tensor, mask: Tensor | None) -> Tensor:
-    """Mean and maximum over the messages of (B, T, F), and log(1 + messages), as in ``pooled.pool_features``.
+def pool_messages(values: Tensor, packing: Packing) -> Tensor:
+    """Mean and maximum over each sequence's messages of (M, F), and log(1 + messages), as ``pooled.pool_features``.
 
     Returns:
-        (B, 2F + 1).
+        (S, 2F + 1).
     """
-    if values.shape[1] == 0:
-        return values.new_zeros(values.shape[0], 2 * values.shape[2] + 1)
-    if mask is None:
-        lengths = values.new_full((len(values),), values.shape[1])
-    else:
-        lengths = mask.sum(dim=1).to(values.dtype)
-    parts = [masked_mean(values, mask), masked_max(values, mask), torch.log1p(lengths)[:, None]]
-    return torch.cat(parts, dim=1)
+    if not packing.blocks:
+        return values.new_zeros(0, 2 * values.shape[1] + 1)
+    counts = torch.log1p(packing.lengths.to(values.dtype))
+    return torch.cat([pool_mean(values, packing), pool_max(values, packing), counts[:, None]], dim=1)

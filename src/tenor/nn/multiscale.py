@@ -1,4 +1,4 @@
-"""Evidence at several scales: parallel convolutions over messages, each max-pooled over the real ones.
+"""Evidence at several scales: parallel convolutions over messages, each max-pooled over a sequence.
 
 Knows nothing of what the channels mean.
 """
@@ -12,14 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenor.errors import UsageError
-from tenor.nn.masking import masked_max, zero_padding
+from tenor.nn.packing import Packing, pool_max
+
+#: From this longest sequence on, in messages, and up to this share of padding, oneDNN convolves faster on CPU.
+LONG = 16
+PADDED_AT_MOST = 1.25
 
 
 class MultiScalePool(nn.Module):
-    """Conv1d of several odd kernel sizes side by side, masked max over messages, ReLU; concatenated.
+    """Conv1d of several odd kernel sizes side by side, max over messages, ReLU; concatenated.
 
-    Padding is zeroed before the convolutions, so that it equals the zero border of a sequence on its own.
-    ReLU follows the pool, where it is cheaper: max and ReLU commute.
+    Beyond the ends of a sequence there are zeros. ReLU follows the pool, where it is cheaper: max and ReLU commute.
     """
 
     def __init__(self, hidden_size: int, kernel_sizes: Sequence[int]) -> None:
@@ -35,30 +38,70 @@ class MultiScalePool(nn.Module):
         """Width of the result."""
         return len(self.kernel_sizes) * self.hidden_size
 
-    def forward(self, values: Tensor, mask: Tensor | None) -> Tensor:
-        """Convolve and pool.
+    def forward(self, values: Tensor, packing: Packing) -> Tensor:
+        """Convolve and pool: (M, H) to (S, len(kernel_sizes) * H)."""
+        weights = [layer.get_parameter("weight") for layer in self.convolutions]
+        biases = [layer.get_parameter("bias") for layer in self.convolutions]
+        convolve = convolve_padded if values.device.type == "cpu" and is_dense(packing) else convolve_shifts
+        scales = convolve(values, weights, biases, packing)
+        return functional.relu(torch.cat([pool_max(scale, packing) for scale in scales], dim=1))
 
-        Args:
-            values: (B, T, H).
-            mask: (B, T) bool, True = a real message; None for no padding.
 
-        Returns:
-            (B, len(kernel_sizes) * H); 0 for a row without real messages.
-        """
-        values = zero_padding(values, mask)
-        convolve = convolve_image if values.device.type == "cpu" else convolve_windows
-        scales = (
-            convolve(values, layer.get_parameter("weight"), layer.get_parameter("bias"))
-            for layer in self.convolutions
-        )
-        return functional.relu(torch.cat([masked_max(scale, mask) for scale in scales], dim=1))
+def convolve_shifts(
+    values: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], packing: Packing
+) -> list[Tensor]:
+    """Convolve as matrix products, for each shift one over the messages that have a neighbour there.
+
+    Nothing is multiplied with the zeros beyond a sequence's ends. cuDNN's convolutions would round float32 to TF32
+    unless a global switch is set, and then scores would depend on the batch; matrix products keep float32.
+
+    Args:
+        values: (M, H).
+        weights: of each convolution, (out, H, kernel), kernel odd.
+        biases: of each convolution, (out,).
+        packing: whose rows they are.
+
+    Returns:
+        (M, out) of each convolution.
+    """
+    reaches = [weight.shape[2] // 2 for weight in weights]
+    taps = [weight.permute(2, 0, 1).contiguous() for weight in weights]  # (kernel, out, H)
+    scales = [
+        functional.linear(values, tap[reach], bias)
+        for tap, reach, bias in zip(taps, reaches, biases, strict=True)
+    ]
+    for distance in range(1, max(reaches) + 1):
+        first, second = packing.neighbours(distance)
+        for shift, target, source in ((distance, first, second), (-distance, second, first)):
+            rows = values.index_select(0, source)
+            for scale, tap, reach in zip(scales, taps, reaches, strict=True):
+                if distance <= reach:
+                    scale.index_add_(0, target, functional.linear(rows, tap[reach + shift]))
+    return scales
+
+
+def convolve_padded(
+    values: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], packing: Packing
+) -> list[Tensor]:
+    """The same as convolve_shifts, with all sequences padded to one block of images."""
+    image = packing.whole.pad(values)
+    return [
+        packing.whole.unpad(convolve_image(image, weight, bias))
+        for weight, bias in zip(weights, biases, strict=True)
+    ]
+
+
+def is_dense(packing: Packing) -> bool:
+    """Whether sequences are long and alike, so that oneDNN's convolution of the padded block beats matrix products."""
+    block = packing.whole
+    return block.length >= LONG and block.count * block.length <= PADDED_AT_MOST * len(packing.positions)
 
 
 def convolve_image(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Convolve over messages: the fastest way on CPU.
+    """Convolve over messages as oneDNN does: the fastest way on CPU for long sequences.
 
     (B, T, H) is the channels-last form of an image of height 1, so nothing is transposed or laid out as
-    windows, and oneDNN reaches the matrix rate of the machine; windows took 1.3 to 1.6 times as long.
+    windows, and oneDNN reaches the matrix rate of the machine.
 
     Args:
         values: (B, T, H).
@@ -71,17 +114,6 @@ def convolve_image(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     image = values.transpose(1, 2).unsqueeze(2)  # (B, H, 1, T)
     out = functional.conv2d(image, weight.unsqueeze(2), bias, padding=(0, weight.shape[2] // 2))
     return out.squeeze(2).transpose(1, 2)
-
-
-def convolve_windows(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """The same as one matrix product over windows of messages, for other devices.
-
-    cuDNN's convolutions round float32 to TF32 unless a global switch is set, and then scores would depend on
-    the batch; matrix products keep float32.
-    """
-    reach = weight.shape[2] // 2
-    windows = functional.pad(values, (0, 0, reach, reach)).unfold(1, weight.shape[2], 1)  # (B, T, H, kernel)
-    return functional.linear(windows.flatten(2), weight.flatten(1), bias)
 
 
 def check_kernel_sizes(kernel_sizes: Sequence[int]) -> tuple[int, ...]:

@@ -1,6 +1,6 @@
 """Sinusoidal positions for sequences of any length.
 
-Knows nothing of masks: a padded message gets a position too, and is masked where it matters.
+Knows nothing of what the sequences hold.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tenor.nn.dropout import Dropout
+from tenor.nn.packing import Packing
 
 
 def sinusoidal_positions(length: int, hidden_size: int) -> Tensor:
@@ -41,16 +42,10 @@ class PositionalEncoding(nn.Module):
         # buffers would then disagree about its size.
         self._table = torch.empty(0, hidden_size, device="cpu")
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Add the position of each message.
-
-        Args:
-            values: (B, T, H), any T.
-
-        Returns:
-            (B, T, H).
-        """
-        placed: Tensor = self.dropout(values + self.table(values.shape[1], values))
+    def forward(self, values: Tensor, packing: Packing) -> Tensor:
+        """Add the position of each message: (M, H) to (M, H)."""
+        table = self.table(packing.longest, values)
+        placed: Tensor = self.dropout(values + table.index_select(0, packing.positions))
         return placed
 
     def table(self, length: int, like: Tensor) -> Tensor:

@@ -50,7 +50,7 @@ class StepResult:
 
 
 class GradientSum:
-    """The sum of gradients over micro-batches and processes, in float64.
+    """The sum of gradients over micro-batches and processes, in float64; a single one's is left where it is.
 
     In float64 the sum does not depend on the order of its parts (to about 1e-16), so that a step is the same however
     its micro-batches are shared out; in float32 AdamW would turn rounding noise where a gradient is nearly zero into
@@ -62,14 +62,22 @@ class GradientSum:
         self._sums = [torch.zeros_like(each, dtype=_sum_dtype(each)) for each in parameters]
         self.clear()
 
-    def clear(self) -> None:
-        """Begin a step: nothing is summed yet, and no parameter has a gradient."""
+    def clear(self, *, is_single: bool = False) -> None:
+        """Begin a step: nothing is summed yet, and no parameter has a gradient.
+
+        Args:
+            is_single: add will be called once and share in one process: nothing is to be summed.
+        """
+        self._is_single = is_single
         for total, parameter in zip(self._sums, self._parameters, strict=True):
-            total.zero_()
+            if not is_single:
+                total.zero_()
             parameter.grad = None
 
     def add(self) -> None:
         """Move the parameters' gradients into the sum."""
+        if self._is_single:
+            return
         for total, parameter in zip(self._sums, self._parameters, strict=True):
             if parameter.grad is not None:
                 total += parameter.grad
@@ -77,6 +85,11 @@ class GradientSum:
 
     def share(self, runtime: Runtime) -> None:
         """Sum over all processes, in one message, and hand the parameters their gradients."""
+        if self._is_single:
+            for parameter in self._parameters:
+                if parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            return
         totals = self._sums
         if runtime.world_size > 1:
             flat = runtime.sum(torch.cat([total.reshape(-1) for total in totals]))
@@ -119,7 +132,7 @@ def run_steps(
     gradients = GradientSum(parameters)  # once: fresh memory for each step would cost more than the sums
     for number, step in enumerate(loader.steps(start), start=start):
         model.train()
-        gradients.clear()
+        gradients.clear(is_single=runtime.world_size == len(step.cuts) == 1)
         loss_sum, probs, labels = _accumulate(model, step, number, summed, gradients, runtime)
         gradients.share(runtime)
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)

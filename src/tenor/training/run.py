@@ -105,6 +105,7 @@ class Run:
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=settings.learning_rate,
             weight_decay=settings.weight_decay,
+            fused=True,
         )
         size, rank, world_size = settings.max_padded_messages, runtime.rank, runtime.world_size
         train_loader = make_loader(

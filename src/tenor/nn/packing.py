@@ -1,0 +1,198 @@
+"""Sequences without their padding: all real messages as the rows of one matrix, sequence after sequence.
+
+Linear layers, norms and dropout work on the rows as they are. What looks at whole sequences (attention, pooling)
+takes them in blocks of one length, or padded within a block where lengths differ. A mask is bool (B, T), True = a
+real message; real messages may stand anywhere in a row, and a row may have none. Knows nothing of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from tenor.errors import UsageError
+
+#: On CPU, how many messages of padding a block may hold: about what one more block costs.
+BLOCK_OVERHEAD = 128
+
+
+@dataclass(frozen=True)
+class Block:
+    """Neighbouring sequences as (B, T, ·).
+
+    Attributes:
+        count: B.
+        length: T, of the longest of them.
+        lengths: (B,) int64.
+        places: where the rows stand in (B * T, ·); None = they fill it.
+    """
+
+    count: int
+    length: int
+    lengths: Tensor
+    places: Tensor | None
+
+    @classmethod
+    def of(cls, lengths: Tensor, count: int, length: int, num_rows: int) -> Block:
+        """The block of sequences of these lengths, `num_rows` in all."""
+        if num_rows == count * length:
+            return cls(count, length, lengths, None)
+        real = torch.arange(length, device=lengths.device) < lengths[:, None]  # (B, T)
+        return cls(count, length, lengths, real.flatten().nonzero().squeeze(1))
+
+    @cached_property
+    def keys_mask(self) -> Tensor | None:
+        """(B, 1, 1, T) bool, True = attend, as scaled_dot_product_attention reads it; None = to all."""
+        if self.places is None:
+            return None
+        return (torch.arange(self.length, device=self.lengths.device) < self.lengths[:, None])[:, None, None]
+
+    def pad(self, rows: Tensor, fill: float = 0.0) -> Tensor:
+        """The block's rows (N, C) as (B, T, C), `fill` at padding."""
+        if self.places is None:
+            return rows.view(self.count, self.length, rows.shape[1])
+        padded = rows.new_full((self.count * self.length, rows.shape[1]), fill)
+        return padded.index_copy_(0, self.places, rows).view(self.count, self.length, rows.shape[1])
+
+    def unpad(self, padded: Tensor) -> Tensor:
+        """The rows (N, C) of (B, T, C)."""
+        rows = padded.reshape(self.count * self.length, padded.shape[2])
+        return rows if self.places is None else rows.index_select(0, self.places)
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Which rows belong to whom: M real messages of S sequences, shortest first; those without messages left out.
+
+    Attributes:
+        batch_size: sequences of the batch, with those left out.
+        order: (S,) int64, each sequence's row in the batch; None = all, as they come.
+        places: (M,) int64, each message's place in the batch's (B * T, ·); None = all, as they come.
+        lengths: (S,) int64, ascending.
+        positions: (M,) int64, each message's place in its sequence.
+        sizes: rows of each block.
+        blocks: the sequences again, cut for what looks at whole sequences.
+    """
+
+    batch_size: int
+    order: Tensor | None
+    places: Tensor | None
+    lengths: Tensor
+    positions: Tensor
+    sizes: list[int]
+    blocks: list[Block]
+
+    @classmethod
+    def of(cls, mask: Tensor, *, overhead: int | None = None) -> Packing:
+        """The packing of a mask.
+
+        Args:
+            mask: (B, T) bool, True = a real message, wherever they stand.
+            overhead: messages of padding that a block may hold; None = BLOCK_OVERHEAD on CPU, elsewhere as many as
+                one block of all sequences takes, for there a call costs more than padding.
+        """
+        counts = mask.sum(dim=1)  # (B,)
+        lengths, order = counts.sort(stable=True)
+        distinct, groups = (found.tolist() for found in torch.unique_consecutive(lengths, return_counts=True))
+        is_sorted = bool((order[1:] > order[:-1]).all())
+        if distinct and distinct[0] == 0:
+            lengths, order = lengths[groups[0] :], order[groups[0] :]
+            distinct, groups = distinct[1:], groups[1:]
+        num_rows = sum(length * group for length, group in zip(distinct, groups, strict=True))
+        ends = lengths.cumsum(0)
+        starts = torch.repeat_interleave(ends - lengths, lengths, output_size=num_rows)  # (M,)
+        positions = torch.arange(num_rows, device=mask.device) - starts
+        places = None
+        if num_rows < mask.numel() or not is_sorted:
+            places = (mask if is_sorted else mask[order]).nonzero()  # (M, 2)
+            row = places[:, 0] if is_sorted else order[places[:, 0]]
+            places = row * mask.shape[1] + places[:, 1]
+        if overhead is None:
+            overhead = BLOCK_OVERHEAD if mask.device.type == "cpu" else num_rows * max(distinct, default=0)
+        sizes, blocks = _cut_blocks(lengths, distinct, groups, overhead)
+        is_whole = is_sorted and len(lengths) == len(mask)
+        return cls(len(mask), None if is_whole else order, places, lengths, positions, sizes, blocks)
+
+    @property
+    def longest(self) -> int:
+        """Messages of the longest sequence; 0 where there is none."""
+        return self.blocks[-1].length if self.blocks else 0
+
+    @cached_property
+    def whole(self) -> Block:
+        """All sequences as one block."""
+        if len(self.blocks) == 1:
+            return self.blocks[0]
+        return Block.of(self.lengths, len(self.lengths), self.longest, len(self.positions))
+
+    def pack(self, padded: Tensor) -> Tensor:
+        """The real messages (M, C) of (B, T, C)."""
+        rows = padded.reshape(padded.shape[0] * padded.shape[1], padded.shape[2])
+        return rows if self.places is None else rows.index_select(0, self.places)
+
+    def unpack(self, vectors: Tensor) -> Tensor:
+        """One vector a sequence (S, E) in the batch's order, (B, E); 0 for those without messages."""
+        if self.order is None:
+            return vectors
+        return vectors.new_zeros(self.batch_size, vectors.shape[1]).index_copy(0, self.order, vectors)
+
+    def neighbours(self, shift: int) -> tuple[Tensor, Tensor]:
+        """The rows that have a message `shift` >= 1 after them in their sequence, and the rows of those messages."""
+        ends = torch.repeat_interleave(self.lengths, self.lengths, output_size=len(self.positions))  # (M,)
+        here = (self.positions + shift < ends).nonzero().squeeze(1)
+        return here, here + shift
+
+    def map_blocks(self, function: Callable[[Block, Tensor], Tensor], rows: Tensor) -> Tensor:
+        """Apply a function to each block and its rows (N, C), and put the results one after another."""
+        parts = torch.split(rows, self.sizes)
+        results = [function(block, part) for block, part in zip(self.blocks, parts, strict=True)]
+        return results[0] if len(results) == 1 else torch.cat(results)
+
+
+def _cut_blocks(
+    lengths: Tensor, distinct: list[int], groups: list[int], overhead: int
+) -> tuple[list[int], list[Block]]:
+    """Rows and blocks of the sorted lengths; a block takes in the next length while padding stays within `overhead`."""
+    sizes, blocks = [], []
+    first = count = num_rows = 0
+    for index, (length, group) in enumerate(zip(distinct, groups, strict=True)):
+        count, num_rows = count + group, num_rows + group * length
+        following = distinct[index + 1] if index + 1 < len(distinct) else None
+        if following is not None and count * following - num_rows <= overhead:
+            continue
+        sizes.append(num_rows)
+        blocks.append(Block.of(lengths[first : first + count], count, length, num_rows))
+        first, count, num_rows = first + count, 0, 0
+    return sizes, blocks
+
+
+def check_mask(mask: Tensor, features: Tensor) -> None:
+    """Refuse a mask that does not belong to the features.
+
+    Args:
+        mask: (B, T) expected, bool.
+        features: (B, T, F).
+
+    Raises:
+        UsageError: another dtype or shape.
+    """
+    if mask.dtype != torch.bool:
+        raise UsageError(f"mask must be torch.bool (True = a real message), found {mask.dtype}")
+    expected = tuple(features.shape[:2])
+    if mask.shape != expected:
+        raise UsageError(f"mask must have shape {expected} as the features, found {tuple(mask.shape)}")
+
+
+def pool_max(rows: Tensor, packing: Packing) -> Tensor:
+    """The largest value over each sequence's messages: (M, C) to (S, C)."""
+    return packing.map_blocks(lambda block, part: block.pad(part, float("-inf")).max(dim=1).values, rows)
+
+
+def pool_mean(rows: Tensor, packing: Packing) -> Tensor:
+    """The mean over each sequence's messages: (M, C) to (S, C)."""
+    sums = packing.map_blocks(lambda block, part: block.pad(part).sum(dim=1), rows)
+    return sums / packing.lengths[:, None]
