@@ -151,11 +151,12 @@ def kill_at_random(launch: Launch, corpus: Path, folder: Path, whole: bytes, kil
     """Kill a run so many times, at moments drawn over its whole length, and resume it each time."""
     generator = np.random.default_rng(seed)
     path, run = folder / "m.pt", RunFolder(folder / "m.run")
-    lasts, landed, finished, under_way = 0.5, 0, 0, 0
+    lasts, landed, finished, under_way = 0.0, 0, 0, 0
     while landed < kills or not finished:
         started = time.monotonic()
         (worker,) = launch(*train(corpus, path, "--resume"))
-        moment = started + (generator.uniform(0, 1.2 * lasts) if landed < kills else np.inf)
+        disturbed = finished and landed < kills  # the first run tells how long one lasts on this machine
+        moment = started + (generator.uniform(0, 1.2 * lasts) if disturbed else np.inf)
         seen = 0
         while time.monotonic() < moment and worker.process.exitcode is None:
             latest = run.path / "latest"
