@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import tenor
+from tenor.predictions import Predictions, write_predictions
 
 SOURCE = Path(tenor.__file__).parent
 HEAVY = {"torch", "numpy", "pandas", "pyarrow", "datasets", "sklearn", "scipy", "matplotlib", "rich", "typer"}
@@ -112,3 +114,51 @@ def test_public_names_are_kept_after_first_use() -> None:
     module = importlib.import_module("tenor.errors")
     assert tenor.TenorError is module.TenorError
     assert vars(tenor)["TenorError"] is module.TenorError
+
+
+FROM_PREDICTIONS = """
+import tenor
+from tenor.metrics.conformal import fit_conformal
+from tenor.metrics.thresholds import choose_threshold
+
+scores = tenor.read_predictions("scores.parquet")
+known, test = scores.in_split("validation"), scores.in_split("test")
+choose_threshold(known.labels, known.probs, groups=known.groups, splits=known.splits)
+fit_conformal(known.labels, known.probs, alpha=0.1, groups=known.groups, splits=known.splits)
+tenor.bootstrap_metrics(test.labels, test.probs, test.groups, replicates=20)
+assert all(found.difference == 0 for found in tenor.compare(test, test, replicates=20).values())
+profiles = tenor.profile_predictions(scores, ("mean", "noisy_or", "score_summary"))
+tenor.write_predictions(profiles["mean"], "profiles.parquet")
+report = tenor.report_run("scores.parquet")
+tenor.write_report(report, "report.html")
+tenor.write_model_card(report, "card.md")
+"""
+
+
+def test_from_a_predictions_file_on_nothing_loads_torch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(generator.integers(0, 2, 60), 3)
+    logits = generator.normal(size=180) + labels
+    names = np.array([f"author-{number // 3}" for number in range(180)], dtype=object)
+    table = Predictions(
+        level="author",
+        classes=(0, 1),
+        conversation_ids=np.array([f"c{number}" for number in range(180)], dtype=object),
+        authors=names,
+        groups=names,
+        splits=np.repeat(np.array(["validation", "test"], dtype=object), 90),
+        labels=labels,
+        lengths=np.full(180, 4),
+        logits=logits,
+        probs=1 / (1 + np.exp(-logits)),
+        threshold=0.5,
+        model="m",
+        model_hash="",
+    )
+    monkeypatch.chdir(tmp_path)
+    write_predictions(table, "scores.parquet")
+    assert "torch" not in loaded_after(FROM_PREDICTIONS)
+    assert "Profiles" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert (tmp_path / "card.md").is_file()

@@ -21,14 +21,23 @@ if TYPE_CHECKING:
     from tenor.evaluation import compare_aggregation_methods as compare_aggregation_methods
     from tenor.evaluation import evaluate_profile_classifier as evaluate_profile_classifier
     from tenor.evaluation import predict as predict
+    from tenor.evaluation import profile_predictions as profile_predictions
     from tenor.evaluation import test_model as test_model
+    from tenor.explain import explain_profile as explain_profile
+    from tenor.explain import explain_sequence as explain_sequence
+    from tenor.metrics.comparison import compare as compare
+    from tenor.metrics.intervals import bootstrap_metrics as bootstrap_metrics
     from tenor.metrics.scores import calculate_metrics_threshold as calculate_metrics_threshold
     from tenor.models.profile import ProfileClassifier as ProfileClassifier
     from tenor.models.sequence import SequenceClassifier as SequenceClassifier
     from tenor.nn.positional import PositionalEncoding as PositionalEncoding
     from tenor.nn.residual import ResidualBlock as ResidualBlock
+    from tenor.predictions import concatenate_predictions as concatenate_predictions
     from tenor.predictions import read_predictions as read_predictions
     from tenor.predictions import write_predictions as write_predictions
+    from tenor.report import write_model_card as write_model_card
+    from tenor.report import write_report as write_report
+    from tenor.report.reporting import report_run as report_run
     from tenor.training.imbalance import estimate_pos_weight as estimate_pos_weight
     from tenor.training.loop import evaluate as evaluate
     from tenor.training.loop import train_epoch as train_epoch
@@ -44,23 +53,32 @@ _HOMES = {
     "SequenceClassifier": "tenor.models.sequence",
     "TenorError": "tenor.errors",
     "audit_corpus": "tenor.corpus.audit",
+    "bootstrap_metrics": "tenor.metrics.intervals",
     "calculate_metrics_threshold": "tenor.metrics.scores",
+    "compare": "tenor.metrics.comparison",
     "compare_aggregation_methods": "tenor.evaluation",
+    "concatenate_predictions": "tenor.predictions",
     "encode_corpus": "tenor.encoding.encode",
     "estimate_pos_weight": "tenor.training.imbalance",
     "evaluate": "tenor.training.loop",
     "evaluate_profile_classifier": "tenor.evaluation",
+    "explain_profile": "tenor.explain",
+    "explain_sequence": "tenor.explain",
     "import_corpus": "tenor.corpus.importing",
     "load_dataset": "tenor.batching",
     "make_loader": "tenor.batching",
     "open_corpus": "tenor.corpus.corpus",
     "predict": "tenor.evaluation",
+    "profile_predictions": "tenor.evaluation",
     "read_predictions": "tenor.predictions",
+    "report_run": "tenor.report.reporting",
     "test_model": "tenor.evaluation",
     "train_epoch": "tenor.training.loop",
     "train_model": "tenor.training.train",
     "view_sequences": "tenor.corpus.views",
+    "write_model_card": "tenor.report",
     "write_predictions": "tenor.predictions",
+    "write_report": "tenor.report",
 }
 
 __all__ = ["__version__", *_HOMES]

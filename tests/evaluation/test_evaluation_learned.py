@@ -12,6 +12,10 @@ import numpy as np
 import pytest
 
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS, fit_aggregation
+from tenor.baselines import fit_baselines
+from tenor.corpus.corpus import open_corpus
+from tenor.corpus.importing import import_corpus
+from tenor.corpus.views import view_sequences
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation import (
     compare_aggregation_methods,
@@ -23,6 +27,7 @@ from tenor.evaluation.learned import ATTENTIONS, FOLDS
 from tenor.evaluation.standing import subtract
 from tenor.lexical import assign_folds
 from tenor.predictions import Predictions
+from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 
 Simulate = Callable[..., Predictions]
 
@@ -123,6 +128,44 @@ def test_attention_departs_from_the_mean_where_it_pays(
         assert least < of_name["roc_auc"].difference < most, name  # type: ignore[operator]
 
 
+def test_with_few_profiles_and_wide_embeddings_attention_is_the_mean(simulate: Simulate) -> None:
+    """Forty validation profiles and 300 columns of noise: nothing can be learned, so nothing may be lost."""
+    rows = simulate(80, 6, strength=0.8)
+    noise = np.random.default_rng(3).normal(size=(len(rows), 300)).astype(np.float32)
+    tables = profile_predictions(rows, ("mean", *ATTENTIONS), embeddings=noise)
+    mean = tables.pop("mean")
+    for name, of_name in subtract(tables, "mean", mean).items():
+        assert of_name["roc_auc"].difference == pytest.approx(0, abs=0.02), name
+
+
+def score_generated(folder: Path, **plan: float) -> Predictions:
+    """A generated corpus of texts, 40 conversations an author, its author sequences scored by n-grams."""
+    made = SyntheticPlan(conversations_per_author=40, guilty_every=3, messages=12, **plan)  # type: ignore[arg-type]
+    source = write_jsonl(generate_conversations(made), folder / "chats.jsonl")
+    corpus = import_corpus(source, folder / "corpus", fractions=(0.4, 0.25, 0.35))
+    return fit_baselines(view_sequences(open_corpus(corpus), "author"))["lexical"]
+
+
+def test_a_generated_corpus_with_one_bad_conversation_in_twenty(tmp_path: Path) -> None:
+    scores = score_generated(tmp_path, conversations=4000, bad_share=0.05, difficulty=0)
+    tables = profile_predictions(scores, ("mean", *LEARNED_AGGREGATIONS))
+    mean = tables.pop("mean")
+    for name, found in subtract(tables, "mean", mean).items():
+        difference = found["average_precision"]
+        assert difference.low is not None and difference.low > 0.03, name
+        assert difference.p_holm is not None and difference.p_holm < 0.05, name
+
+
+def test_a_generated_corpus_where_every_conversation_tells_a_little(tmp_path: Path) -> None:
+    scores = score_generated(tmp_path, conversations=3000, bad_share=1.0, difficulty=0.8)
+    tables = profile_predictions(scores, ("mean", *LEARNED_AGGREGATIONS))
+    mean = tables.pop("mean")
+    for name, found in subtract(tables, "mean", mean).items():
+        for difference in found.values():
+            assert difference.high is not None and difference.high >= 0, name
+            assert difference.difference is not None and difference.difference > -0.03, name
+
+
 def test_several_classes_are_aggregated_in_every_way() -> None:
     generator = np.random.default_rng(0)
     author = np.repeat(np.arange(90), 4)
@@ -186,9 +229,6 @@ def test_the_comparison_names_the_best_by_validation(corpus: Path, models: dict[
 def test_the_comparison_leaves_out_what_cannot_be_fitted(
     train_small: Callable[..., Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from tenor.corpus.importing import import_corpus
-    from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
-
     plan = SyntheticPlan(
         conversations=40, messages=3, conversations_per_author=8, guilty_every=4, input_size=8
     )

@@ -53,7 +53,7 @@ def profile_predictions(
         aggregations: of EVERY_AGGREGATION.
         profile_label: see evaluate_profile_classifier.
         threshold: the rule by which each aggregation's threshold is chosen (tenor.metrics.objectives.FORMS).
-        embeddings: (S, E) of the sequences; needed for attention.
+        embeddings: (S, E) of the sequences; needed for attention, which reads logits and probs beside them.
         seed: of what is learned.
 
     Returns:
@@ -216,7 +216,16 @@ def _score_learned(
     if embeddings is None:
         raise UsageError(f"{name} needs the sequences' embeddings, which predictions do not hold")
     attention = ATTENTIONS[ATTENTIONS.index(name)]
-    probs = score_attention(attention, embeddings, profiles, num_classes=len(sequences.classes), seed=seed)
+    scores = (sequences.logits, sequences.probs)
+    own = np.concatenate([each.reshape(len(sequences), -1) for each in scores], axis=1).astype(np.float32)
+    probs = score_attention(
+        attention,
+        np.concatenate([embeddings, own], axis=1),
+        profiles,
+        num_classes=len(sequences.classes),
+        num_scores=own.shape[1],
+        seed=seed,
+    )
     return _log_odds(probs), probs
 
 

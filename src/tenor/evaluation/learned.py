@@ -75,6 +75,7 @@ def score_attention(
     profiles: Profiles,
     *,
     num_classes: int = 2,
+    num_scores: int = 0,
     seed: int = 0,
 ) -> Floats:
     """Profiles' probabilities by attention over embeddings: validation's cross-fitted, others' the folds' mean.
@@ -83,9 +84,12 @@ def score_attention(
 
     Args:
         method: ``"attention"`` or ``"gated_attention"`` (Ilse et al. 2018).
-        embeddings: (S, E) of the sequences.
+        embeddings: (S, E) of the sequences, the last columns their scores: these carry what the vectors before the
+            model's head do not, the prior's part.
         profiles: as in score_learned.
         num_classes: 2 gives (P,), more give (P, C).
+        num_scores: how many of the last columns are scores: where no fold shows a clear gain from attention, a
+            profile's score follows from their means (see fit_attention).
         seed: of the folds and of the weights.
 
     Raises:
@@ -108,6 +112,7 @@ def score_attention(
             make_bags(known & np.isin(folds, fitted)),
             make_bags(known & (folds == stop)),
             num_classes=num_classes,
+            num_scores=num_scores,
             gated=method == "gated_attention",
             seed=seed,
             learning_rate=_LEARNING_RATE,

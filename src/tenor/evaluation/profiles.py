@@ -229,10 +229,7 @@ class AuthorScores:
         sequences = scorer.score(corpus, ("validation", "test"), labelled=True, known=known)
         embeddings = None
         if any(name in ATTENTIONS for name in aggregations):
-            vectors = scorer.embed(corpus, ("validation", "test"), labelled=True)
-            # the logits carry what the vectors before the head do not: the prior's part
-            logits = sequences.logits.reshape(len(sequences), -1).astype(np.float32)
-            embeddings = np.concatenate([vectors, logits], axis=1)  # (S, E + 1), or E + C
+            embeddings = scorer.embed(corpus, ("validation", "test"), labelled=True)
         return cls(scorer, corpus, sequences, embeddings)
 
     def count_read(self) -> int | None:

@@ -7,6 +7,7 @@ Knows nothing of messages or authors: embeddings and profile codes go in.
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -175,6 +176,7 @@ def fit_attention(
     validation: Bags,
     *,
     num_classes: int = 2,
+    num_scores: int = 0,
     gated: bool = False,
     hidden_size: int = 64,
     seed: int = 0,
@@ -186,12 +188,17 @@ def fit_attention(
 ) -> AttentionAggregator:
     """Fit with AdamW from the mean; stop when the validation loss no longer falls, and keep the best weights.
 
-    The same arguments give the same weights, bit for bit, on the same machine and number of threads.
+    They are kept only where validation shows more than chance: where the loss of the mean that the fit started from is
+    higher by more than one standard error of the difference. Else the result is that mean, so that few profiles cost
+    nothing but the attempt (the one-standard-error rule; Breiman et al. 1984, "Classification and Regression Trees",
+    sec. 3.4.3). The same arguments give the same weights, bit for bit, on the same machine and number of threads.
 
     Args:
         train: profiles to fit on.
         validation: profiles to stop by; of other groups than train.
         num_classes: how many classes the labels have.
+        num_scores: so many of the last embeddings' columns are the sequences' own scores; the mean to start from is of
+            them alone. 0 = of all columns.
         gated: gated attention.
         hidden_size: width of the attention's hidden layer.
         seed: of the weights and of the order of the profiles.
@@ -215,24 +222,25 @@ def fit_attention(
     optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay)
     members = _Members(train)
     whole = _Members(validation).select(np.arange(len(validation.labels)))
-    _start_from_mean(model, train, whole)
-    best, best_loss, best_epoch = _copy_state(model), _validate(model, whole), 0
+    _start_from_mean(model, train, whole, num_scores)
+    first, first_losses = _copy_state(model), _validate(model, whole)
+    best, best_losses, best_epoch = first, first_losses, 0
     for epoch in range(1, num_epochs + 1):
         order = torch.randperm(len(train.labels), generator=generator).numpy()
         for start in range(0, len(order), batch_size):
             optimizer.zero_grad()
-            _loss(model, members.select(order[start : start + batch_size])).backward()  # type: ignore[no-untyped-call]
+            _losses(model, members.select(order[start : start + batch_size])).mean().backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-        loss = _validate(model, whole)
-        if not np.isfinite(loss):
+        losses = _validate(model, whole)
+        if not losses.isfinite().all():
             raise TrainingError(
-                f"the validation loss of the attention is {loss} in epoch {epoch}: lower learning_rate"
+                f"the validation loss of the attention is not finite in epoch {epoch}: lower learning_rate"
             )
-        if loss < best_loss:
-            best, best_loss, best_epoch = _copy_state(model), loss, epoch
+        if losses.mean() < best_losses.mean():
+            best, best_losses, best_epoch = _copy_state(model), losses, epoch
         elif epoch - best_epoch >= patience:
             break
-    model.load_state_dict(best)
+    model.load_state_dict(best if _is_clearly_lower(best_losses, first_losses) else first)
     return model.eval()
 
 
@@ -294,9 +302,17 @@ def _initialize(model: AttentionAggregator, train: Bags, generator: torch.Genera
     model.embedding_std.copy_(torch.from_numpy(np.where(std > 0, std, 1.0)))
 
 
+def _is_clearly_lower(losses: Tensor, others: Tensor) -> bool:
+    """Whether losses (P,) are lower than others of the same profiles by more than a standard error."""
+    gains = others - losses
+    if len(gains) < 2:
+        return False
+    return bool(gains.mean() > gains.std() / math.sqrt(len(gains)))
+
+
 @torch.no_grad()
-def _start_from_mean(model: AttentionAggregator, train: Bags, whole: _Batch) -> None:
-    """Set the classifier to the logistic regression on the profiles' mean embeddings that validation likes best.
+def _start_from_mean(model: AttentionAggregator, train: Bags, whole: _Batch, num_scores: int) -> None:
+    """Set the classifier to the logistic regression on the profiles' means that validation likes best.
 
     So the fit departs from the mean only where attention pays; without this start it lost to the mean where every
     sequence tells as much, since sharpening the attention is the shorter way down than growing the classifier.
@@ -306,6 +322,8 @@ def _start_from_mean(model: AttentionAggregator, train: Bags, whole: _Batch) -> 
         model: initialised.
         train: what the regressions are fitted to.
         whole: all of validation.
+        num_scores: see fit_attention. A regression on all columns of real embeddings (1,536 and more) fits some
+            hundred profiles by heart, so where there are scores it reads those alone.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -313,17 +331,17 @@ def _start_from_mean(model: AttentionAggregator, train: Bags, whole: _Batch) -> 
     if len(np.unique(train.labels)) < model.num_classes:
         return
     batch = _Members(train).select(np.arange(len(train.labels)))
-    pooled = _mean_embeddings(model, batch)
+    pooled = _mean_embeddings(model, batch)[:, -num_scores:]  # all columns where there are no scores
     scale = np.where(pooled.std(axis=0) > 0, pooled.std(axis=0), 1.0)
-    best, best_loss = _copy_state(model), _validate(model, whole)
+    best, best_loss = _copy_state(model), float(_validate(model, whole).mean())
     for strength in _STRENGTHS:
         regression = LogisticRegression(C=strength, max_iter=1000)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             regression.fit(pooled / scale, train.labels)
-        model.classifier.weight.copy_(torch.from_numpy(regression.coef_ / scale))
+        model.classifier.weight[:, -num_scores:] = torch.from_numpy(regression.coef_ / scale)
         model.classifier.bias.copy_(torch.from_numpy(regression.intercept_))
-        loss = _validate(model, whole)
+        loss = float(_validate(model, whole).mean())
         if loss < best_loss:
             best, best_loss = _copy_state(model), loss
     model.load_state_dict(best)
@@ -343,15 +361,17 @@ def _copy_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def _validate(model: AttentionAggregator, batch: _Batch) -> float:
-    return _loss(model, batch).item()
+def _validate(model: AttentionAggregator, batch: _Batch) -> Tensor:
+    return _losses(model, batch).double()
 
 
-def _loss(model: AttentionAggregator, batch: _Batch) -> Tensor:
+def _losses(model: AttentionAggregator, batch: _Batch) -> Tensor:
+    """The log loss of each profile, (P,)."""
     logits = model(batch.embeddings, batch.profiles, len(batch.labels))
     if model.num_classes == 2:
-        return functional.binary_cross_entropy_with_logits(logits, batch.labels.to(logits.dtype))
-    return functional.cross_entropy(logits, batch.labels)
+        labels = batch.labels.to(logits.dtype)
+        return functional.binary_cross_entropy_with_logits(logits, labels, reduction="none")
+    return functional.cross_entropy(logits, batch.labels, reduction="none")
 
 
 def _to_tensor(array: Floats, device: torch.device) -> Tensor:
