@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "models baselines",
         "training evaluation",
         "explain",
-        "report serving",
+        "report serving distributed",
         "demo",
         "cli",
         "__main__",

@@ -176,7 +176,7 @@ RENAMED: dict[str, dict[str, str]] = {
 #: Arguments that the command does not offer: objects.
 LEFT_OUT = {"import": {"limits"}}
 #: Options of the command alone.
-OWN_OPTIONS = {"train": {"seeds"}}
+OWN_OPTIONS = {"train": {"seeds"}, "encode": {"engine", "workers"}, "predict": {"engine", "workers"}}
 #: Options whose default differs on purpose: a person watches, a repeatable option has no tuple.
 OWN_DEFAULT = {"progress", "columns", "model_paths", "trackers", "output"}
 

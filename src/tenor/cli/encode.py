@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import CorpusArgument, DeviceOption, ProgressOption, ReplaceOption
+from tenor.cli.options import DeviceOption, EngineOption, ProgressOption, ReplaceOption, WorkersOption
 from tenor.cli.output import print_line
 from tenor.processes import process_count
 
@@ -21,12 +21,13 @@ Examples:
   tenor encode corpus analyzed --encoder sentence:path/to/model
   tenor encode new-corpus new-analyzed --encoder like:analyzed
   tenor encode corpus analyzed --update
+  tenor encode s3://bucket/shards s3://bucket/analyzed --engine ray --encoder like:analyzed --workers 8
 """
 
 
 def run(
-    source: CorpusArgument,
-    dest: Annotated[Path, typer.Argument(metavar="DEST", help="Folder of the analyzed corpus to make.")],
+    source: Annotated[str, typer.Argument(metavar="CORPUS", help="Folder of a corpus; of shards for ray.")],
+    dest: Annotated[str, typer.Argument(metavar="DEST", help="Folder of the analyzed corpus to make.")],
     encoder: Annotated[
         str,
         typer.Option(
@@ -49,9 +50,14 @@ def run(
         bool,
         typer.Option("--update", help="Keep DEST's encoder and features; encode only what SOURCE added."),
     ] = False,
+    engine: EngineOption = "local",
+    workers: WorkersOption = 2,
     progress: ProgressOption = True,
 ) -> None:
     """Give every message of a corpus a feature vector; what is fitted is fitted on training messages only."""
+    if engine == "ray":
+        _encode_shards(source, dest, encoder, dtype, keep_text, model_path, device, workers)
+        return
     from tenor.encoding.encode import encode_with_summary
 
     team = None
@@ -78,3 +84,36 @@ def run(
     )
     if summary is not None:
         print_line(summary.line())
+
+
+def _encode_shards(
+    source: str,
+    dest: str,
+    encoder: str,
+    dtype: str,
+    keep_text: bool,
+    model_paths: list[Path] | None,
+    device: str | None,
+    workers: int,
+) -> None:
+    """Encode Parquet shards by Ray, with the encoder of an analyzed corpus.
+
+    Raises:
+        typer.BadParameter: another encoder; exit code 2.
+    """
+    kind, _, analyzed = encoder.partition(":")
+    if kind != "like" or not analyzed:
+        raise typer.BadParameter("the engine ray needs like:ANALYZED_CORPUS", param_hint="--encoder")
+    from tenor.distributed import encode_shards
+
+    summary = encode_shards(
+        source,
+        dest,
+        analyzed=analyzed,
+        dtype=dtype,
+        keep_text=keep_text,
+        model_paths=() if model_paths is None else tuple(map(str, model_paths)),
+        device=device,
+        workers=workers,
+    )
+    print_line(f"{dest}: {summary.line('conversations')}")

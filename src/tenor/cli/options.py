@@ -23,6 +23,11 @@ FitOption = Annotated[
         help="Linear models are fitted on about so much text, a draw of more.",
     ),
 ]
+EngineOption = Annotated[
+    Literal["local", "ray"],
+    typer.Option(help="local: a corpus on this machine. ray: Parquet shards in a folder or under a URL."),
+]
+WorkersOption = Annotated[int, typer.Option(help="Actors of the engine ray.")]
 PrecisionOption = Annotated[
     Literal["no", "bf16", "fp16"], typer.Option(help="Precision of the forward pass.")
 ]

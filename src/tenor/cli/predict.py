@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import DataArgument, DeviceOption, ModelArgument, PrecisionOption, ProgressOption
+from tenor.cli.options import (
+    DeviceOption,
+    EngineOption,
+    ModelArgument,
+    PrecisionOption,
+    ProgressOption,
+    WorkersOption,
+)
 from tenor.cli.output import print_line
 from tenor.cli.standing import RuleOption
 
@@ -20,13 +27,16 @@ Examples:
   tenor predict models/author.safetensors analyzed --split validation --output validation.parquet
   tenor predict models/author.safetensors analyzed --calibrate --threshold cost:1:20 --output scores.parquet
   tenor predict models/author.safetensors analyzed --output scores.parquet --update scores.parquet
+  tenor predict models/author.safetensors shards --split all --output scores --engine ray --workers 8
 """
 
 
 def run(
     model: ModelArgument,
-    data: DataArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="PATH", help="Parquet file to write.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Analyzed corpus; folder of shards for ray.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", metavar="PATH", help="Parquet file to write; a folder for ray.")
+    ],
     split: Annotated[
         Literal["train", "validation", "test", "all"], typer.Option(help="Which split, or all.")
     ] = "test",
@@ -42,9 +52,23 @@ def run(
     ] = None,
     device: DeviceOption = None,
     mixed_precision: PrecisionOption = "no",
+    engine: EngineOption = "local",
+    workers: WorkersOption = 2,
     progress: ProgressOption = True,
 ) -> None:
     """Write ids, group, split, label, logit and prob of every sequence of a split."""
+    if engine == "ray":
+        if calibrate or threshold is not None or update is not None:
+            raise typer.BadParameter(
+                "the engine ray takes neither --calibrate, --threshold nor --update", param_hint="--engine"
+            )
+        from tenor.distributed import predict_shards
+
+        found = predict_shards(
+            model, data, output, split=split, device=device, mixed_precision=mixed_precision, workers=workers
+        )
+        print_line(f"{output}: {found.line('predictions')}")
+        return
     from tenor.evaluation import predict, predict_to_file
 
     if not calibrate and threshold is None and update is None:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import DataArgument, DeviceOption, JsonOption, ModelArgument, ProgressOption
+from tenor.cli.options import DeviceOption, EngineOption, JsonOption, ModelArgument, ProgressOption
 from tenor.cli.output import print_json, print_line
 from tenor.cli.standing import BaselinesOption, BootstrapSeedOption, RuleOption, print_standing
 
@@ -20,12 +20,15 @@ Examples:
   tenor profile models/author.safetensors analyzed --aggregation top_k_mean --threshold cost:1:20
   tenor profile models/author.safetensors analyzed --aggregation compare --json
   tenor profile models/author.safetensors analyzed --predictions scores.parquet
+  tenor profile models/author.safetensors scores --output profiles --engine ray
 """
 
 
 def run(
     model: ModelArgument,
-    data: DataArgument,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Analyzed corpus; folder of predictions for ray.")
+    ],
     aggregation: Annotated[
         str,
         typer.Option(
@@ -46,10 +49,25 @@ def run(
         typer.Option(metavar="PATH", help="The model's predictions: score only sequences that they lack."),
     ] = None,
     device: DeviceOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="PATH", help="For ray: folder of profiles to write."),
+    ] = None,
+    engine: EngineOption = "local",
     progress: ProgressOption = True,
     json: JsonOption = False,
 ) -> None:
     """Aggregate an author's sequence scores into one score a profile, and evaluate on the test split."""
+    if engine == "ray" or output is not None:
+        if engine != "ray" or output is None:
+            raise typer.BadParameter("--output and --engine ray go together", param_hint="--engine")
+        from tenor.distributed import profile_shards
+
+        found = profile_shards(
+            data, output, model_path=model, aggregation=aggregation, profile_label=profile_label
+        )
+        print_line(f"{output}: {found.line('profiles')}")
+        return
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier
 
     rule = "f1" if threshold is None else threshold

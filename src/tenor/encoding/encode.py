@@ -173,7 +173,7 @@ def encode_with_summary(
             fitted = load_encoder(
                 terms[0].source, model_paths=model_paths, batch_size=batch_size, device=device
             )
-            info = _take_info(Path(terms[0].source), fitted)
+            info = take_encoder_info(Path(terms[0].source), fitted)
         else:
             _require_text(corpus, terms)
             parts = [_make_encoder(term, batch_size, device) for term in terms]
@@ -360,7 +360,7 @@ def _make_info(corpus: Corpus, encoder: SumEncoder) -> EncoderInfo:
     )
 
 
-def _take_info(folder: Path, encoder: SumEncoder) -> EncoderInfo:
+def take_encoder_info(folder: Path, encoder: SumEncoder) -> EncoderInfo:
     """What the corpus that `encoder` was read from says of it, once the two are proven to belong together."""
     info = open_corpus(folder, verify=False).info.encoder
     if info is None or info.hash != hash_encoder(dump_encoder(encoder)):

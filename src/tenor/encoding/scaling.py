@@ -14,8 +14,8 @@ from tenor.errors import CorpusError
 
 FloatArray = npt.NDArray[np.float64]
 
-#: Messages gathered at a time, and numbers.
-_CHUNK_MESSAGES, _CHUNK_NUMBERS = 16_384, 16_384 * 256
+#: Messages gathered at a time, and numbers: each takes some 30 bytes.
+_CHUNK_MESSAGES, _CHUNK_NUMBERS = 16_384, 1 << 20
 
 
 def feature_scaling(view: SequenceView) -> tuple[FloatArray, FloatArray]:

@@ -42,7 +42,7 @@ def profile_predictions(
     aggregations: Sequence[str] = AGGREGATIONS,
     *,
     profile_label: LabelRule = "majority",
-    threshold: str | ThresholdRule = "f1",
+    threshold: str | ThresholdRule | None = "f1",
     embeddings: npt.NDArray[np.float32] | None = None,
     seed: int = 0,
 ) -> dict[str, Predictions]:
@@ -52,7 +52,8 @@ def profile_predictions(
         sequences: level author, with validation rows for the threshold and for what is learned.
         aggregations: of EVERY_AGGREGATION.
         profile_label: see evaluate_profile_classifier.
-        threshold: the rule by which each aggregation's threshold is chosen (tenor.metrics.objectives.FORMS).
+        threshold: the rule by which each aggregation's threshold is chosen (tenor.metrics.objectives.FORMS); None =
+            none is.
         embeddings: (S, E) of the sequences; needed for attention, which reads logits and probs beside them.
         seed: of what is learned.
 
@@ -235,12 +236,12 @@ def _log_odds(scores: Floats) -> Floats:
 
 
 def _as_predictions(
-    sequences: Predictions, profiles: Profiles, logits: Floats, probs: Floats, rule: ThresholdRule
+    sequences: Predictions, profiles: Profiles, logits: Floats, probs: Floats, rule: ThresholdRule | None
 ) -> Predictions:
     """Profiles as a predictions table, their threshold from its validation rows (binary only)."""
     threshold = None
     known = (profiles.splits == "validation") & (profiles.labels >= 0)
-    if probs.ndim == 1 and known.any():
+    if rule is not None and probs.ndim == 1 and known.any():
         chosen = rule.choose(profiles.labels[known], probs[known], splits=profiles.splits[known])
         threshold = chosen.value
     return Predictions(

@@ -2,6 +2,7 @@
 
 from tenor.predictions.files import FORMAT_VERSION as FORMAT_VERSION
 from tenor.predictions.files import export_csv as export_csv
+from tenor.predictions.files import from_arrow as from_arrow
 from tenor.predictions.files import neutralize_cell as neutralize_cell
 from tenor.predictions.files import read_predictions as read_predictions
 from tenor.predictions.files import to_arrow as to_arrow

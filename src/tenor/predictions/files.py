@@ -173,6 +173,20 @@ def read_predictions(path: Path | str) -> Predictions:
         table = pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError) as error:
         raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
+    return from_arrow(table, path)
+
+
+def from_arrow(table: pa.Table, path: Path | str) -> Predictions:
+    """Take back what `to_arrow` gave, strictly.
+
+    Args:
+        table: with the metadata in its schema.
+        path: of the file, for errors.
+
+    Raises:
+        InputError: as `read_predictions`.
+    """
+    path = Path(path)
     metadata = _read_metadata(table.schema.metadata, path)
     _check_columns(table, metadata["level"], len(metadata["classes"]), path)
     labels = _read_labels(table.column("label"), metadata["classes"], path)
