@@ -126,11 +126,15 @@ def sort_messages(
 
 def _encode(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Codes]:
     """Distinct strings, in one chunk, and the number of each entry's."""
-    encoded = column.dictionary_encode().unify_dictionaries()
+    encoded = column.dictionary_encode()
     if encoded.num_chunks == 0:
         return pa.chunked_array([pa.array([], pa.string())]), np.empty(0, np.int32)
+    last = encoded.chunk(encoded.num_chunks - 1).dictionary
+    if any(len(chunk.dictionary) != len(last) for chunk in encoded.chunks):  # they share one, as a rule
+        encoded = encoded.unify_dictionaries()
+        last = encoded.chunk(0).dictionary
     codes: Codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-    return pa.chunked_array([encoded.chunk(0).dictionary]), codes
+    return pa.chunked_array([last]), codes
 
 
 def _find_rows(keys: Integers, wanted: Integers) -> Integers:
