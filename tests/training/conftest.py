@@ -85,17 +85,18 @@ def launch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Launch]:
         fault: str = "",
         script: str | Path = "worker.py",
         own: dict[int, Sequence[object]] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> list[Worker]:
         port = free_port()
         workers = []
         for rank in range(count):
-            environment = {"OMP_NUM_THREADS": "1", "TENOR_FAULT": fault}
+            variables = {"OMP_NUM_THREADS": "1", "TENOR_FAULT": fault, **(environment or {})}
             if count > 1:
-                environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
-                environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+                variables |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count)}
+                variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
             out, err = (folder / f"{len(started)}.{kind}" for kind in ("out", "err"))
             values = [str(value) for value in (own or {}).get(rank, arguments)]
-            child = (str(HERE / script), values, environment, str(out), str(err))
+            child = (str(HERE / script), values, variables, str(out), str(err))
             process = context.Process(
                 target=runpy.run_path,
                 args=(str(HERE / "forked.py"),),

@@ -19,6 +19,7 @@ from tenor.corpus.audit import require_both_classes, require_clean_splits, requi
 from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import SequenceView
+from tenor.devices import Runtime
 from tenor.encoding.scaling import feature_scaling
 from tenor.errors import CorpusError
 from tenor.models.sequence import SequenceClassifier
@@ -110,7 +111,9 @@ def _warn_of_small_validation(view: SequenceView) -> None:
         )
 
 
-def build_model(data: TrainingData, settings: TrainSettings) -> SequenceClassifier:
+def build_model(
+    data: TrainingData, settings: TrainSettings, runtime: Runtime | None = None
+) -> SequenceClassifier:
     """A freshly initialised model that knows the training features' scale.
 
     With a start, the deep part's last layer begins at zero, so that before any training the scores are those of the
@@ -129,7 +132,9 @@ def build_model(data: TrainingData, settings: TrainSettings) -> SequenceClassifi
     )
     initialize_weights(model, torch.Generator().manual_seed(derive_seed(settings.seed, "weights")))
     nn.init.zeros_(model.pooled.weight)
-    mean, std = feature_scaling(data.train.view)
+    mean, std = feature_scaling(
+        data.train.view, None if runtime is None or runtime.world_size == 1 else runtime
+    )
     model.set_scaling(mean, std)
     last = model.head[-1]
     if isinstance(last, nn.Linear):

@@ -95,7 +95,7 @@ class Run:
         show: bool,
     ) -> Run:
         """Put the parts together, untrained."""
-        model = build_model(data, settings).to(runtime.device)
+        model = build_model(data, settings, runtime).to(runtime.device)
         for tensor in model.state_dict().values():
             runtime.share(tensor)  # the same bits, should the machines differ
         generator = torch.Generator(runtime.device)
