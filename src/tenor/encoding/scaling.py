@@ -71,7 +71,7 @@ def _measure_chunks(view: SequenceView, team: Team | None) -> Iterator[tuple[flo
         if team is not None:
             rows = [np.frombuffer(data) for data in team.gather_bytes(own.tobytes())]
         for row in rows[: len(turn)]:
-            mean, squares = np.split(row[1:], 2)
+            mean, squares = np.split(row[1:].copy(), 2)  # bytes that came are read-only
             yield float(row[0]), mean, squares
 
 
