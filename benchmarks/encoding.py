@@ -105,10 +105,10 @@ def compare_sentence(*, quick: bool) -> Row:
     from sentence_transformers import SentenceTransformer
 
     _, texts, title = read_texts("conda", quick=quick)
-    texts = texts[: 100 if quick else 600]
+    texts = texts[: 100 if quick else 2400]
     folder = str(get_model_path())
     model = SentenceTransformer(folder, device="cpu")
-    encoders = [load_sentence(folder, device="cpu") for _ in range(1 if quick else 3)]
+    encoders = [load_sentence(folder, device="cpu") for _ in range(1 if quick else 2)]
     fresh = iter(encoders)
     return compare(
         f"sentence (MiniLM), {title}",

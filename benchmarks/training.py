@@ -6,7 +6,10 @@ skorch's; and half of the matrix rate that this machine reaches with torch.mm. A
 most 256 messages each (the seed's cut, for everybody), and take one step of AdamW. The peers' sequences lie in
 memory as tensors; tenor's are read from the corpus.
 
-- seed's recipe: every sequence padded to 256, no mask. Also padded to the corpus's longest, where that is shorter.
+The peers train tenor's own module; the recipe and the Trainer also the same architecture of torch's own layers
+(`nn.TransformerEncoder`, `nn.Conv1d`, `nn.Dropout`), which is what one has without tenor.
+
+- seed's recipe: every sequence padded to 256, no mask.
 - Trainer: train_sampling_strategy="group_by_length", a padding collate with a mask. Some of the epoch's batches are
   run; its rate follows from their padded messages and those of the whole epoch.
 - skorch: random batches, a padding collate with a mask.
@@ -43,6 +46,8 @@ from tenor.batching import SequenceDataset, SequenceLevel, load_dataset, make_lo
 from tenor.devices import plain_runtime
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
+from tenor.nn.positional import sinusoidal_positions
+from tenor.nn.residual import ResidualBlock
 from tenor.training.loop import run_steps
 
 BATCH = 256
@@ -131,9 +136,47 @@ class Tenor:
         return len(lengths), lengths, seconds_of(train)
 
 
-def run_recipe(dataset: SequenceDataset, longest: int, batch: int) -> float:
+class StockModel(nn.Module):
+    """The same architecture of torch's own layers, as one would write it; without the wide part, which costs little."""
+
+    def __init__(self, input_size: int, hidden: int = 256, dropout: float = 0.3) -> None:
+        super().__init__()
+        self.projection, self.dropout = nn.Linear(input_size, hidden), nn.Dropout(dropout)
+        layer = nn.TransformerEncoderLayer(hidden, 8, 4 * hidden, dropout, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(hidden), enable_nested_tensor=False)
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(hidden, hidden, size, padding=size // 2) for size in (3, 5, 7)
+        )
+        self.first, self.residual = nn.Linear(4 * hidden, hidden), ResidualBlock(hidden, dropout)
+        self.last = nn.Sequential(nn.LayerNorm(hidden), nn.Dropout(dropout), nn.Linear(hidden, 1))
+
+    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits (B,) of features (B, T, F)."""
+        padding = None if mask is None else ~mask
+        values = self.projection(features)
+        values = self.dropout(values + sinusoidal_positions(values.shape[1], values.shape[2]))
+        values = self.encoder(values, src_key_padding_mask=padding)
+        if padding is not None:
+            values = values.masked_fill(padding[:, :, None], 0.0)
+        channels = values.transpose(1, 2)  # (B, H, T)
+        scales = [convolution(channels) for convolution in self.convolutions]
+        if padding is not None:
+            scales = [scale.masked_fill(padding[:, None], float("-inf")) for scale in scales]
+        pooled = [scale.max(dim=2).values.relu() for scale in scales]
+        counts = values.shape[1] if mask is None else mask.sum(dim=1, keepdim=True)
+        hidden = self.first(torch.cat([*pooled, values.sum(dim=1) / counts], dim=1))
+        logits: Tensor = self.last(self.residual(hidden)).squeeze(1)
+        return logits
+
+
+def make_stock(dataset: SequenceDataset) -> StockModel:
+    """The peers' model where they do not train tenor's."""
+    torch.manual_seed(0)
+    return StockModel(dataset.input_size)
+
+
+def run_recipe(dataset: SequenceDataset, longest: int, batch: int, model: nn.Module) -> float:
     """Sequences/s of one step of the seed's recipe: all padded to `longest`, no mask."""
-    model = make_model(dataset)
     optimizer, criterion = make_optimizer(model), nn.BCEWithLogitsLoss()
     indices = np.random.default_rng(0).permutation(len(dataset))[:batch]
     loader = DataLoader(
@@ -156,7 +199,7 @@ def run_recipe(dataset: SequenceDataset, longest: int, batch: int) -> float:
 class WithLoss(nn.Module):
     """The model as the Trainer wants it: inputs by name, the loss first."""
 
-    def __init__(self, model: SequenceClassifier) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
 
@@ -177,14 +220,16 @@ def grouped_blocks(lengths: np.ndarray) -> list[np.ndarray]:
     return blocks
 
 
-def run_trainer(dataset: SequenceDataset) -> float:
-    """Sequences/s of an epoch of Hugging Face's Trainer, from some of its batches."""
+def run_trainer(
+    dataset: SequenceDataset, model: nn.Module, *, on_gpu: bool = False, messages: int = TRAINER_MESSAGES
+) -> float:
+    """Sequences/s of an epoch of Hugging Face's Trainer, from batches of some `messages` in all; on a GPU in bf16."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
     from transformers.trainer_pt_utils import LengthGroupedSampler
 
     blocks = grouped_blocks(dataset.lengths)
     padded = np.array([len(block) * dataset.lengths[block].max() for block in blocks])
-    every = max(1, round(padded.sum() / TRAINER_MESSAGES))
+    every = max(1, round(padded.sum() / messages))
     chosen = list(range(every // 2, len(blocks), every))
     indices = np.concatenate([blocks[index] for index in chosen])
     data = InMemory(dataset, indices)
@@ -201,13 +246,11 @@ def run_trainer(dataset: SequenceDataset) -> float:
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=1e-4,
-            weight_decay=0.01, max_grad_norm=1.0, train_sampling_strategy="group_by_length", use_cpu=True,
-            report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
+            weight_decay=0.01, max_grad_norm=1.0, train_sampling_strategy="group_by_length",
+            use_cpu=not on_gpu, bf16=on_gpu, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
             remove_unused_columns=False, dataloader_pin_memory=False,
         )  # fmt: skip
-        trainer = Grouped(
-            model=WithLoss(make_model(dataset)), args=arguments, train_dataset=data, data_collator=collate
-        )
+        trainer = Grouped(model=WithLoss(model), args=arguments, train_dataset=data, data_collator=collate)
         trainer.remove_callback(PrinterCallback)
         seconds = seconds_of(trainer.train)
     return len(dataset) / (seconds * padded.sum() / padded[chosen].sum())
@@ -234,23 +277,25 @@ def run_skorch(dataset: SequenceDataset, batches: int) -> float:
 
 
 def peers(
-    dataset: SequenceDataset, known: dict[int, float], *, quick: bool
+    dataset: SequenceDataset, known: dict[str, float], *, quick: bool
 ) -> Iterator[tuple[str, Callable[[], float]]]:
     """What to run beside tenor; the recipe's steps of one shape are run once for all corpora."""
     batch = 4 if quick else BATCH
 
-    def recipe(longest: int) -> float:
-        if longest not in known:
-            known[longest] = run_recipe(dataset, longest, batch)
-        return known[longest]
+    def recipe(make: Callable[[SequenceDataset], nn.Module]) -> float:
+        if make.__name__ not in known:
+            known[make.__name__] = run_recipe(dataset, LONGEST, batch, make(dataset))
+        return known[make.__name__]
 
-    yield f"seed's recipe: all padded to {LONGEST}, no mask", lambda: recipe(LONGEST)
-    longest = int(dataset.lengths.max())
-    if longest < LONGEST:
-        yield f"all padded to the longest ({longest}), no mask", lambda: recipe(longest)
-    yield "Hugging Face Trainer, lengths grouped", lambda: run_trainer(dataset)
+    for title, make in (("torch's layers", make_stock), ("tenor's module", make_model)):
+        yield f"seed's recipe: all padded to {LONGEST}, no mask; {title}", lambda make=make: recipe(make)  # type: ignore[misc]
+    for title, make in (("torch's layers", make_stock), ("tenor's module", make_model)):
+        yield (
+            f"Hugging Face Trainer, lengths grouped; {title}",
+            lambda make=make: run_trainer(dataset, make(dataset)),  # type: ignore[misc]
+        )
     random_batches = 2 if dataset.lengths.max() < 100 else 1
-    yield "skorch, random batches", lambda: run_skorch(dataset, random_batches)
+    yield "skorch, random batches; tenor's module", lambda: run_skorch(dataset, random_batches)
 
 
 def main() -> None:
@@ -259,7 +304,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     print_machine(set_threads(options))
-    rates_known: dict[int, float] = {}
+    rates_known: dict[str, float] = {}
     peaks = [gemm_rate(quick=options.quick)]
     rows, shares = [], []
     for name, level, steps in CORPORA:

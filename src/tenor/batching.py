@@ -122,12 +122,14 @@ class SequenceDataset:
         lengths = self.view.lengths[indices]
         longest = int(lengths.max(initial=0))
         mask = np.arange(longest) < lengths[:, None]  # (B, T)
-        packed = self.view.gather_features(indices)  # (sum of lengths, F)
         if mask.all():
-            features = packed.reshape(len(indices), longest, packed.shape[1])
+            rows = self.view.gather_features(indices)  # (B * T, F)
         else:
-            features = np.zeros((len(indices), longest, packed.shape[1]), dtype=packed.dtype)
-            features[mask] = packed
+            dtype = self.view.corpus.feature_chunks[0].dtype
+            rows = np.empty((mask.size, self.input_size), dtype)
+            self.view.gather_features(indices, out=rows, places=np.flatnonzero(mask))
+            rows[np.flatnonzero(~mask)] = 0
+        features = rows.reshape(len(indices), longest, rows.shape[1])
         return Batch(
             torch.from_numpy(features),
             torch.from_numpy(mask),

@@ -152,13 +152,18 @@ class SequenceView:
         return self.rows
 
     def gather_features(
-        self, indices: npt.ArrayLike, out: npt.NDArray[np.floating[Any]] | None = None
+        self,
+        indices: npt.ArrayLike,
+        out: npt.NDArray[np.floating[Any]] | None = None,
+        places: Integers | None = None,
     ) -> npt.NDArray[np.floating[Any]]:
         """Copy some sequences' features into one packed array.
 
         Args:
             indices: which sequences, in the wanted order; one may occur twice.
             out: where to put them, (sum of lengths, F) in the corpus's dtype; None = a new array.
+            places: the row of `out`, which may then be longer, for each message; what stands in the other rows
+                afterwards is not defined. None = one after another.
 
         Returns:
             (sum of lengths[indices], F), messages in order, one sequence after another.
@@ -172,15 +177,19 @@ class SequenceView:
         shape, dtype = (len(rows), chunks[0].shape[1]), chunks[0].dtype
         if out is None:
             out = np.empty(shape, dtype)
-        elif out.shape != shape or out.dtype != dtype:
+        elif (places is None and out.shape != shape) or out.shape[1:] != shape[1:] or out.dtype != dtype:
             raise UsageError(f"out: expected {shape} {dtype}, found {out.shape} {out.dtype}")
-        for chunk, places, inside in _by_chunk(self.corpus, rows):
+        for chunk, found, inside in _by_chunk(self.corpus, rows):
             if self.corpus.is_read_ahead:
                 will_need(chunks[chunk], inside)
-            if len(places) == len(rows):
-                np.take(chunks[chunk], inside, axis=0, out=out, mode="clip")
-            else:
-                out[places] = chunks[chunk][inside]
+            if len(found) < len(rows):
+                out[found if places is None else places[found]] = chunks[chunk][inside]
+                continue
+            if places is not None:  # the other rows get some row: that costs less than going through a copy
+                spread = np.full(len(out), inside[0])
+                spread[places] = inside
+                inside = spread
+            np.take(chunks[chunk], inside, axis=0, out=out, mode="clip")
         return out
 
     def texts(self, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
