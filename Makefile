@@ -38,15 +38,19 @@ lint: $(STAMP)
 
 check: lint test
 
-# One script a claim; what they print ends up in bench-out/results.txt. Helpers' names begin with an underscore.
+# The scripts of the speed claims; what they print ends up in bench-out/results.txt, the table of claims in claims.md.
+# Others (memory, growth, gpu, ...) are run by themselves.
+BENCHMARKS := training scoring batches importing encoding profiles bootstrap startup
 bench: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(call group,bench)
 	mkdir -p bench-out
-	@for script in benchmarks/[a-z]*.py; do \
+	@for script in $(BENCHMARKS); do \
 		echo "== $$script"; \
-		$(BIN)/python $$script | tee bench-out/$$(basename $$script .py).md; \
+		$(BIN)/python benchmarks/$$script.py | tee bench-out/$$script.md; \
 	done
-	@cat bench-out/*.md > bench-out/results.txt && echo "written: bench-out/results.txt"
+	@cd bench-out && cat $(BENCHMARKS:=.md) > results.txt && { printf '%s\n' '| claim | goal | measured | met |' \
+		'| --- | ---: | ---: | ---: |'; grep -hE '[|] (yes|[*]{2}no[*]{2}) [|]$$' $(BENCHMARKS:=.md); } | tee claims.md
+	@echo "written: bench-out/results.txt, bench-out/claims.md"
 
 fuzz: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(call group,fuzz)

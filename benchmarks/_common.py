@@ -145,6 +145,18 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     print(flush=True)
 
 
+def print_claims(rows: Sequence[tuple[str, float, float]]) -> None:
+    """The table that `make bench` collects: claim, least ratio asked for, ratio measured, and whether it is met."""
+    head = ("claim", "goal", "measured", "met")
+    print_table(
+        head,
+        [
+            (claim, f"≥ {goal:g}", f"{found:.3g}", "yes" if found >= goal else "**no**")
+            for claim, goal, found in rows
+        ],
+    )
+
+
 def gemm_rate(*, quick: bool = False) -> float:
     """The machine's fp32 matrix rate, FLOP/s: the best shape's median of torch.mm."""
     import torch

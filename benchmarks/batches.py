@@ -22,6 +22,7 @@ from _common import (
     median,
     memcpy_rate,
     parse_options,
+    print_claims,
     print_machine,
     print_table,
     set_threads,
@@ -75,7 +76,7 @@ def main() -> None:
     options = parse_options(__doc__)
     print_machine(set_threads(options))
     copying = memcpy_rate(1 << 24 if options.quick else 1 << 28)
-    rows = []
+    rows, claims = [], []
     for name, peer_batches in (("conda", 10), ("chitchat", 3), ("switchboard", 3)):
         path, title = analyzed_corpus(name, quick=options.quick)
         dataset = load_dataset(path, "conversation")
@@ -94,6 +95,8 @@ def main() -> None:
         padded.clear()
         rates = take_turns(contestants, 1 if options.quick else 5)
         own, other = median(rates["tenor"]), median(rates["datasets"])
+        claims.append((f"batches of {title}: times datasets", 30.0, own / other))
+        claims.append((f"batches of {title}: share of memcpy", 0.5, median(padded) / copying))
         rows.append(
             (
                 title,
@@ -106,7 +109,8 @@ def main() -> None:
         )
     head = ("corpus", "tenor, GB/s", "datasets, GB/s", "ratio", "tenor with padding, GB/s", "of memcpy")
     print_table(head, rows)
-    print(f"memcpy, one thread: {copying / 1e9:.1f} GB/s")
+    print(f"memcpy, one thread: {copying / 1e9:.1f} GB/s\n")
+    print_claims(claims)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _common import find_source, median, parse_options, print_machine, print_table
+from _common import find_source, median, parse_options, print_claims, print_machine, print_table
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 
 TENOR = """
@@ -57,7 +57,7 @@ def main() -> None:
     """Print, for every source, seconds and peak memory of both and the ratios."""
     options = parse_options(__doc__)
     print_machine()
-    rows = []
+    rows, claims = [], []
     with tempfile.TemporaryDirectory() as folder:
         sources = [find_source(name, Path(folder), quick=options.quick) for name in ("conda", "switchboard")]
         plan = SyntheticPlan(conversations=500 if options.quick else 30_000, messages=12.0)
@@ -70,6 +70,8 @@ def main() -> None:
                 other.append(run_once(DATASETS, source))
             seconds, peak = (median([run[part] for run in own]) for part in (0, 1))
             other_seconds, other_peak = (median([run[part] for run in other]) for part in (0, 1))
+            claims.append((f"import of {title}: times datasets", 1.0, other_seconds / seconds))
+            claims.append((f"import of {title}: datasets' memory / tenor's", 2.0, other_peak / peak))
             rows.append(
                 (
                     title,
@@ -85,6 +87,7 @@ def main() -> None:
         ("source", "tenor, s", "datasets, s", "times faster", "tenor, MiB", "datasets, MiB", "of its memory"),
         rows,
     )
+    print_claims(claims)
 
 
 if __name__ == "__main__":
