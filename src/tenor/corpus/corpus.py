@@ -148,6 +148,11 @@ class Corpus:
             )
         return self._message_chunks("text")
 
+    @cached_property
+    def author_chunks(self) -> list[pa.Array]:
+        """Each record batch's authors, one entry a message, on the memory map."""
+        return self._message_chunks("authors")
+
     def _message_chunks(self, name: str) -> list[pa.Array]:
         """The entries of a column that must have one a message, for each record batch."""
         column = self.column(name)

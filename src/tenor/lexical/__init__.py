@@ -1,8 +1,9 @@
 """A linear model of texts: hashed n-grams, TF-IDF, logistic regression.
 
 ``weighting``: texts to weighted columns; ``model``: the fitted state, its logits and what they are made of;
-``fitting``: fitting and scoring out of fold. Its logits are the prior that a SequenceClassifier corrects, and by
-themselves a baseline. Corpora, conversations and files are not known here.
+``fitting``: fitting and scoring out of fold; ``peaks``: the same for the strongest message of a sequence; ``prior``:
+several such models, one for each part in a conversation. The prior's logits are what a SequenceClassifier corrects;
+those of one model of the whole text are a baseline. Files are not known here, and corpora only to ``prior``.
 """
 
 from tenor.lexical.fitting import DEFAULT_STRENGTH as DEFAULT_STRENGTH
@@ -12,4 +13,7 @@ from tenor.lexical.fitting import fit_lexical as fit_lexical
 from tenor.lexical.fitting import fit_out_of_fold as fit_out_of_fold
 from tenor.lexical.fitting import out_of_fold_logits as out_of_fold_logits
 from tenor.lexical.model import LexicalModel as LexicalModel
+from tenor.lexical.prior import LexicalPrior as LexicalPrior
+from tenor.lexical.prior import fit_part as fit_part
+from tenor.lexical.prior import parts_of as parts_of
 from tenor.lexical.weighting import count_texts as count_texts

@@ -37,6 +37,7 @@ def fit_lexical(
     *,
     num_classes: int = 2,
     strength: float = DEFAULT_STRENGTH,
+    importance: FloatArray | None = None,
 ) -> LexicalModel:
     """Fit on labelled texts; those with label -1 are left out.
 
@@ -47,12 +48,14 @@ def fit_lexical(
         labels: (N,) int in [-1, num_classes).
         num_classes: 2 gives one logit a text, more give one a class.
         strength: C of the logistic regression, the inverse of its regularisation.
+        importance: (N,) what each text counts in the regression; None = 1.
 
     Raises:
         UsageError: labels that do not fit the texts or the number of classes.
     """
     counts = as_counts(texts)
-    return _fit(counts, _check_labels(labels, counts.shape[0], num_classes), num_classes, strength)
+    checked = _check_labels(labels, counts.shape[0], num_classes)
+    return _fit(counts, checked, num_classes, strength, importance)
 
 
 def fit_out_of_fold(
@@ -205,10 +208,17 @@ def _log_loss(logits: FloatArray, labels: IntArray) -> float:
     return float(np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]))
 
 
-def _fit(counts: csr_matrix, labels: IntArray, num_classes: int, strength: float) -> LexicalModel:
+def _fit(
+    counts: csr_matrix,
+    labels: IntArray,
+    num_classes: int,
+    strength: float,
+    importance: FloatArray | None = None,
+) -> LexicalModel:
     rows = np.flatnonzero(labels >= 0)
     if len(rows) < len(labels):
         counts, labels = counts[rows], labels[rows]
+        importance = None if importance is None else importance[rows]
     frequencies = np.bincount(labels, minlength=num_classes)
     document_counts = np.bincount(counts.indices, minlength=SPACE.num_columns)
     columns = np.flatnonzero(document_counts >= _MIN_TEXTS)
@@ -216,7 +226,8 @@ def _fit(counts: csr_matrix, labels: IntArray, num_classes: int, strength: float
         return _constant_model(frequencies)
     # Smoothed idf as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
     idf = (np.log((1 + len(labels)) / (1 + document_counts[columns])) + 1).astype(np.float32)
-    coefficients, intercept = _fit_logistic(weigh_counts(counts, columns, idf), labels, frequencies, strength)
+    weights = weigh_counts(counts, columns, idf)
+    coefficients, intercept = _fit_logistic(weights, labels, frequencies, strength, importance)
     return LexicalModel(columns, idf, coefficients.astype(np.float32), intercept.astype(np.float32))
 
 
@@ -232,7 +243,11 @@ def _constant_model(frequencies: IntArray) -> LexicalModel:
 
 
 def _fit_logistic(
-    weights: csr_matrix, labels: IntArray, frequencies: IntArray, strength: float
+    weights: csr_matrix,
+    labels: IntArray,
+    frequencies: IntArray,
+    strength: float,
+    importance: FloatArray | None,
 ) -> tuple[FloatArray, FloatArray]:
     """Coefficients (K, C) and intercept (C,). A class without texts gets the intercept of half a text."""
     from sklearn.exceptions import ConvergenceWarning
@@ -244,7 +259,7 @@ def _fit_logistic(
     model = LogisticRegression(C=strength, tol=1e-3, max_iter=200, random_state=0, **solver)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # after 200 rounds what is left does not matter
-        model.fit(weights, labels)
+        model.fit(weights, labels, sample_weight=importance)
     if binary:
         return model.coef_.T, model.intercept_
     present = model.classes_

@@ -1,0 +1,103 @@
+"""Who speaks: the texts of a sequence's conversation, told apart by their authors' part in it.
+
+Who opened a conversation and who answered is known for any conversation, whatever the names. Knows nothing of what is
+done with the texts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from itertools import compress
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tenor.corpus.corpus import Corpus
+from tenor.corpus.schema import Level
+from tenor.corpus.views import SequenceView
+from tenor.errors import UsageError
+
+#: ``own``: all of the sequence's messages. Of a conversation, ``first``: those of the author of its first message;
+#: ``rest``: all others'. Of one author in it, ``others``: what everybody else says there.
+Voice = Literal["own", "first", "rest", "others"]
+
+#: The voices that a sequence of a level has.
+VOICES: dict[Level, tuple[Voice, ...]] = {
+    "conversation": ("own", "first", "rest"),
+    "author": ("own", "others"),
+}
+
+#: Sequences read at a time.
+_BLOCK = 256
+
+
+def read_voice(view: SequenceView, voice: Voice, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
+    """Read some sequences' texts in one voice, a few sequences in memory at a time.
+
+    Args:
+        view: sequences; a message that one leaves out is left out of its voices too, but who spoke first is still
+            decided by the conversation.
+        voice: one that the view's level has.
+        indices: which sequences; None = all.
+
+    Yields:
+        For each sequence the voice's texts, in order; often none.
+
+    Raises:
+        CorpusError: the corpus has no text.
+        UsageError: another voice.
+    """
+    if voice not in VOICES[view.level]:
+        raise UsageError(f"voice: expected one of {', '.join(VOICES[view.level])}, found {voice!r}")
+    index = np.arange(len(view)) if indices is None else np.asarray(indices, dtype=np.int64)
+    for start in range(0, len(index), _BLOCK):
+        block = view.select(index[start : start + _BLOCK])
+        if voice == "own":
+            yield from block.texts()
+            continue
+        spoken = whole_conversations(block) if voice == "others" else block
+        for texts, is_meant in zip(spoken.texts(), _tell_apart(spoken, block, voice), strict=True):
+            yield list(compress(texts, is_meant))
+
+
+def mark_voice(view: SequenceView, voice: Voice, index: int) -> npt.NDArray[np.bool_]:
+    """Which of one sequence's own messages are in a voice: (T,)."""
+    block = view.select([index])
+    if voice in ("own", "others"):
+        return np.full(int(block.lengths[0]), voice == "own")
+    return np.array(next(_tell_apart(block, block, voice)), dtype=bool)
+
+
+def whole_conversations(view: SequenceView) -> SequenceView:
+    """The same sequences with all messages of their conversations in place of their own."""
+    offsets, rows = view.corpus.message_offsets, view.conversation_rows()
+    return dataclasses.replace(view, starts=offsets[rows], lengths=np.diff(offsets)[rows], order=None)
+
+
+def _tell_apart(spoken: SequenceView, sequences: SequenceView, voice: Voice) -> Iterator[list[bool]]:
+    """For each sequence, which messages of `spoken` the voice has."""
+    ends = np.cumsum(spoken.lengths)
+    names = _author_names(spoken.corpus, spoken.message_rows(np.arange(len(spoken))))
+    central = sequences.authors
+    if central is None:
+        offsets = spoken.corpus.message_offsets
+        firsts = np.minimum(offsets[spoken.conversation_rows()], max(int(offsets[-1]) - 1, 0))
+        # An empty conversation has no first author, and no message to compare.
+        central = _author_names(spoken.corpus, firsts) if offsets[-1] else np.full(len(spoken), "")
+    for start, end, name in zip(ends - spoken.lengths, ends, central.tolist(), strict=True):
+        is_central = names[start:end] == name
+        yield (is_central if voice == "first" else ~is_central).tolist()
+
+
+def _author_names(corpus: Corpus, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
+    """The authors of some messages: (M,) str."""
+    names = np.empty(len(rows), dtype=object)
+    chunk_of = np.searchsorted(corpus.chunk_offsets, rows, side="right") - 1
+    for chunk in np.unique(chunk_of):
+        places = np.flatnonzero(chunk_of == chunk)
+        inside = pa.array(rows[places] - corpus.chunk_offsets[chunk])
+        names[places] = corpus.author_chunks[int(chunk)].take(inside).to_pylist()
+    return names

@@ -1,0 +1,89 @@
+"""The strongest message: one model scores every message, and a sequence has the score of its highest.
+
+Where one message in many decides (a slur, a demand for money), the n-grams of the whole text drown it. The model is
+fitted on single messages that all bear their sequence's label, and read out by the maximum: the plain instance-space
+form of multiple-instance learning (Ray & Craven 2005, "Supervised versus multiple instance learning"). Knows nothing
+of corpora.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.lexical.fitting import assign_folds, fit_lexical
+from tenor.lexical.model import LexicalModel
+from tenor.lexical.weighting import count_texts
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+def fit_peaks(
+    sequences: Sequence[Sequence[str]],
+    labels: IntArray,
+    groups: npt.ArrayLike,
+    *,
+    seed: int,
+    num_classes: int = 2,
+    folds: int = 5,
+) -> tuple[LexicalModel, FloatArray]:
+    """Fit on all messages, each sequence counting the same, and score every sequence out of fold.
+
+    Args:
+        sequences: the texts of N sequences.
+        labels: (N,) int in [0, num_classes).
+        groups: (N,) str; a group stands in one fold.
+        seed: chooses the folds (see assign_folds).
+        num_classes: 2 gives one logit a sequence, more give one a class.
+        folds: how many.
+
+    Returns:
+        The model of messages, and the peaks out of fold: (N,) or (N, C).
+    """
+    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+    counts = count_texts([text for texts in sequences for text in texts])
+    owners = np.repeat(np.arange(len(lengths)), lengths)
+    importance = (max(1.0, float(lengths.mean())) / np.maximum(lengths, 1))[owners] if len(owners) else None
+    folds_of_messages = assign_folds(labels, groups, seed=seed, folds=folds)[owners]
+
+    def fit(rows: npt.NDArray[np.int64] | slice) -> LexicalModel:
+        shares = None if importance is None else importance[rows]
+        return fit_lexical(counts[rows], labels[owners][rows], num_classes=num_classes, importance=shares)
+
+    scores = np.zeros((len(owners),) if num_classes == 2 else (len(owners), num_classes))
+    base = np.zeros((len(lengths), *scores.shape[1:]))
+    for fold in range(folds):
+        held = np.flatnonzero(folds_of_messages == fold)
+        if len(held):
+            scores[held] = fit(np.flatnonzero(folds_of_messages != fold)).logits(counts[held])
+    model = fit(slice(None))
+    base[:] = model.intercept[0] if num_classes == 2 else model.intercept
+    return model, take_peaks(scores, lengths, base)
+
+
+def score_peaks(model: LexicalModel, sequences: Sequence[Sequence[str]]) -> FloatArray:
+    """The highest of the messages' logits, (N,) or (N, C) for each class; the intercept where there are none."""
+    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
+    scores = model.logits([text for texts in sequences for text in texts])
+    base = np.zeros((len(lengths), *scores.shape[1:]))
+    base[:] = model.intercept[0] if scores.ndim == 1 else model.intercept
+    return take_peaks(scores, lengths, base)
+
+
+def take_peaks(scores: FloatArray, lengths: IntArray, base: FloatArray) -> FloatArray:
+    """The maximum over each sequence's messages.
+
+    Args:
+        scores: (M,) or (M, C) of all messages.
+        lengths: (N,) messages a sequence.
+        base: (N,) or (N, C) for sequences without any.
+    """
+    filled = np.flatnonzero(lengths)
+    peaks = base.copy()
+    if len(filled):
+        starts = (np.cumsum(lengths) - lengths)[filled]
+        peaks[filled] = np.maximum.reduceat(scores, starts, axis=0)
+    return peaks

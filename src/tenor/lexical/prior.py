@@ -1,0 +1,180 @@
+"""The lexical prior: several models of a sequence's words, one a part, whose logits add up.
+
+A part is a voice (see ``corpus.voices``) read as one text, or the strongest single message. Each has been weighed
+before it gets here; those that did not help are left out. Knows nothing of how the weights were found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.corpus.sampling import blocks_of_messages, mean_characters
+from tenor.corpus.schema import Level
+from tenor.corpus.views import SequenceView
+from tenor.corpus.voices import VOICES, Voice, mark_voice, read_voice
+from tenor.errors import UsageError
+from tenor.lexical.fitting import fit_out_of_fold
+from tenor.lexical.model import LexicalModel
+from tenor.lexical.peaks import fit_peaks, score_peaks
+
+FloatArray = npt.NDArray[np.float64]
+
+#: A voice's whole text, or (``peak``) the strongest of the sequence's own messages.
+Part = Voice | Literal["peak"]
+PARTS: tuple[Part, ...] = ("own", "first", "rest", "others", "peak")
+
+#: Characters read at a time.
+_BLOCK_CHARACTERS = 4_000_000
+
+
+def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:
+    """The parts that sequences of a level have; without context none of what others say beside an author."""
+    voices = [voice for voice in VOICES[level] if with_context or voice != "others"]
+    return (*voices, "peak")
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalPrior:
+    """Fitted models by part; a sequence's logits are the sum of theirs.
+
+    Attributes:
+        models: at least one, in the order of PARTS.
+    """
+
+    models: dict[Part, LexicalModel]
+
+    def __post_init__(self) -> None:
+        outputs = {name: len(model.intercept) for name, model in self.models.items()}
+        unknown = [name for name in outputs if name not in PARTS]
+        if unknown or not outputs:
+            raise UsageError(f"lexical prior: expected parts of {', '.join(PARTS)}, found {list(outputs)}")
+        if len(set(outputs.values())) > 1:
+            raise UsageError(f"lexical prior: expected parts of as many outputs, found {outputs}")
+
+    @property
+    def num_outputs(self) -> int:
+        """1 for two classes, else C."""
+        return len(next(iter(self.models.values())).intercept)
+
+    def logits(self, view: SequenceView) -> FloatArray:
+        """Score a view's sequences, a block of texts at a time: (S,) for two classes, (S, C) for more.
+
+        Raises:
+            CorpusError: the corpus has no text.
+        """
+        scores = np.zeros((len(view),) if self.num_outputs == 1 else (len(view), self.num_outputs))
+        messages = max(1, int(_BLOCK_CHARACTERS / mean_characters(view)))
+        for rows in blocks_of_messages(view, messages):
+            block = view.select(rows)
+            for part, model in self.models.items():
+                scores[rows] += score_part(model, block, part)
+        return scores
+
+    def message_contributions(self, view: SequenceView, index: int) -> tuple[FloatArray, FloatArray]:
+        """What each of one sequence's own messages adds to its logit.
+
+        A voice's text is shared out as LexicalModel.message_contributions says; the peak belongs to the message that
+        is it; what others say belongs to no message of the sequence, and so to the rest.
+
+        Returns:
+            (T, K) for the messages and (K,) for the rest, which add up to the logit; K = 1 for two classes, else C.
+        """
+        texts = next(view.texts([index]))
+        found, rest = np.zeros((len(texts), self.num_outputs)), np.zeros(self.num_outputs)
+        for part, model in self.models.items():
+            rest += model.intercept
+            if part == "peak":
+                if texts:
+                    scores = model.logits(texts).reshape(len(texts), -1)
+                    winners = scores.argmax(axis=0)
+                    columns = np.arange(self.num_outputs)
+                    found[winners, columns] += scores[winners, columns] - model.intercept
+            elif part == "others":
+                rest += score_part(model, view.select([index]), part).reshape(-1) - model.intercept
+            else:
+                meant = mark_voice(view, part, index)
+                spoken = [text for text, is_meant in zip(texts, meant.tolist(), strict=True) if is_meant]
+                if spoken:
+                    found[meant] += model.message_contributions(spoken).reshape(len(spoken), -1)
+        return found, rest
+
+    def ngram_contributions(self, view: SequenceView, index: int) -> dict[str, FloatArray]:
+        """What each n-gram of one sequence's own messages adds to its logit: n-gram -> (K,)."""
+        texts = next(view.texts([index]))
+        found: dict[str, FloatArray] = {}
+        for part, model in self.models.items():
+            for column, text in _spoken_texts(model, part, view, index, texts):
+                for ngram, weight in model.contributions(text):
+                    total = found.setdefault(ngram, np.zeros(self.num_outputs))
+                    total[column] += np.atleast_1d(weight)[column]
+        return found
+
+    def to_tensors(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The state as named arrays, ``part.name``; from_tensors takes them back."""
+        return {
+            f"{part}.{name}": array
+            for part, model in self.models.items()
+            for name, array in model.to_tensors().items()
+        }
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, npt.NDArray[np.generic]]) -> LexicalPrior:
+        """Take back what to_tensors gave; names without a part are those of ``own``, as in the first files.
+
+        Raises:
+            UsageError: an unknown part, or arrays that are not a part's (see LexicalModel.from_tensors).
+        """
+        by_part: dict[str, dict[str, npt.NDArray[np.generic]]] = {}
+        for name, array in tensors.items():
+            part, _, rest = name.rpartition(".")
+            by_part.setdefault(part if part else "own", {})[rest] = array
+        unknown = sorted(by_part.keys() - set(PARTS))
+        if unknown:
+            raise UsageError(f"expected parts of {', '.join(PARTS)}, found {', '.join(unknown)}")
+        models: dict[Part, LexicalModel] = {}
+        for part in PARTS:
+            if part in by_part:
+                try:
+                    models[part] = LexicalModel.from_tensors(by_part[part])
+                except UsageError as error:
+                    raise UsageError(f"{part}: {error}") from error
+        return cls(models)
+
+
+def score_part(model: LexicalModel, view: SequenceView, part: Part) -> FloatArray:
+    """One part's logits of a view's sequences: (S,) or (S, C)."""
+    if part == "peak":
+        return score_peaks(model, list(view.texts()))
+    return model.logits(["\n".join(texts) for texts in read_voice(view, part)])
+
+
+def fit_part(
+    view: SequenceView, part: Part, *, seed: int, num_classes: int, folds: int
+) -> tuple[LexicalModel, FloatArray]:
+    """Fit one part on labelled sequences, and score them out of fold: the model, and (S,) or (S, C)."""
+    labels, groups = view.labels, view.groups
+    if part == "peak":
+        return fit_peaks(list(view.texts()), labels, groups, seed=seed, num_classes=num_classes, folds=folds)
+    texts = ["\n".join(texts) for texts in read_voice(view, part)]
+    return fit_out_of_fold(texts, labels, groups, seed=seed, num_classes=num_classes, folds=folds)
+
+
+def _spoken_texts(
+    model: LexicalModel, part: Part, view: SequenceView, index: int, texts: list[str]
+) -> Iterator[tuple[list[int], str]]:
+    """Which of one sequence's own texts a part reads, and for which outputs (their columns)."""
+    columns = list(range(len(model.intercept)))
+    if part == "peak":
+        if texts:
+            winners = model.logits(texts).reshape(len(texts), -1).argmax(axis=0)
+            yield from (([column], texts[winners[column]]) for column in columns)
+    elif part != "others":
+        meant = mark_voice(view, part, index).tolist()
+        spoken = [text for text, is_meant in zip(texts, meant, strict=True) if is_meant]
+        if spoken:
+            yield columns, "\n".join(spoken)
