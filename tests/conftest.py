@@ -6,6 +6,7 @@ word, so that a model that works finds it within a few epochs.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 from collections.abc import Callable
@@ -97,3 +98,15 @@ def small_corpus(small_source: Path, tmp_path_factory: pytest.TempPathFactory) -
     from tenor.corpus.importing import import_corpus
 
     return import_corpus(small_source, tmp_path_factory.mktemp("corpus") / "small")
+
+
+@pytest.fixture(scope="session")
+def prior_by_loop() -> Callable[..., np.ndarray]:
+    path = Path(__file__).parent / "reference" / "prior_loop.py"
+    spec = importlib.util.spec_from_file_location("prior_loop", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    found: Callable[..., np.ndarray] = module.prior_by_loop
+    return found

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from tenor.corpus.importing import import_corpus
-from tenor.lexical import fit_lexical
+from tenor.lexical import LexicalPrior, fit_lexical
 from tenor.models.model_file import ModelMetadata, save_model
 from tenor.models.sequence import SequenceClassifier
 from tenor.training.train import train_model
@@ -133,7 +133,12 @@ def random_model(
         labels = [
             int("villain" in text) if num_classes == 2 else i % num_classes for i, text in enumerate(texts)
         ]
-        lexical = fit_lexical(texts, labels, num_classes=num_classes) if prior else None
+        parts = ("own", "others", "peak") if level == "author" else ("own", "peak")
+        models = {
+            part: fit_lexical(texts[shift:], labels[shift:], num_classes=num_classes)
+            for shift, part in enumerate(parts)
+        }
+        lexical = LexicalPrior(models) if prior else None  # type: ignore[arg-type]
         path = tmp_path_factory.mktemp("model") / f"{level}.safetensors"
         return save_model(path, model, metadata, lexical=lexical)
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tenor.corpus.corpus import open_corpus
+from tenor.corpus.views import view_sequences
 from tenor.errors import CorpusError, ModelFileError, UsageError
 from tenor.evaluation import predict
 from tenor.explain import sequences
@@ -86,6 +88,7 @@ def test_the_parts_sum_to_the_logit(
     planted_corpus: Path,
     planted_records: Records,
     random_model: Callable[..., Path],
+    prior_by_loop: Callable[..., np.ndarray],
     method: str,
     level: str,
     num_classes: int,
@@ -117,10 +120,10 @@ def test_the_parts_sum_to_the_logit(
         # The lexical part is a sum without error.
         column = 0 if num_classes == 2 else predictions.classes.index(found.target)
         record = planted_records[5]["messages"]
-        text = "\n".join(m["text"] for m in record if author in (None, m["author"]))
         parts = sum(float(message.lexical or 0.0) for message in found.messages)
-        exact = np.atleast_1d(loaded.lexical.logits([text])[0])[column] - loaded.lexical.intercept[column]
-        assert parts == pytest.approx(exact, abs=1e-9)
+        nothing = [False] * sum(author in (None, message["author"]) for message in record)
+        whole, none = (prior_by_loop(loaded.lexical.models, record, author, k) for k in (None, nothing))
+        assert parts == pytest.approx((whole - none)[column], abs=1e-9)
 
 
 def test_a_lone_message_bears_everything(
@@ -168,8 +171,11 @@ def test_texts_and_ngrams_come_only_when_asked_for(
     assert magnitudes == sorted(magnitudes, reverse=True)
     lexical = load_model(trained["lexical"]).lexical
     assert lexical is not None
-    expected = sorted(abs(weight) for _, weight in lexical.contributions("\n".join(texts)))[::-1]
-    assert magnitudes == pytest.approx(expected[: len(magnitudes)])
+    view = view_sequences(open_corpus(planted_corpus), "conversation")
+    expected = lexical.ngram_contributions(view, index)
+    listed = {each.ngram: each.contribution for each in spoken.ngrams}
+    assert listed == {ngram: pytest.approx(expected[ngram][0]) for ngram in listed}
+    assert min(magnitudes) >= max(abs(w[0]) for ngram, w in expected.items() if ngram not in listed)
     assert "villain" not in repr(spoken)
 
 

@@ -14,21 +14,24 @@ import torch
 from tenor.corpus.corpus import open_corpus
 from tenor.errors import CorpusError, ModelFileError, UsageError
 from tenor.evaluation import predict
-from tenor.explain import subsets
 from tenor.explain.subsets import SubsetScorer
 
+Loop = Callable[..., np.ndarray]
 
-def score_by_loop(scorer: SubsetScorer, index: int, keep: np.ndarray) -> np.ndarray:
-    """One call of the model a subset, unpadded and without a mask; the prior from the joined texts."""
+
+def score_by_loop(
+    scorer: SubsetScorer, index: int, keep: np.ndarray, messages: list[dict[str, Any]], prior_by_loop: Loop
+) -> np.ndarray:
+    """One call of the model a subset, unpadded and without a mask; the prior by a loop over the messages."""
     features = torch.from_numpy(scorer.view.gather_features([index]).astype(np.float32))
-    texts = next(scorer.view.texts([index]))
+    author = None if scorer.view.authors is None else scorer.view.authors[index]
     model, lexical = scorer.scorer.model, scorer.scorer.lexical
     logits = []
     for row in keep:
         prior = None
         if lexical is not None:
-            text = "\n".join(text for text, is_kept in zip(texts, row, strict=True) if is_kept)
-            prior = torch.from_numpy(np.asarray(lexical.logits([text])))
+            found = prior_by_loop(lexical.models, messages, author, row.tolist())
+            prior = torch.from_numpy(found if model.num_classes == 2 else found[None])
         with torch.inference_mode():
             logits.append(model(features[torch.from_numpy(row)][None], None, prior)[0].double().numpy())
     return np.stack(logits)
@@ -38,7 +41,13 @@ def score_by_loop(scorer: SubsetScorer, index: int, keep: np.ndarray) -> np.ndar
 @pytest.mark.parametrize("num_classes", [2, 3])
 @pytest.mark.parametrize("level", ["conversation", "author"])
 def test_subsets_score_as_one_call_each(
-    planted_corpus: Path, random_model: Callable[..., Path], level: str, num_classes: int, prior: bool
+    planted_corpus: Path,
+    planted_records: list[dict[str, Any]],
+    random_model: Callable[..., Path],
+    prior_by_loop: Loop,
+    level: str,
+    num_classes: int,
+    prior: bool,
 ) -> None:
     scorer = SubsetScorer.open(random_model(level, num_classes, prior), planted_corpus, device="cpu")
     generator = np.random.default_rng(0)
@@ -47,7 +56,10 @@ def test_subsets_score_as_one_call_each(
         keep = generator.random((12, length)) < 0.5
         keep[0], keep[1], keep[2] = True, False, np.arange(length) == 0  # all, none, one
         found = scorer.score(index, keep)
-        np.testing.assert_allclose(found.total, score_by_loop(scorer, index, keep), atol=1e-5)
+        name = scorer.view.conversation_ids[index]
+        messages = next(each["messages"] for each in planted_records if each["conversation_id"] == name)
+        expected = score_by_loop(scorer, index, keep, messages, prior_by_loop)
+        np.testing.assert_allclose(found.total, expected, atol=1e-5)
         assert found.lexical.any() == prior
         assert found.of_class(1).total.shape == (12,)
         if num_classes == 3:
@@ -66,18 +78,6 @@ def test_whole_sequences_score_as_predict_says(
         predicted, target, of_target = scorer.predict(np.asarray(logit))
         assert (predicted, target) == (int(prob >= 0.3), 1)
         assert of_target == pytest.approx(prob, abs=1e-6)
-
-
-def test_texts_are_cut_into_blocks_without_a_trace(
-    planted_corpus: Path, random_model: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    scorer = SubsetScorer.open(random_model(), planted_corpus, device="cpu")
-    keep = ~np.eye(int(scorer.view.lengths[0]), dtype=bool)
-    whole = scorer.score(0, keep)
-    monkeypatch.setattr(subsets, "_CHARACTERS_AT_A_TIME", 40)
-    assert (scorer.score(0, keep).lexical == whole.lexical).all()
-    assert [len(block) for block in subsets._cut_texts(["a" * 30, "b" * 30, "c", "d"])] == [2, 2]
-    assert list(subsets._cut_texts([])) == [[]]
 
 
 def test_a_sequence_is_found_by_its_ids(

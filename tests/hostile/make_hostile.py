@@ -190,7 +190,11 @@ CHANGES: dict[str, tuple[Callable[[Parts], None], str]] = {
     "lexical_unasked": (add_lexical, "there is a lexical prior, but config.has_prior is false"),
     "lexical_part": (
         lambda parts: parts.append("lexical.idf", "F32", [1], bytes(4)),
-        "the lexical prior: expected the tensors columns, idf",
+        "the lexical prior: own: expected the tensors columns, idf",
+    ),
+    "lexical_unknown": (
+        lambda parts: parts.append("lexical.listener.idf", "F32", [1], bytes(4)),
+        "the lexical prior: expected parts of own, first, rest, others, peak, found listener",
     ),
     "wrong_shape": (change_entry(shape=[3, 4]), "misshapen: 'projection.weight float32 (3, 4) instead of"),
     "shape_lies": (

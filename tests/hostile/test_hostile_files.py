@@ -36,6 +36,7 @@ IN_ARRAYS = {name for name in NAMES if "weight" in name or "std" in name} | {
     "path_as_name",
     "lexical_unasked",
     "lexical_part",
+    "lexical_unknown",
     "wrong_shape",
 }
 

@@ -12,7 +12,7 @@ import safetensors
 import torch
 
 from tenor.errors import ModelFileError, StorageError
-from tenor.lexical import LexicalModel, fit_lexical
+from tenor.lexical import LexicalPrior, fit_lexical
 from tenor.models.model_file import ModelMetadata, load_model, read_metadata, save_model
 from tenor.models.sequence import SequenceClassifier
 
@@ -77,11 +77,12 @@ def test_the_same_model_gives_the_same_bytes(tmp_path: Path) -> None:
     assert save_model(tmp_path / "third", loaded.model, loaded.metadata).read_bytes() == first
 
 
-def fit_small_lexical(num_classes: int) -> LexicalModel:
+def fit_small_lexical(num_classes: int) -> LexicalPrior:
     words = ["red apple", "green pear", "blue plum"]
     labels = np.arange(30) % num_classes
     texts = [f"{words[label]} {index}" for index, label in enumerate(labels)]
-    return fit_lexical(texts, labels, num_classes=num_classes)
+    own = fit_lexical(texts, labels, num_classes=num_classes)
+    return LexicalPrior({"own": own, "peak": fit_lexical(texts[::-1], labels, num_classes=num_classes)})
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])
@@ -93,7 +94,9 @@ def test_the_lexical_prior_comes_back(tmp_path: Path, num_classes: int) -> None:
     loaded = load_model(path)
     assert loaded.lexical is not None
     texts = ["red", "a green pear", ""]
-    np.testing.assert_array_equal(loaded.lexical.logits(texts), lexical.logits(texts))
+    assert list(loaded.lexical.models) == ["own", "peak"]
+    for part, saved in lexical.models.items():
+        np.testing.assert_array_equal(loaded.lexical.models[part].logits(texts), saved.logits(texts))
     again = save_model(tmp_path / "again", loaded.model, loaded.metadata, lexical=loaded.lexical)
     assert again.read_bytes() == path.read_bytes()
 
@@ -110,7 +113,7 @@ def test_a_lexical_prior_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 
 def test_the_file_holds_no_text_of_the_prior(tmp_path: Path) -> None:
     canaries = [f"canary{index:04d}" for index in range(1000)]
-    lexical = fit_lexical([f"{word} flies" for word in canaries], np.arange(1000) % 2)
+    lexical = LexicalPrior({"own": fit_lexical([f"{word} flies" for word in canaries], np.arange(1000) % 2)})
     model = make_model(has_prior=True)
     content = save_model(tmp_path / "m", model, make_metadata(model), lexical=lexical).read_bytes()
     assert not [word for word in canaries if word.encode() in content]

@@ -9,7 +9,7 @@ import pytest
 from tenor.batching import load_dataset
 from tenor.corpus.sampling import sample_groups
 from tenor.pooled import log_loss, pool_features
-from tenor.training.start import blend_weights, fit_start, score_texts
+from tenor.training.start import blend_weights, fit_start
 
 
 def test_the_blend_weighs_the_view_that_knows_and_ignores_noise() -> None:
@@ -40,7 +40,7 @@ def test_scores_of_training_sequences_are_out_of_fold(small_corpus: Path, with_p
     view = load_dataset(small_corpus, "author", "train", labelled=True).view
     start = fit_start(view, seed=0, with_pooled=with_pooled)
     assert start.lexical is not None
-    seen = score_texts(start.lexical, view)
+    seen = start.lexical.logits(view)
     unseen = start.train_prior.copy()
     if start.pooled is not None:
         seen += start.pooled.logits(pool_features(view))
@@ -67,8 +67,10 @@ def test_of_a_large_corpus_a_draw_is_fitted_on_and_the_others_are_scored_unseen(
     start, part = fit_start(view, seed=0, max_characters=4000), fit_start(view.select(drawn), seed=0)
     assert start.lexical is not None
     assert part.lexical is not None
-    assert np.array_equal(start.lexical.coefficients, part.lexical.coefficients)
+    assert start.lexical.models.keys() == part.lexical.models.keys()
+    for name, model in start.lexical.models.items():
+        assert np.array_equal(model.coefficients, part.lexical.models[name].coefficients)
     assert np.array_equal(start.train_prior[drawn], part.train_prior)
     others = np.setdiff1d(np.arange(len(view)), drawn)
-    expected = start.lexical.logits(["\n".join(texts) for texts in view.texts(others)])
+    expected = start.lexical.logits(view.select(others))
     np.testing.assert_allclose(start.train_prior[others], expected, rtol=1e-12)

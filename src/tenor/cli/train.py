@@ -99,6 +99,13 @@ def run(
             help="What the network starts from: auto (n-grams and pooled features), lexical, none.",
         ),
     ] = "auto",
+    context: Annotated[
+        str,
+        typer.Option(
+            metavar="CONTEXT",
+            help="What the n-grams of an author are taken from: conversation (the others' messages too), own.",
+        ),
+    ] = "conversation",
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     seeds: Annotated[
         int | None,
@@ -153,6 +160,7 @@ def run(
         "monitor": monitor,
         "threshold": threshold,
         "prior": prior,
+        "context": context,
         "device": device,
         "mixed_precision": mixed_precision,
         "max_padded_messages": max_padded_messages,

@@ -18,7 +18,6 @@ from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.readings import count_test_read
-from tenor.corpus.sampling import join_texts
 from tenor.corpus.schema import SPLITS, Label, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
@@ -32,7 +31,7 @@ from tenor.models.sequence import SequenceClassifier
 from tenor.predictions import Predictions, read_predictions, write_predictions
 
 if TYPE_CHECKING:
-    from tenor.lexical import LexicalModel
+    from tenor.lexical import LexicalPrior
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +126,7 @@ class Scorer:
     hash: str
     model: SequenceClassifier
     metadata: ModelMetadata
-    lexical: LexicalModel | None
+    lexical: LexicalPrior | None
     runtime: Runtime
     progress: bool = False
 
@@ -252,8 +251,7 @@ class Scorer:
                 f"{corpus.path}: {self.path} has a lexical prior, which needs the messages' text, and found none "
                 "(train with prior='none' for a corpus without text)"
             )
-        parts = [self.lexical.logits(texts) for _, texts in join_texts(dataset.view)]
-        return dataset.with_prior(np.concatenate(parts) if parts else self.lexical.logits([]))
+        return dataset.with_prior(self.lexical.logits(dataset.view))
 
     def require_level(self, level: str) -> None:
         """Refuse to be used at another level than the model's.

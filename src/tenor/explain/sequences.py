@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +25,6 @@ from tenor.explain.records import (
     require_method,
 )
 from tenor.explain.subsets import SubsetScorer
-
-if TYPE_CHECKING:
-    from tenor.lexical import LexicalModel
 
 Floats = npt.NDArray[np.float64]
 
@@ -129,7 +125,7 @@ def explain_index(
         base=found.base,
         remainder=found.logit - found.base - float((found.network + found.lexical).sum()),
         messages=messages,
-        ngrams=None if texts is None or lexical is None else _list_ngrams(lexical, texts, found.target),
+        ngrams=None if texts is None or lexical is None else _list_ngrams(subsets, index, found.target),
     )
 
 
@@ -193,9 +189,9 @@ def _integrate(subsets: SubsetScorer, index: int, steps: int) -> Contributions:
     base, prior = float(found.base[0]), np.zeros(found.contributions.shape[1])
     if lexical is not None:
         column = 0 if targets is None else target
-        by_message = lexical.message_contributions(next(subsets.view.texts([index])))
-        prior = by_message if by_message.ndim == 1 else by_message[:, column]
-        base += float(lexical.intercept[column])
+        by_message, rest = lexical.message_contributions(subsets.view, index)
+        prior = by_message[:, column]
+        base += float(rest[column])
     return Contributions(
         network=found.contributions[0],
         lexical=prior,
@@ -221,12 +217,13 @@ def _read_conversation(subsets: SubsetScorer, index: int) -> tuple[Conversation,
     return next(view.corpus.conversations(row, row + 1)), places.tolist()
 
 
-def _list_ngrams(lexical: LexicalModel, texts: list[str], target: int) -> tuple[NgramContribution, ...]:
-    """The n-grams of the sequence's text that add most to the target's lexical logit."""
-    found = lexical.contributions("\n".join(texts))
-    listed = [
-        NgramContribution(ngram, float(weight if isinstance(weight, float) else weight[target]))
-        for ngram, weight in found
-    ]
-    listed.sort(key=lambda each: -abs(each.contribution))  # stable, so equal ones stay in the model's order
+def _list_ngrams(subsets: SubsetScorer, index: int, target: int) -> tuple[NgramContribution, ...]:
+    """The n-grams of the sequence's own texts that add most to the target's lexical logit."""
+    lexical = subsets.scorer.lexical
+    if lexical is None:
+        return ()
+    column = 0 if lexical.num_outputs == 1 else target
+    found = lexical.ngram_contributions(subsets.view, index)
+    listed = [NgramContribution(ngram, float(weights[column])) for ngram, weights in found.items()]
+    listed.sort(key=lambda each: (-abs(each.contribution), each.ngram))
     return tuple(listed[:NUM_NGRAMS])

@@ -7,9 +7,7 @@ lexical prior is computed anew on its text. Knows nothing of which messages to l
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -25,9 +23,6 @@ from tenor.models.scoring import score_dataset, to_probs
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
-
-#: Characters of the variants' texts that one call of the lexical prior gets: bounds memory.
-_CHARACTERS_AT_A_TIME = 1 << 24
 
 #: Ids that an error message lists as examples.
 _EXAMPLES = 3
@@ -132,8 +127,7 @@ class SubsetScorer:
             starts=np.cumsum(lengths) - lengths,
             order=np.broadcast_to(self.view.message_rows([index]), keep.shape)[keep],
         )
-        texts = next(self.view.texts([index])) if self.scorer.lexical is not None else []
-        return self._score(variants, ("\n".join(compress(texts, row)) for row in keep.tolist()))
+        return self._score(variants)
 
     def score_whole(self, indices: npt.NDArray[np.int64]) -> LogitParts:
         """Score whole sequences.
@@ -141,9 +135,7 @@ class SubsetScorer:
         Args:
             indices: (V,) of the sequences in the view.
         """
-        view = self.view.select(indices)
-        texts = map("\n".join, view.texts()) if self.scorer.lexical is not None else ()
-        return self._score(view, texts)
+        return self._score(self.view.select(indices))
 
     def predict(self, logits: Floats) -> tuple[int, int, float]:
         """What the model says of one sequence.
@@ -162,8 +154,8 @@ class SubsetScorer:
         best = int(logits.argmax())
         return best, best, float(probs[best])
 
-    def _score(self, view: SequenceView, texts: Iterable[str]) -> LogitParts:
-        """The parts of a view's logits; `texts` are its sequences', read only for a model with a prior."""
+    def _score(self, view: SequenceView) -> LogitParts:
+        """The parts of a view's logits."""
         scorer = self.scorer
         # The classes are the model's, whatever the corpus knows: they give the logits' shape.
         dataset = SequenceDataset(dataclasses.replace(view, classes=scorer.metadata.classes))
@@ -173,22 +165,8 @@ class SubsetScorer:
             dataset = dataset.with_prior(lexical)
         network = score_dataset(scorer.model, dataset, scorer.runtime, progress=scorer.progress)
         if scorer.lexical is not None:
-            blocks = _cut_texts(texts)
-            lexical = np.concatenate([scorer.lexical.logits(block) for block in blocks]).reshape(shape)
+            lexical = scorer.lexical.logits(view)
         return LogitParts(network, lexical)
-
-
-def _cut_texts(texts: Iterable[str]) -> Iterator[list[str]]:
-    """Texts in blocks of bounded size; the last one may be empty."""
-    block: list[str] = []
-    size = 0
-    for text in texts:
-        block.append(text)
-        size += len(text)
-        if size > _CHARACTERS_AT_A_TIME:
-            yield block
-            block, size = [], 0
-    yield block
 
 
 def _some_ids(view: SequenceView) -> str:

@@ -14,6 +14,7 @@ from tenor.lexical.fitting import fit_out_of_fold as fit_out_of_fold
 from tenor.lexical.fitting import out_of_fold_logits as out_of_fold_logits
 from tenor.lexical.model import LexicalModel as LexicalModel
 from tenor.lexical.prior import LexicalPrior as LexicalPrior
+from tenor.lexical.prior import Part as Part
 from tenor.lexical.prior import fit_part as fit_part
 from tenor.lexical.prior import parts_of as parts_of
 from tenor.lexical.weighting import count_texts as count_texts

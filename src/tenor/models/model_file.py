@@ -19,7 +19,7 @@ from tenor.models.metadata import ModelMetadata as ModelMetadata
 from tenor.models.tensor_file import Array, TensorFile, open_tensor_file, write_tensor_file
 
 if TYPE_CHECKING:
-    from tenor.lexical import LexicalModel
+    from tenor.lexical import LexicalPrior
     from tenor.models.sequence import SequenceClassifier
 
 _LEXICAL = "lexical."  # prefix of the prior's tensors
@@ -37,7 +37,7 @@ class LoadedModel:
 
     model: SequenceClassifier
     metadata: ModelMetadata
-    lexical: LexicalModel | None = None
+    lexical: LexicalPrior | None = None
 
 
 def save_model(
@@ -45,7 +45,7 @@ def save_model(
     model: SequenceClassifier,
     metadata: ModelMetadata,
     *,
-    lexical: LexicalModel | None = None,
+    lexical: LexicalPrior | None = None,
 ) -> Path:
     """Write a model file; the same model and metadata give the same bytes.
 
@@ -158,22 +158,22 @@ def _model_arrays(path: Path, model: SequenceClassifier) -> dict[str, Array]:
     return arrays
 
 
-def _load_lexical(path: Path, arrays: dict[str, Array], model: SequenceClassifier) -> LexicalModel:
-    from tenor.lexical import LexicalModel
+def _load_lexical(path: Path, arrays: dict[str, Array], model: SequenceClassifier) -> LexicalPrior:
+    from tenor.lexical import LexicalPrior
 
     try:
-        lexical = LexicalModel.from_tensors(arrays)
+        lexical = LexicalPrior.from_tensors(arrays)
     except UsageError as error:
         raise ModelFileError(f"{path}: the lexical prior: {error}") from error
     _check_lexical(path, lexical, model)
     return lexical
 
 
-def _check_lexical(path: Path, lexical: LexicalModel, model: SequenceClassifier) -> None:
+def _check_lexical(path: Path, lexical: LexicalPrior, model: SequenceClassifier) -> None:
     if not model.has_prior:
         raise ModelFileError(f"{path}: there is a lexical prior, but config.has_prior is false")
     outputs = 1 if model.num_classes == 2 else model.num_classes
-    if len(lexical.intercept) != outputs:
+    if lexical.num_outputs != outputs:
         raise ModelFileError(
-            f"{path}: the lexical prior has {len(lexical.intercept)} outputs, the model {outputs}"
+            f"{path}: the lexical prior has {lexical.num_outputs} outputs, the model {outputs}"
         )

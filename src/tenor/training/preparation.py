@@ -27,7 +27,7 @@ from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
 from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
 from tenor.training.settings import TrainSettings
-from tenor.training.start import Start, fit_start, score_texts
+from tenor.training.start import Start, fit_start
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +87,12 @@ def prepare_data(
         train.view,
         seed=settings.seed,
         with_pooled=settings.prior == "auto",
+        with_context=settings.context == "conversation",
         max_characters=settings.fit_characters,
     )
     if start.lexical is not None:
         train = train.with_prior(start.train_prior)
-        validation = validation.with_prior(score_texts(start.lexical, validation.view))
+        validation = validation.with_prior(start.lexical.logits(validation.view))
     return TrainingData(corpus, train, validation, start)
 
 

@@ -70,6 +70,7 @@ class TrainSettings:
     monitor: str
     threshold: str
     prior: str
+    context: str
     seed: int
     mixed_precision: str
     max_padded_messages: int
@@ -94,6 +95,8 @@ class TrainSettings:
         parse_rule(self.threshold)
         if self.prior not in ("auto", "lexical", "none"):
             raise UsageError(f"prior must be 'auto', 'lexical' or 'none', not {self.prior!r}")
+        if self.context not in ("conversation", "own"):
+            raise UsageError(f"context must be 'conversation' or 'own', not {self.context!r}")
         if isinstance(self.pos_weight, str) and self.pos_weight not in IMBALANCE_METHODS:
             raise UsageError(
                 f"pos_weight must be a number, None, or one of {', '.join(IMBALANCE_METHODS)}, not {self.pos_weight!r}"

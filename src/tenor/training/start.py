@@ -1,8 +1,9 @@
-"""Where the network starts: a blend of an n-gram model and a linear model of pooled features.
+"""Where the network starts: a blend of n-gram models and a linear model of pooled features.
 
-Each view is scored out of fold on the training groups; the weights of the blend are those with the lowest log loss
-there (stacked generalisation, Wolpert 1992). The network then learns only what the blend gets wrong. Knows nothing
-of torch.
+The n-gram models read the whole text, what each part in the conversation says, and the strongest message (see
+``lexical.prior``). All are scored out of fold on the training groups; the weights of the blend are those with the
+lowest log loss there (stacked generalisation, Wolpert 1992). The network then learns only what the blend gets wrong.
+Knows nothing of torch.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from tenor.corpus.sampling import MAX_FIT_CHARACTERS, join_texts, sample_groups
+from tenor.corpus.sampling import MAX_FIT_CHARACTERS, sample_groups
 from tenor.corpus.views import SequenceView
-from tenor.lexical import LexicalModel, assign_folds, fit_out_of_fold
+from tenor.lexical import LexicalModel, LexicalPrior, Part, assign_folds, fit_part, parts_of
 from tenor.pooled import STRENGTHS, PooledModel, fit_pooled, log_loss, out_of_fold_pooled, pool_features
 
 FloatArray = npt.NDArray[np.float64]
@@ -28,22 +29,27 @@ class Start:
     """What the scores are before any training.
 
     Attributes:
-        lexical: the n-gram part, its weight in the blend multiplied in; None without text.
+        lexical: the n-gram models, their weights in the blend multiplied in; None without text.
         pooled: the part of pooled features, likewise; None when not asked for.
         train_prior: (N,) or (N, C) for the training sequences: the lexical part out of fold, plus what the pooled part
             would differ out of fold. Added to the pooled part in the network it gives the blend out of fold, so that
             the network corrects honest scores.
     """
 
-    lexical: LexicalModel | None
+    lexical: LexicalPrior | None
     pooled: PooledModel | None
     train_prior: FloatArray
 
 
 def fit_start(
-    view: SequenceView, *, seed: int, with_pooled: bool = True, max_characters: int = MAX_FIT_CHARACTERS
+    view: SequenceView,
+    *,
+    seed: int,
+    with_pooled: bool = True,
+    with_context: bool = True,
+    max_characters: int = MAX_FIT_CHARACTERS,
 ) -> Start:
-    """Fit both views on labelled training sequences and weigh them.
+    """Fit all that can be said of the words and the pooled features of training sequences, and weigh it.
 
     Of a large corpus they are fitted on a draw of groups; the sequences of other groups, which none of the models
     has seen, are scored by the models themselves.
@@ -52,47 +58,53 @@ def fit_start(
         view: training sequences, all labelled.
         seed: of the folds and of the draw.
         with_pooled: whether the pooled features take part.
+        with_context: whether what others say beside an author takes part.
         max_characters: about so much is fitted on.
     """
     drawn = sample_groups(view, seed=seed, max_characters=max_characters, what="what the network starts from")
-    start = _fit_drawn(view.select(drawn), seed, with_pooled)
+    start = _fit_drawn(view.select(drawn), seed, with_pooled, with_context)
     if len(drawn) == len(view):
         return start
     prior = np.zeros((len(view), *start.train_prior.shape[1:]))
     if start.lexical is not None:
-        prior = score_texts(start.lexical, view)
+        prior = start.lexical.logits(view)
     prior[drawn] = start.train_prior
     return replace(start, train_prior=prior)
 
 
-def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool) -> Start:
-    labels, num_classes = view.labels, max(2, len(view.classes))
-    folds = assign_folds(labels, view.groups, seed=seed, folds=FOLDS)
-    lexical, lexical_scores = _fit_lexical(view, seed, num_classes)
-    pooled, pooled_scores, pooled_seen = (
-        _fit_pooled(view, folds, num_classes) if with_pooled else (None, None, None)
-    )
-    parts = [scores for scores in (lexical_scores, pooled_scores) if scores is not None]
-    weights, shift = blend_weights(parts, labels)
-    prior = np.zeros_like(parts[0])
-    if lexical is not None and lexical_scores is not None:
-        prior += weights[0] * lexical_scores
-        lexical = replace(
-            lexical,
-            coefficients=(weights[0] * lexical.coefficients).astype(np.float32),
-            intercept=(weights[0] * lexical.intercept + (0.0 if with_pooled else shift)).astype(np.float32),
-        )
-        prior += 0.0 if with_pooled else shift
-    if pooled is not None and pooled_scores is not None and pooled_seen is not None:
-        prior += weights[-1] * (pooled_scores - pooled_seen)
+def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: bool) -> Start:
+    num_classes = max(2, len(view.classes))
+    parts = parts_of(view.level, with_context=with_context) if view.corpus.has_text else ()
+    fitted = [fit_part(view, part, seed=seed, num_classes=num_classes, folds=FOLDS) for part in parts]
+    scores = [unseen for _, unseen in fitted]
+    pooled, pooled_seen = None, np.zeros(0)
+    if with_pooled:
+        folds = assign_folds(view.labels, view.groups, seed=seed, folds=FOLDS)
+        pooled, pooled_scores, pooled_seen = _fit_pooled(view, folds, num_classes)
+        scores.append(pooled_scores)
+    weights, shift = blend_weights(scores, view.labels)
+    prior = np.zeros_like(scores[0])
+    models: dict[Part, LexicalModel] = {}
+    for part, (model, unseen), weight in zip(parts, fitted, weights.tolist(), strict=False):
+        # The whole text's part stays in any case, so that there is a lexical prior wherever there is text.
+        if part == "own" or weight > 0:
+            prior += weight * unseen
+            models[part] = _scale(model, weight)
+    if pooled is None:
+        models["own"] = replace(models["own"], intercept=models["own"].intercept + np.float32(shift))
+        prior += shift
+    else:
+        prior += weights[-1] * (scores[-1] - pooled_seen)
         pooled = PooledModel(weights[-1] * pooled.coefficients, weights[-1] * pooled.intercept + shift)
-    return Start(lexical, pooled, prior)
+    return Start(LexicalPrior(models) if models else None, pooled, prior)
 
 
-def score_texts(lexical: LexicalModel, view: SequenceView) -> FloatArray:
-    """The n-gram model's logits of a view's sequences, (S,) or (S, C), a block of texts at a time."""
-    parts = [lexical.logits(texts) for _, texts in join_texts(view)]
-    return np.concatenate(parts) if parts else lexical.logits([])
+def _scale(model: LexicalModel, weight: float) -> LexicalModel:
+    return replace(
+        model,
+        coefficients=(weight * model.coefficients).astype(np.float32),
+        intercept=(weight * model.intercept).astype(np.float32),
+    )
 
 
 def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray, float]:
@@ -135,15 +147,6 @@ def _smooth_labels(labels: IntArray, num_classes: int) -> FloatArray:
     table = np.tile(((1 - certain) / (num_classes - 1))[:, None], (1, num_classes))
     np.fill_diagonal(table, certain)
     return np.asarray(table[labels])
-
-
-def _fit_lexical(
-    view: SequenceView, seed: int, num_classes: int
-) -> tuple[LexicalModel | None, FloatArray | None]:
-    if not view.corpus.has_text:
-        return None, None
-    texts = [text for _, block in join_texts(view) for text in block]
-    return fit_out_of_fold(texts, view.labels, view.groups, seed=seed, num_classes=num_classes, folds=FOLDS)
 
 
 def _fit_pooled(

@@ -44,6 +44,7 @@ def train_model(
     monitor: str = "average_precision",
     threshold: str = "f1",
     prior: str = "auto",
+    context: str = "conversation",
     seed: int = 0,
     device: str | None = None,
     mixed_precision: str = "no",
@@ -83,9 +84,11 @@ def train_model(
         monitor: the validation score that chooses the best epoch: ``average_precision``, ``f1`` or ``roc_auc``.
         threshold: the rule by which validation chooses the thresholds in the file, such as ``"cost:1:20"`` (see
             tenor.metrics.objectives.FORMS).
-        prior: what the network starts from and corrects. ``"auto"``: a blend of an n-gram model (where the corpus has
-            text) and a linear model of pooled features, weighed out of fold; ``"lexical"``: the n-gram model;
+        prior: what the network starts from and corrects. ``"auto"``: a blend of n-gram models (where the corpus has
+            text) and a linear model of pooled features, weighed out of fold; ``"lexical"``: the n-gram models;
             ``"none"``: from nothing, as the seed's plain recipe does.
+        context: what the n-gram models of an author read. ``"conversation"``: beside the author's own messages
+            what the others say in the conversation; ``"own"``: the author's messages alone.
         seed: the run's one seed: weights, dropout, order.
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
@@ -133,6 +136,7 @@ def train_model(
         monitor=monitor,
         threshold=threshold,
         prior=prior,
+        context=context,
         seed=seed,
         mixed_precision=mixed_precision,
         max_padded_messages=max_padded_messages,

@@ -1,0 +1,191 @@
+"""The lexical prior against a plain loop over conversations, its fit against planted parts, and its tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tenor.corpus.corpus import open_corpus
+from tenor.corpus.importing import import_corpus
+from tenor.corpus.views import SequenceView, view_sequences
+from tenor.corpus.voices import read_voice
+from tenor.errors import UsageError
+from tenor.lexical import LexicalPrior, fit_lexical, fit_part, parts_of
+from tenor.training.start import fit_start
+
+WORDS = "yes no maybe fine later today game match talk think read play good hello thanks sure why".split()
+Records = list[dict[str, Any]]
+
+
+def make_records(rule: str, count: int = 240, *, seed: int = 0) -> Records:
+    """Conversations of two authors whose label hangs on who says "please", or on one message in many.
+
+    Args:
+        rule: ``opener``: label 1 where the opener says it, 0 where the other one does; ``answer``: authors whose
+            partner says it have label 1, whatever they say; ``needle``: a message of a bad conversation says only
+            "pay", where in the others it begins one message and ends another.
+        count: how many.
+        seed: of everything.
+    """
+    generator = np.random.default_rng(seed)
+    records = []
+    for index in range(count):
+        label, turns = index % 2, [0, 1, *generator.integers(0, 2, size=8).tolist()]
+        words = [generator.choice(WORDS, size=5).tolist() for _ in turns]
+        names, says = (f"a{index}", f"b{index}"), (label, 1 - label)
+        if rule == "needle":
+            first, second = generator.permutation(10)[:2].tolist()
+            if label:
+                words[first], words[second] = ["pay"], [*words[first][1:], "pay", *words[second][1:]]
+            else:
+                words[first][0] = words[second][-1] = "pay"
+        else:
+            if rule == "answer":
+                says = tuple(generator.integers(0, 2, size=2).tolist())
+            for side in (0, 1):
+                if says[side]:
+                    words[turns.index(side)][2] = "please"
+        messages = [
+            {"author": names[side], "text": " ".join(said)} for side, said in zip(turns, words, strict=True)
+        ]
+        labels = {names[0]: int(says[1]), names[1]: int(says[0])}
+        records.append(
+            {"conversation_id": f"c{index}", "messages": messages, "label": label, "author_labels": labels}
+        )
+    return records
+
+
+def import_records(records: Records, folder: Path) -> Path:
+    source = folder / "chats.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return import_corpus(source, folder / "corpus", progress=False)
+
+
+def open_view(records: Records, folder: Path, level: str = "conversation") -> SequenceView:
+    return view_sequences(open_corpus(import_records(records, folder)), level)  # type: ignore[arg-type]
+
+
+ODD: Records = [
+    {"conversation_id": "alone", "messages": [{"author": "x", "text": "please pay"}], "label": 1},
+    {
+        "conversation_id": "three",
+        "messages": [
+            {"author": name, "text": text}
+            for name, text in zip("xyzyx", ["hello", "please", "", "pay me", "now\nor never"], strict=True)
+        ],
+        "label": 1,
+        "author_labels": {"x": 1, "y": 0, "z": 0},
+    },
+]
+
+
+def fit_models(level: str, num_classes: int) -> LexicalPrior:
+    """A model a part, each of other texts."""
+    texts = [f"{WORDS[i % 17]} {'please' if i % 3 else 'pay me'} {WORDS[i % 5]}" for i in range(60)]
+    labels = np.arange(60) % 3 % num_classes
+    return LexicalPrior(
+        {
+            part: fit_lexical(texts[place:], labels[: 60 - place], num_classes=num_classes)
+            for place, part in enumerate(parts_of(level))  # type: ignore[arg-type]
+        }
+    )
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_logits_and_contributions_are_those_of_a_plain_loop(
+    tmp_path: Path, prior_by_loop: Callable[..., np.ndarray], level: str, num_classes: int
+) -> None:
+    records = [*ODD, *make_records("opener", 6)]
+    view, prior = open_view(records, tmp_path, level), fit_models(level, num_classes)
+    messages = {record["conversation_id"]: record["messages"] for record in records}
+    authors = [None] * len(view) if view.authors is None else view.authors.tolist()
+    found = prior.logits(view).reshape(len(view), -1)
+    for index, (name, author) in enumerate(zip(view.conversation_ids.tolist(), authors, strict=True)):
+        expected = prior_by_loop(prior.models, messages[name], author)
+        np.testing.assert_allclose(found[index], expected, atol=1e-9)
+        by_message, rest = prior.message_contributions(view, index)
+        assert by_message.shape == (view.lengths[index], prior.num_outputs)
+        np.testing.assert_allclose(by_message.sum(axis=0) + rest, expected, atol=1e-9)
+        ngrams = prior.ngram_contributions(view, index)
+        np.testing.assert_allclose(sum(ngrams.values()) + rest, expected, atol=1e-6)
+    order = np.arange(len(view))[::-1]
+    np.testing.assert_allclose(
+        prior.logits(view.select(order)).reshape(len(view), -1), found[order], atol=1e-12
+    )
+
+
+def test_the_voices_of_a_conversation_and_of_an_author(tmp_path: Path) -> None:
+    view = open_view(ODD, tmp_path)
+    assert list(read_voice(view, "first")) == [["please pay"], ["hello", "now\nor never"]]
+    assert list(read_voice(view, "rest")) == [[], ["please", "", "pay me"]]
+    assert list(read_voice(view, "rest", [1, 0])) == [["please", "", "pay me"], []]
+    authors = view_sequences(view.corpus, "author")
+    assert list(read_voice(authors, "own"))[1:] == [["hello", "now\nor never"], ["please", "pay me"], [""]]
+    assert list(read_voice(authors, "others"))[1:] == [
+        ["please", "", "pay me"],
+        ["hello", "", "now\nor never"],
+        ["hello", "please", "pay me", "now\nor never"],
+    ]
+    with pytest.raises(UsageError, match="voice: expected one of own, others, found 'first'"):
+        next(read_voice(authors, "first"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "level", "part"),
+    [("opener", "conversation", "first"), ("answer", "author", "others"), ("needle", "conversation", "peak")],
+)
+def test_a_part_finds_what_the_whole_text_does_not_show(
+    tmp_path: Path, rule: str, level: str, part: str
+) -> None:
+    view = open_view(make_records(rule, 300), tmp_path, level).labelled()
+    start = fit_start(view, seed=0, with_pooled=False)
+    assert start.lexical is not None
+    assert part in start.lexical.models
+    _, own = fit_part(view, "own", seed=0, num_classes=2, folds=5)
+    whole, parts = (roc_auc_score(view.labels, scores) for scores in (own, start.train_prior))
+    assert parts > 0.9
+    assert parts > whole + 0.05
+    if level == "author":
+        alone = fit_start(view, seed=0, with_pooled=False, with_context=False)
+        assert alone.lexical is not None
+        assert "others" not in alone.lexical.models
+
+
+def test_scores_are_out_of_fold(tmp_path: Path) -> None:
+    """Labels without a pattern: a part that saw its own sequences would seem to know them."""
+    view = open_view(make_records("opener", 200), tmp_path)
+    labels = np.random.default_rng(1).permutation(view.labels)
+    object.__setattr__(view, "labels", labels)
+    for part in parts_of("conversation"):
+        model, unseen = fit_part(view, part, seed=0, num_classes=2, folds=5)
+        assert 0.35 < roc_auc_score(labels, unseen) < 0.65
+        seen = LexicalPrior({part: model}).logits(view)
+        assert roc_auc_score(labels, seen) > 0.8
+
+
+def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
+    prior = fit_models("conversation", 2)
+    again = LexicalPrior.from_tensors(prior.to_tensors())
+    assert list(again.models) == ["own", "first", "rest", "peak"]
+    assert again.to_tensors().keys() == prior.to_tensors().keys()
+    for name, array in prior.to_tensors().items():
+        assert np.array_equal(array, again.to_tensors()[name])
+    own = prior.models["own"]
+    assert LexicalPrior.from_tensors(own.to_tensors()).models.keys() == {"own"}
+    renamed = {f"listener.{name}": array for name, array in own.to_tensors().items()}
+    with pytest.raises(UsageError, match="expected parts of own, first, rest, others, peak, found listener"):
+        LexicalPrior.from_tensors(renamed)
+    missing = {name: array for name, array in prior.to_tensors().items() if name != "peak.idf"}
+    with pytest.raises(UsageError, match="peak: expected the tensors columns, idf"):
+        LexicalPrior.from_tensors(missing)
+    with pytest.raises(UsageError, match="expected parts of as many outputs, found {'own': 1, 'peak': 3}"):
+        LexicalPrior({"own": own, "peak": fit_models("conversation", 3).models["peak"]})
+    with pytest.raises(UsageError, match="expected parts of own, first, rest, others, peak, found \\[\\]"):
+        LexicalPrior({})
