@@ -31,6 +31,7 @@ CACHE = Path(tempfile.gettempdir()) / f"tenor-bench-{__version__}"
 
 #: A corpus's name -> the plan of the generated one that stands in for it where it is missing.
 STAND_INS = {
+    "persuasion": SyntheticPlan(conversations=1_000, messages=20, seed=4),
     "conda": SyntheticPlan(conversations=10_000, messages=3.3, seed=1),
     "chitchat": SyntheticPlan(conversations=2_000, messages=60, seed=2),
     "switchboard": SyntheticPlan(conversations=1_100, messages=109, conversations_per_author=8, seed=3),

@@ -1,0 +1,240 @@
+"""Is tenor's default better than what a user would pick instead?
+
+For each corpus, level and seed: a new split by groups, the corpus encoded anew, a model with tenor's defaults, and
+on the same sequences the baselines, TF-IDF of words (1-2) and characters (2-5) with scikit-learn's logistic
+regression, and, if asked for, the seed's plain recipe (a network that starts from nothing). Test average precision
+and ROC AUC, and the default's lead with a 95% interval: Student's t over seeds, the variance enlarged by test size
+over training size, since the splits overlap (Nadeau & Bengio 2003, "Inference for the Generalization Error", sec. 5).
+
+Not part of `make bench`: ten seeds over all corpora take hours. Results are kept one JSON line a run, so that a stopped
+study goes on where it was.
+
+    python benchmarks/accuracy.py --seeds 10 --out bench-out/accuracy.jsonl [--encoder lsa+dynamics] [--plain]
+    python benchmarks/accuracy.py --corpora persuasion chitchat --encoder sentence:MODEL --seeds 3
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from _common import find_source, print_machine, print_table
+from tenor.baselines import fit_baselines
+from tenor.corpus.corpus import open_corpus
+from tenor.corpus.importing import import_corpus
+from tenor.corpus.views import SequenceView, view_sequences
+from tenor.encoding.encode import encode_corpus
+from tenor.evaluation import best_by_validation, predict, profile_predictions
+from tenor.metrics.scores import calculate_metrics
+from tenor.predictions import Predictions, concatenate_predictions
+from tenor.training.train import train_model
+
+#: Corpus -> the levels of its question; a profile is measured where authors return.
+TASKS = {
+    "persuasion": ("conversation", "author"),
+    "chitchat": ("conversation", "author"),
+    "switchboard": ("author",),
+    "conda": ("conversation", "author"),
+}
+PROFILES = ("persuasion", "chitchat", "switchboard")
+METRICS = ("average_precision", "roc_auc")
+RIVALS = ("majority", "length", "tfidf", "lexical", "pooled", "blend", "plain")
+
+
+def parse_arguments() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--corpora", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument("--seeds", type=int, default=10, help="splits a task: seeds 0, 1, ...")
+    parser.add_argument("--encoder", default="lsa+dynamics")
+    parser.add_argument("--input-size", type=int, default=128, help="of lsa")
+    parser.add_argument("--plain", action="store_true", help="train the seed's plain recipe too")
+    parser.add_argument("--out", type=Path, default=Path("bench-out/accuracy.jsonl"))
+    parser.add_argument(
+        "--quick", action="store_true", help="one seed of generated chats, to see that it runs"
+    )
+    parser.add_argument("--threads", type=int, default=None)
+    return parser.parse_args()
+
+
+def fit_tfidf(view: SequenceView) -> dict[str, np.ndarray]:
+    """Probabilities of validation and test sequences, by scikit-learn alone, as a user would write it."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline, make_union
+
+    model = make_pipeline(
+        make_union(
+            TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
+            TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True),
+        ),
+        LogisticRegression(max_iter=1000),
+    )
+    texts = {
+        split: [" ".join(messages) for messages in view.in_split(split).texts()]  # type: ignore[arg-type]
+        for split in ("train", "validation", "test")
+    }
+    model.fit(texts["train"], view.in_split("train").labels)
+    return {split: model.predict_proba(texts[split])[:, 1] for split in ("validation", "test")}
+
+
+def as_predictions(template: Predictions, probs: dict[str, np.ndarray]) -> Predictions:
+    """A rival's probabilities in the rows of `template`, validation before test."""
+    from dataclasses import replace
+
+    joined = np.concatenate([probs[split] for split in ("validation", "test")])
+    logits = np.log(joined) - np.log1p(-joined)
+    return replace(template, logits=logits, probs=joined, threshold=0.5)
+
+
+def measure(predictions: Predictions) -> dict[str, float | None]:
+    """Test metrics of one model."""
+    test = predictions.in_split("test").labelled()
+    found = calculate_metrics(test.labels, test.probs, 0.5 if test.threshold is None else test.threshold)
+    return {name: found[name] for name in (*METRICS, "accuracy")}
+
+
+def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Everything about one level of one split: a record for the sequences, and one for their profiles."""
+    view = view_sequences(open_corpus(analyzed), level).labelled()  # type: ignore[arg-type]
+    scored: dict[str, Predictions] = {}
+    seconds = {}
+    for name, settings in (("tenor", {}), *((("plain", {"prior": "none"}),) if options.plain else ())):
+        begin = time.perf_counter()
+        path = train_model(
+            level,
+            analyzed,
+            model_path=analyzed.parent / f"{name}.safetensors",
+            seed=seed,
+            progress=False,
+            **settings,
+        )
+        seconds[name] = round(time.perf_counter() - begin, 1)
+        parts = [predict(path, analyzed, split=split) for split in ("validation", "test")]
+        scored[name] = concatenate_predictions(parts).labelled()
+    begin = time.perf_counter()
+    scored |= fit_baselines(view)
+    seconds["baselines"] = round(time.perf_counter() - begin, 1)
+    scored["tfidf"] = as_predictions(scored["lexical"], fit_tfidf(view))
+    sizes = {split: int((view.splits == split).sum()) for split in ("train", "validation", "test")}
+    yield {
+        "level": level,
+        "sizes": sizes,
+        "seconds": seconds,
+        "metrics": {name: measure(found) for name, found in scored.items()},
+    }
+    if level == "author":
+        profiles = profile_predictions(scored["tenor"])
+        best = best_by_validation(profiles)
+        metrics = {"tenor": measure(profiles[best])}
+        for name in RIVALS:
+            if name in scored:
+                metrics[name] = measure(profile_predictions(scored[name], ("mean",))["mean"])
+        groups = {split: len(np.unique(view.in_split(split).groups)) for split in sizes}  # type: ignore[arg-type]
+        yield {"level": "profile", "aggregation": best, "sizes": groups, "seconds": {}, "metrics": metrics}
+
+
+def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """All runs, those of an earlier call read back."""
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    records = (
+        [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
+    )
+    done = {(each["corpus"], each["encoder"], each["seed"]) for each in records}
+    for seed in range(options.seeds):
+        for name in options.corpora:
+            if (name, options.encoder, seed) in done:
+                continue
+            found = []
+            with tempfile.TemporaryDirectory() as scratch:
+                folder = Path(scratch)
+                source, title = find_source(name, folder, quick=options.quick)
+                import_corpus(source, folder / "corpus", seed=seed)
+                analyzed = encode_corpus(
+                    folder / "corpus", folder / "analyzed", encoder=options.encoder,
+                    input_size=options.input_size, seed=seed, progress=False,
+                )  # fmt: skip
+                for level in TASKS[name]:
+                    found += list(run_task(analyzed, level, seed, options))
+            records += [
+                {"corpus": name, "title": title, "encoder": options.encoder, "seed": seed} | each
+                for each in found
+            ]
+            with options.out.open("a") as file:  # a split's runs at once, so that none is half there
+                file.writelines(json.dumps(each) + "\n" for each in records[len(records) - len(found) :])
+    return [
+        each for each in records if each["encoder"] == options.encoder and each["corpus"] in options.corpora
+    ]
+
+
+def lead_interval(leads: np.ndarray, share: float) -> tuple[float, float]:
+    """The 95% interval of a mean lead (J,) over overlapping splits; share = test size / training size."""
+    from scipy.stats import t
+
+    if len(leads) < 2:
+        return float("nan"), float("nan")
+    error = float(np.sqrt((1 / len(leads) + share) * leads.var(ddof=1)))
+    half = float(t.ppf(0.975, len(leads) - 1)) * error
+    return float(leads.mean()) - half, float(leads.mean()) + half
+
+
+def report(records: Sequence[dict[str, Any]], metric: str) -> None:
+    """One table: the default, each rival, and the lead over TF-IDF and over the best baseline."""
+    keys = list(dict.fromkeys((each["corpus"], each["level"]) for each in records))
+    keys = [key for key in keys if key[1] != "profile" or key[0] in PROFILES]
+    rivals = [name for name in RIVALS if any(name in each["metrics"] for each in records)]
+    rows, leads_of_tasks = [], []
+    for corpus, level in keys:
+        runs = [each for each in records if (each["corpus"], each["level"]) == (corpus, level)]
+        values = {
+            name: np.array([run["metrics"][name][metric] for run in runs], dtype=np.float64)
+            for name in ("tenor", *rivals)
+            if all(name in run["metrics"] for run in runs)
+        }
+        share = float(np.mean([run["sizes"]["test"] / run["sizes"]["train"] for run in runs]))
+        fixed = [name for name in values if name not in ("tenor", "plain")]
+        best = max(fixed, key=lambda name: float(values[name].mean()))
+        leads_of_tasks.append(
+            [float((values["tenor"] - values[name]).mean()) for name in ("tfidf", "blend") if name in values]
+        )
+        cells = [f"{values[name].mean():.3f}" if name in values else "" for name in ("tenor", *rivals)]
+        for rival in ("tfidf", best):
+            low, high = lead_interval(values["tenor"] - values[rival], share)
+            said = "" if rival == "tfidf" else f", {rival}"
+            cells.append(f"{(values['tenor'] - values[rival]).mean():+.3f} ({low:+.3f} to {high:+.3f}){said}")
+        rows.append([f"{corpus}, {level}", len(runs), *cells])
+    print(f"Test {metric.replace('_', ' ')}, mean over splits:\n")
+    print_table(["task", "splits", "tenor", *rivals, "lead over tfidf", "lead over the best"], rows)
+    means = np.array([each for each in leads_of_tasks if len(each) == 2]).mean(axis=0)
+    print(
+        f"Mean lead over {len(leads_of_tasks)} tasks: {means[0]:+.4f} over tfidf, {means[1]:+.4f} over the blend.\n"
+    )
+
+
+def main() -> None:
+    """Run what is missing, print all."""
+    options = parse_arguments()
+    if options.quick:
+        options.seeds, options.corpora = 1, ["chitchat"]
+    if options.threads:
+        import torch
+
+        torch.set_num_threads(options.threads)
+    print_machine(options.threads)
+    records = run_study(options)
+    print(f"Encoder {options.encoder}.\n")
+    for metric in METRICS:
+        report(records, metric)
+
+
+if __name__ == "__main__":
+    main()
