@@ -14,7 +14,7 @@ import torch
 
 from tenor.cli.explain import colour, draw_bar
 from tenor.corpus.importing import import_corpus
-from tenor.lexical import fit_lexical
+from tenor.lexical import LexicalPrior, fit_lexical
 from tenor.models.model_file import ModelMetadata, save_model
 from tenor.models.sequence import SequenceClassifier
 
@@ -46,7 +46,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A conversation model without a prior, and an author model with one; both of random weights."""
     folder, paths = tmp_path_factory.mktemp("models"), {}
-    lexical = fit_lexical(["secret 0", "secret 0", "red 1", "red 1"], [1, 1, 0, 0])
+    own = fit_lexical(["secret 0", "secret 0", "red 1", "red 1"], [1, 1, 0, 0])
+    lexical = LexicalPrior({"own": own})
     for level, prior in (("conversation", None), ("author", lexical)):
         with torch.random.fork_rng():
             torch.manual_seed(0)
