@@ -12,12 +12,7 @@ import numpy as np
 import pytest
 
 from tenor.errors import StorageError
-from tenor.report import (
-    LevelSection,
-    Report,
-    Scorer,
-    write_report,
-)
+from tenor.report import ErrorMessage, LevelSection, Report, Scorer, WorstError, write_report
 from tenor.report.page import render_report
 
 VOID = {"meta", "input", "link", "br", "img"}
@@ -204,3 +199,14 @@ def test_unwritable_place_is_an_error_that_names_it(full_report: Report, tmp_pat
     report = Report("Bare", (LevelSection(Scorer("tenor", full_report.sections[0].model.predictions)),))
     with pytest.raises(StorageError, match=r"cannot write .*file/report\.html"):
         write_report(report, tmp_path / "file" / "report.html")
+
+
+def test_of_a_long_error_paper_shows_the_strongest_messages(full_report: Report) -> None:
+    talk = tuple(ErrorMessage("ann", None, (number - 24.7) / 10) for number in range(50))
+    section = dataclasses.replace(
+        full_report.sections[0], errors=(WorstError("long", None, 0, 1, 0.9, talk),)
+    )
+    page = render_report(dataclasses.replace(full_report, sections=(section,)))
+    assert page.count(' weak">') == 30
+    assert "Printed are the 20 of 50 with the largest contributions." in page
+    assert ' weak">' not in render_report(full_report)

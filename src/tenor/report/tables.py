@@ -26,6 +26,9 @@ from tenor.report.views import Cell, ConfusionView, ErrorView, MessageView, Row,
 STEPS = 5
 
 
+#: So many messages of an error are printed on paper; the screen scrolls through all.
+PRINTED = 20
+
 #: The metric on validation that chooses an aggregation.
 CHOSEN_BY = "average_precision"
 
@@ -154,23 +157,25 @@ def error_views(report: Report, section: LevelSection) -> tuple[ErrorView, ...]:
     views = []
     for error in redact(section, with_text=report.with_text, with_names=report.with_names):
         name = " · ".join(part for part in (error.conversation_id, error.author) if part is not None)
-        largest = max((abs(message.contribution or 0.0) for message in error.messages), default=0.0)
+        sizes = sorted((abs(message.contribution or 0.0) for message in error.messages), reverse=True)
+        largest = sizes[0] if sizes else 0.0
+        least = sizes[PRINTED - 1] if len(sizes) > PRINTED else 0.0
         views.append(
             ErrorView(
                 name=name,
                 label=report.class_name(error.label),
                 predicted=report.class_name(error.predicted),
                 prob=format_number(error.prob),
-                messages=tuple(_message_view(message, largest) for message in error.messages),
+                messages=tuple(_message_view(message, largest, least) for message in error.messages),
             )
         )
     return tuple(views)
 
 
-def _message_view(message: ErrorMessage, largest: float) -> MessageView:
+def _message_view(message: ErrorMessage, largest: float, least: float) -> MessageView:
     contribution = message.contribution
     if contribution is None:
-        return MessageView(message.author, message.text, "", 0)
+        return MessageView(message.author, message.text, "", 0, True)
     share = contribution / largest if largest > 0 else 0.0
     signed = f"{contribution:+.2f}".replace("-", "−")
-    return MessageView(message.author, message.text, signed, colour_step(share))
+    return MessageView(message.author, message.text, signed, colour_step(share), abs(contribution) >= least)

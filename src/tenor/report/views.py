@@ -78,12 +78,16 @@ class ConfusionView:
 
 @dataclass(frozen=True)
 class MessageView:
-    """A message of an error: step of colour from -5 (against the positive class) to 5 (for it)."""
+    """A message of an error: step of colour from -5 (against the positive class) to 5 (for it).
+
+    Of a long error only the strong messages are printed on paper.
+    """
 
     author: str
     text: str | None
     contribution: str
     step: int
+    is_strong: bool
 
 
 @dataclass(frozen=True)
