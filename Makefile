@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := demo,static,sentence,audit,fairness,explain,ray,track
+EXTRAS := demo,static,sentence,audit,fairness,explain,ray,track,tune
 # One thread a test process: two processes with two threads each are slower on two cores.
 TEST_WORKERS ?= 2
 FUZZ_SECONDS ?= 120

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from tenor.training.loop import evaluate as evaluate
     from tenor.training.loop import train_epoch as train_epoch
     from tenor.training.train import train_model as train_model
+    from tenor.training.tuning import tune_model as tune_model
 
 __version__ = "0.1.0"
 
@@ -75,6 +76,7 @@ _HOMES = {
     "test_model": "tenor.evaluation",
     "train_epoch": "tenor.training.loop",
     "train_model": "tenor.training.train",
+    "tune_model": "tenor.training.tuning",
     "view_sequences": "tenor.corpus.views",
     "write_model_card": "tenor.report",
     "write_predictions": "tenor.predictions",

@@ -23,8 +23,8 @@ RunCli = Callable[..., Any]
 TENOR = [sys.executable, "-m", "tenor"]
 
 JOB = (
-    *("import", "encode", "splits", "audit", "train", "test", "profile", "predict", "compare", "explain"),
-    *("report", "inspect", "demo"),
+    *("import", "encode", "splits", "audit", "train", "tune", "test", "profile", "predict", "compare"),
+    *("explain", "report", "inspect", "demo"),
 )
 
 

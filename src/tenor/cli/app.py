@@ -33,6 +33,7 @@ from tenor.cli import (
     splits,
     test,
     train,
+    tune,
 )
 from tenor.cli.output import clean_line
 from tenor.errors import TenorError, UsageError
@@ -45,6 +46,7 @@ COMMANDS: dict[str, ModuleType] = {
     "splits": splits,
     "audit": audit,
     "train": train,
+    "tune": tune,
     "test": test,
     "profile": profile,
     "predict": predict,
@@ -57,7 +59,7 @@ COMMANDS: dict[str, ModuleType] = {
 
 #: Commands whose work several processes share, and those that must be alone; of the others' the first does all.
 SHARED = frozenset({"encode", "train", "test", "profile", "predict"})
-ALONE = frozenset({"explain", "demo"})
+ALONE = frozenset({"explain", "demo", "tune"})
 
 EXAMPLES = """
 \b

@@ -13,9 +13,9 @@ from pathlib import Path
 from tenor.batching import MAX_PADDED_MESSAGES
 from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
-from tenor.devices import start_runtime
+from tenor.devices import Runtime, start_runtime
 from tenor.errors import UsageError
-from tenor.training.preparation import prepare_data
+from tenor.training.preparation import TrainingData, prepare_data
 from tenor.training.run import Every, Run
 from tenor.training.settings import TrainSettings, check_real, check_whole
 
@@ -154,6 +154,44 @@ def train_model(
     with runtime.together():
         data = prepare_data(str(dataset_path), settings, copies=copies, show=runtime.is_main)
     every = Every(checkpoint_every_steps, checkpoint_every_s)
+    return train_on(
+        data,
+        settings,
+        path,
+        runtime=runtime,
+        every=every,
+        resume=resume,
+        trackers=trackers,
+        progress=progress,
+    )
+
+
+def train_on(
+    data: TrainingData,
+    settings: TrainSettings,
+    path: Path,
+    *,
+    runtime: Runtime,
+    every: Every,
+    resume: bool = False,
+    trackers: Sequence[str] = (),
+    progress: bool = True,
+) -> Path:
+    """Train on data that are prepared: what `train_model` does with its own, and a tuning many times with the same.
+
+    Args:
+        data: of prepare_data, whose settings had this level, prior, seed and fit_characters.
+        settings: of the training.
+        path: of the model file.
+        runtime: device and processes.
+        every: when checkpoints are due.
+        resume: see train_model; so for what follows.
+        trackers: names of accelerate's.
+        progress: show a bar.
+
+    Returns:
+        The path.
+    """
     run = Run.start(settings, data, runtime, path, every, show=progress and runtime.is_main)
     with contextlib.ExitStack() as stack:
         with runtime.together():

@@ -1,0 +1,73 @@
+"""``tenor tune``: a search from the command line, what it prints, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+RunCli = Callable[..., Any]
+
+SMALL = (
+    *("--epochs", "2", "--device", "cpu", "--no-progress"),
+    *("--search", "hidden_size=16", "--search", "num_layers=0,1", "--search", "prior=none"),
+    *("--search", "learning_rate=1e-4:1e-2"),
+)
+
+
+def test_the_best_of_three_trials_is_written_and_can_be_tested(
+    run_cli: RunCli, small_corpus: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "m.safetensors"
+    done = run_cli("tune", "author", small_corpus, "--model", model, "--trials", "3", *SMALL)
+    assert done.code == 0, done
+    assert "author classifier, 3 trials on validation" in done.out
+    assert re.search(r"setting +default +trial \d, the best", done.out)
+    assert re.search(r"hidden_size +256 +16", done.out)
+    score = re.search(
+        r"validation avg. precision: (0\.\d{4}|1\.0000) \(95% interval (\S+) to (\S+)\)", done.out
+    )
+    assert score is not None
+    assert "the best of 3 trials is chosen by this very score, which is therefore too good" in done.out
+    assert done.out.endswith(f"model: {model}\nnext: tenor test {model} {small_corpus}\n")
+
+    again = run_cli(
+        "tune", "author", small_corpus, "--model", model, "--trials", "3", *SMALL, "--resume", "--json"
+    )
+    found = json.loads(again.out)
+    assert len(found["trials"]) == 3
+    best = max(found["trials"], key=lambda trial: trial["score"])
+    assert best["score"] == found["best"]["score"]
+    assert f"{best['score']:.4f}" == score[1]
+    assert found["path"] == str(model)
+    assert run_cli("test", model, small_corpus, "--no-progress", "--json", "--device", "cpu").code == 0
+
+
+def test_a_second_search_into_the_same_model_is_refused(
+    run_cli: RunCli, small_corpus: Path, tmp_path: Path
+) -> None:
+    arguments = ("tune", "author", small_corpus, "--model", tmp_path / "m.pt", "--trials", "1", *SMALL)
+    first = run_cli(*arguments)
+    assert first.code == 0 and "the best of" not in first.out  # one trial is no choice
+    done = run_cli(*arguments)
+    assert done.code == 1
+    assert re.fullmatch(
+        r"error: \S+m\.tune holds an earlier tuning: go on with it \(resume, --resume\)[^\n]+\n", done.err
+    )
+
+
+def test_bad_ranges_are_one_line(run_cli: RunCli, small_corpus: Path, tmp_path: Path) -> None:
+    for word, message in (
+        ("dropout=0.5:0.1", "dropout: expected a low end below the high one, found 0.5 and 0.1"),
+        (
+            "dropout=x:1",
+            "dropout: expected numbers as LOW:HIGH or A,B,C, found 'x' (such as dropout=0.1:0.6)",
+        ),
+        ("heads=1:2", "expected a setting to search, one of hidden_size"),
+    ):
+        done = run_cli("tune", "author", small_corpus, "--model", tmp_path / "m.pt", "--search", word)
+        assert (done.code, done.out) == (1, "")
+        assert re.fullmatch(r"error: [^\n]+\n", done.err) and message in done.err
+    assert list(tmp_path.iterdir()) == []
