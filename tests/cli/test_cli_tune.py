@@ -8,6 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tenor.cli.tune import describe_best, list_changes
+from tenor.metrics.intervals import Interval
+from tenor.training.tuning import Trial, TuneResult
+
 RunCli = Callable[..., Any]
 
 SMALL = (
@@ -24,6 +28,8 @@ def test_the_best_of_three_trials_is_written_and_can_be_tested(
     done = run_cli("tune", "author", small_corpus, "--model", model, "--trials", "3", *SMALL)
     assert done.code == 0, done
     assert "author classifier, 3 trials on validation" in done.out
+    shown = re.findall(r"^ +(\d) +\d\.\d{4} +[0-2] +\d+\.\d{4} +hidden_size 16,", done.out, re.MULTILINE)
+    assert shown == ["0", "1", "2"]
     assert re.search(r"setting +default +trial \d, the best", done.out)
     assert re.search(r"hidden_size +256 +16", done.out)
     score = re.search(
@@ -71,3 +77,24 @@ def test_bad_ranges_are_one_line(run_cli: RunCli, small_corpus: Path, tmp_path: 
         assert (done.code, done.out) == (1, "")
         assert re.fullmatch(r"error: [^\n]+\n", done.err) and message in done.err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_trial_and_one_with_the_defaults_are_told_apart() -> None:
+    interval = Interval(0.75, 0.5, 0.875, 12, "only 12 groups, fewer than 30")
+    defaults: dict[str, Any] = {"dropout": 0.3, "patience": 5}
+    trials = (
+        Trial(0, defaults, 0.5, 1, 2.0),
+        Trial(1, {"dropout": 0.12345, "patience": 5}, 0.75, 3, 2.0),
+        Trial(2, {"dropout": 0.3, "patience": 9}, None, None, 1.0, "the loss is nan"),
+    )
+    result = TuneResult(Path("m.pt"), trials[1], "average_precision", interval, trials, defaults)
+    assert [list_changes(trial, defaults) for trial in trials] == [
+        "the defaults",
+        "dropout 0.123",
+        "failed: patience 9",
+    ]
+    assert describe_best(result)[:3] == [
+        "validation avg. precision: 0.7500 (95% interval 0.5000 to 0.8750) with the settings of trial 1",
+        "validation avg. precision with the defaults: 0.5000",
+        "the interval: only 12 groups, fewer than 30",
+    ]

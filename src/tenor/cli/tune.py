@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,7 +20,7 @@ from tenor.cli.options import (
 from tenor.cli.output import METRIC_HEADINGS, print_json, print_line, print_table
 
 if TYPE_CHECKING:
-    from tenor.training.tuning import TuneResult
+    from tenor.training.tuning import Trial, TuneResult
 
 SUMMARY = "Search for settings on validation."
 
@@ -112,10 +113,12 @@ def run(
 def print_result(result: TuneResult, level: str, data: Path) -> None:
     """Print the trials, what the best one changes, and what to do next."""
     metric, names, best = METRIC_HEADINGS[result.monitor], list(result.defaults), result.best
-    rows = [[trial.number, *map(_show, trial.settings.values()), trial.score, trial.best_epoch, trial.seconds]
-            for trial in result.trials]  # fmt: skip
+    rows = [
+        [trial.number, trial.score, trial.best_epoch, trial.seconds, list_changes(trial, result.defaults)]
+        for trial in result.trials
+    ]
     title = f"{level} classifier, {len(rows)} trials on validation"
-    print_table(["trial", *names, metric, "best epoch", "seconds"], rows, title=title)
+    print_table(["trial", metric, "best epoch", "seconds", "settings"], rows, title=title)
     settings = [[name, _show(result.defaults[name]), _show(best.settings[name])] for name in names]
     print_table(["setting", "default", f"trial {best.number}, the best"], settings, title="settings found")
     for sentence in describe_best(result):
@@ -144,6 +147,13 @@ def describe_best(result: TuneResult) -> list[str]:
             "its interval too: only the test split tells how good the model is"
         )
     return sentences
+
+
+def list_changes(trial: Trial, defaults: Mapping[str, Any]) -> str:
+    """What a trial has other than the defaults, and whether it failed."""
+    changes = [f"{name} {_show(value)}" for name, value in trial.settings.items() if value != defaults[name]]
+    text = ", ".join(changes) if changes else "the defaults"
+    return text if trial.error is None else f"failed: {text}"
 
 
 def _show(value: Any) -> str:  # noqa: ANN401 - a setting of any type

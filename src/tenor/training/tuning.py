@@ -6,6 +6,8 @@ A tuning folder beside the model holds its state, from which it goes on after an
     MODEL.tune/trials.jsonl               one finished trial a line, as JSON
     MODEL.tune/trial-0003.safetensors     its model; while it trains, its checkpoints in trial-0003.run
 
+A proposal is a function of the seed and of the finished trials, so a search that was killed goes on to the same trials
+and the same model; this table is all the state there is, rewritten whole, where a storage of optuna's appends or locks.
 Knows nothing of test data: no function here reads the test split.
 """
 
