@@ -21,10 +21,13 @@ gather = SequenceView.gather_features
 
 
 def count_and_gather(
-    view: SequenceView, indices: npt.ArrayLike, out: None = None
+    view: SequenceView,
+    indices: npt.ArrayLike,
+    out: npt.NDArray[np.floating] | None = None,
+    places: npt.NDArray[np.integer] | None = None,
 ) -> npt.NDArray[np.floating]:
     rows.append(view.message_rows(indices))
-    return gather(view, indices, out)
+    return gather(view, indices, out, places)
 
 
 if __name__ == "__main__":

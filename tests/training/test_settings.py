@@ -37,6 +37,7 @@ SOUND: dict[str, Any] = {
     "monitor": "f1",
     "threshold": "f1",
     "prior": "none",
+    "context": "own",
     "seed": 0,
     "mixed_precision": "no",
     "max_padded_messages": 512,
