@@ -16,6 +16,7 @@ from tenor.errors import InputError, UsageError
 from tenor.predictions import (
     FORMAT_VERSION,
     Predictions,
+    PredictionSets,
     concatenate_predictions,
     export_csv,
     neutralize_cell,
@@ -83,12 +84,40 @@ def test_the_file_is_plain_parquet_with_labels_as_the_user_wrote_them(tmp_path: 
     assert table["logit"].to_pylist() == [-1.5, 0.0, 2.0, 0.25]
 
 
+@pytest.mark.parametrize("classes", [(0, 1), ("calm", "angry"), ("a", "b", "c")])
+def test_sets_stand_beside_the_rows(classes: tuple[Any, ...], tmp_path: Path) -> None:
+    predictions = make_predictions("author", classes=classes)
+    holds = np.zeros((4, len(classes)), dtype=bool)
+    holds[0, :2] = holds[1, 0] = holds[3, -1] = True  # two classes, one, none, one
+    path = write_predictions(predictions, tmp_path / "p.parquet", sets=PredictionSets(holds, {"alpha": 0.1}))
+    table = pq.read_table(path)
+    assert table["prediction_set"].to_pylist() == [list(classes[:2]), [classes[0]], [], [classes[-1]]]
+    assert table["decision"].to_pylist() == [None, classes[0], None, classes[-1]]
+    assert table["decision"].type == table["label"].type
+    assert json.loads(table.schema.metadata[b"tenor.abstention"]) == {"alpha": 0.1}
+    assert_equal(read_predictions(path), predictions)
+    assert PredictionSets(holds, {}).abstained == 2
+
+
+def test_sets_of_other_rows_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"prediction sets must have shape \(4, 2\), found \(4, 3\)"):
+        write_predictions(
+            make_predictions(), tmp_path / "p.parquet", sets=PredictionSets(np.ones((4, 3), dtype=bool), {})
+        )
+    assert not (tmp_path / "p.parquet").exists()
+
+
 def test_no_rows_round_trip(tmp_path: Path) -> None:
     for classes in ((0, 1), ("a", "b", "c")):
         empty = make_predictions(classes=classes).select([])
         assert len(empty) == 0
         back = read_predictions(write_predictions(empty, tmp_path / "p.parquet"))
         assert back.probs.shape == ((0,) if len(classes) == 2 else (0, 3))
+        none = PredictionSets(np.zeros((0, len(classes)), dtype=bool), {})
+        assert (
+            pq.read_table(write_predictions(empty, tmp_path / "s.parquet", sets=none))["decision"].to_pylist()
+            == []
+        )
 
 
 def test_select_in_split_and_labelled_keep_rows_together() -> None:

@@ -44,6 +44,11 @@ def succeed(run_cli: RunCli) -> Callable[..., str]:
     return run
 
 
+def unwrap(text: str) -> str:
+    """A message without the box and the line breaks that typer puts round it."""
+    return " ".join(re.sub(r"[│╭╰─╮╯]", " ", text).split())
+
+
 def test_seeds_are_trained_tested_and_summarised(
     succeed: Callable[..., str], run_cli: RunCli, analyzed: Path, tmp_path: Path
 ) -> None:
@@ -98,6 +103,24 @@ def test_results_stand_beside_baselines(
     assert re.search(r"Brier 0\.\d{4}, log loss", rest)
     assert "with alpha 0.2: sets hold the true class in" in rest
     assert "majority" not in succeed("test", model, analyzed, "--no-baselines", "--no-progress")
+
+    output = ("--output", tmp_path / "decisions.parquet")
+    out = succeed("predict", model, analyzed, *output, *options)
+    undecided = round(found["abstention"]["abstained"] * found["count"])
+    assert (
+        out == f"{output[1]}: {found['count']} author predictions, {undecided} of them without a decision\n"
+    )
+    out = succeed("predict", model, analyzed, *output, "--abstain-alpha", "0.001", "--no-progress")
+    assert f"{found['count']} of them without" in out.replace("\n", " ")
+    assert "abstention: fewer than 999 units of class 0, 1: in every set" in out
+    done = run_cli("predict", model, analyzed, *output, *options, "--engine", "ray")
+    assert done.code == 2
+    assert "neither --calibrate, --threshold, --abstain-alpha nor --update" in unwrap(done.err)
+    out = succeed("profile", model, analyzed, *options)
+    assert "with alpha 0.2: sets hold the true class in" in out
+    done = run_cli("profile", model, analyzed, *options, *output, "--engine", "ray")
+    assert done.code == 2
+    assert "the engine ray takes neither --abstain-alpha nor --predictions" in unwrap(done.err)
 
     results = json.loads(succeed("profile", model, analyzed, "--aggregation", "compare", "--json"))
     best = [name for name, metrics in results.items() if metrics["best_by_validation"]]

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from tenor.errors import UsageError
-from tenor.evaluation import predict, profile_predictions
+from tenor.evaluation import (
+    compare_aggregation_methods,
+    evaluate_profile_classifier,
+    predict,
+    predict_to_file,
+    profile_predictions,
+    streaming,
+)
 from tenor.evaluation import test_model as evaluate_model
 from tenor.evaluation.calibration import (
     calibrate,
@@ -21,9 +32,10 @@ from tenor.evaluation.calibration import (
     measure_calibration,
 )
 from tenor.evaluation.thresholds import apply_rule, choose_by_rule, describe_threshold
+from tenor.metrics.conformal import conformal_from_json, fit_conformal
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import read_metadata
-from tenor.predictions import Predictions, read_predictions
+from tenor.predictions import Predictions, concatenate_predictions, read_predictions
 
 Simulate = Callable[..., Predictions]
 
@@ -192,3 +204,93 @@ def test_test_model_measures_calibration_and_abstention(corpus: Path, models: di
     assert found["calibration"]["brier"] == pytest.approx(brier_score_loss(test.labels, test.probs))
     assert 0 <= found["abstention"]["coverage"] <= 1
     assert found["abstention"]["count"] == len(test)
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_predictions_say_where_the_model_abstains(
+    corpus: Path, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    """In one piece, in blocks, calibrated and updated: the sets of the rule fitted on these validation scores."""
+    plain = predict(models[level], corpus, split="all", output=tmp_path / "plain.parquet", device="cpu")
+    known = plain.in_split("validation")
+    rule = fit_conformal(known.labels, known.probs, alpha=0.2, groups=known.groups)
+    test = plain.in_split("test")
+    expected = [
+        [label for label, q in zip((0, 1), rule.quantiles, strict=True) if 1 - (p if label else 1 - p) <= q]
+        for p in test.probs.tolist()
+    ]
+    decided = [labels[0] if len(labels) == 1 else None for labels in expected]
+    assert 0 < decided.count(None) < len(decided)
+
+    monkeypatch.setattr(streaming, "BLOCK_MESSAGES", 100)
+    options: dict[str, Any] = {"abstain_alpha": 0.2, "device": "cpu"}
+    summaries = [
+        predict_to_file(models[level], corpus, tmp_path / "blocks.parquet", **options),
+        predict_to_file(
+            models[level], corpus, tmp_path / "updated.parquet", update=tmp_path / "plain.parquet", **options
+        ),
+        predict_to_file(models[level], corpus, tmp_path / "mended.parquet", calibrate=True, **options),
+    ]
+    predict(models[level], corpus, output=tmp_path / "whole.parquet", split="test", **options)
+    assert {(s.level, s.rows, s.abstained, s.warning) for s in summaries} == {
+        (level, len(test), decided.count(None), None)
+    }
+    for name in ("blocks", "updated", "mended", "whole"):
+        file = tmp_path / f"{name}.parquet"
+        table = pq.read_table(file)
+        assert table["prediction_set"].to_pylist() == expected
+        assert table["decision"].to_pylist() == decided
+        stored = conformal_from_json(json.loads(table.schema.metadata[b"tenor.abstention"]))
+        assert (stored.alpha, stored.counts) == (0.2, rule.counts)
+        assert stored.quantiles == pytest.approx(rule.quantiles, abs=1e-6)
+        assert read_predictions(file).ids.tolist() == test.ids.tolist()
+    mended = read_predictions(tmp_path / "mended.parquet")
+    assert mended.probs == pytest.approx(calibrate(test, fit_calibration(known)).probs, abs=1e-6)
+    assert pq.ParquetFile(tmp_path / "blocks.parquet").num_row_groups > 1
+    found = evaluate_model(level, models[level], corpus, baselines=False, abstain_alpha=0.2, device="cpu")
+    assert found["abstention"]["abstained"] == pytest.approx(decided.count(None) / len(decided))
+    again = predict(
+        models[level],
+        corpus,
+        split="all",
+        output=tmp_path / "all.parquet",
+        update=tmp_path / "blocks.parquet",
+        **options,
+    )
+    assert np.abs(again.logits - plain.logits).max() <= 1e-5  # a file with sets can be updated
+    rows = pq.read_table(tmp_path / "all.parquet").filter(pc.field("split") == "test")
+    assert rows["prediction_set"].to_pylist() == expected
+
+
+def test_sets_have_a_place_in_a_file_only(
+    evaluated_corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    with pytest.raises(UsageError, match="abstain_alpha: expected an output, .* found none"):
+        predict(models["author"], evaluated_corpus, abstain_alpha=0.1, device="cpu")
+    with pytest.raises(UsageError, match="alpha must be between 0 and 1, found 2"):
+        predict_to_file(
+            models["author"], evaluated_corpus, tmp_path / "p.parquet", abstain_alpha=2, device="cpu"
+        )
+    assert not (tmp_path / "p.parquet").exists()
+
+
+def test_authors_are_the_units_of_profiles(corpus: Path, models: dict[str, Path]) -> None:
+    options: dict[str, Any] = {"abstain_alpha": 0.2, "baselines": False, "device": "cpu"}
+    found = evaluate_profile_classifier(models["author"], corpus, **options)
+    sequences = concatenate_predictions(
+        [predict(models["author"], corpus, split=split, device="cpu") for split in ("validation", "test")]
+    )
+    table = profile_predictions(sequences, ("mean",))["mean"]
+    known, test = table.in_split("validation"), table.in_split("test")
+    rule = fit_conformal(known.labels, known.probs, alpha=0.2)
+    assert sum(rule.counts) == len(set(known.authors)) == len(known)  # type: ignore[arg-type]
+    decided = rule.decide(test.probs)
+    assert found["abstention"]["abstained"] == pytest.approx((decided == -1).mean())
+    assert found["abstention"]["count"] == len(test)
+    both = compare_aggregation_methods(
+        models["author"], corpus, aggregations=("mean", "total_vote"), **options
+    )
+    assert both["mean"]["abstention"] == found["abstention"]
+    assert "abstention" not in both["total_vote"]
+    with pytest.raises(UsageError, match="a conformal rule needs probabilities"):
+        evaluate_profile_classifier(models["author"], corpus, "total_vote", **options)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
@@ -35,10 +36,12 @@ def test_too_few_units_put_the_class_into_every_set() -> None:
     rule = fit_conformal([0, 0, 1], [0.1, 0.2, 0.9], alpha=0.1)
     assert rule.quantiles == (1.0, 1.0)
     assert rule.predict_sets([0.0, 1.0]).all()
-    assert rule.warning == "fewer than 9 units of class [0, 1]: they are in every set"
+    assert rule.warning == "fewer than 9 units of class 0, 1: in every set"
     nine = fit_conformal([0] * 9 + [1] * 8, [0.3] * 9 + [0.7] * 8, alpha=0.1)
     assert nine.quantiles == pytest.approx((0.3, 1.0))
-    assert nine.warning == "fewer than 9 units of class [1]: they are in every set"
+    assert nine.warning == "fewer than 9 units of class 1: in every set"
+    named = fit_conformal([0] * 9 + [1] * 8, [0.3] * 9 + [0.7] * 8, alpha=0.1, names=("calm", "rude"))
+    assert named == dataclasses.replace(nine, warning="fewer than 9 units of class rude: in every set")
     assert fit_conformal([], []).predict_sets([0.5]).all()
 
 

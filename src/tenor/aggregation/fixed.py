@@ -20,6 +20,9 @@ from tenor.errors import UsageError
 Aggregation = Literal["mean", "median", "mean_vote", "total_vote"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
 
+#: Of them, those whose scores are counts and no probabilities.
+COUNTS: tuple[Aggregation, ...] = ("total_vote",)
+
 LabelRule = Literal["any", "majority", "constant"]
 LABEL_RULES: tuple[LabelRule, ...] = get_args(LabelRule)
 

@@ -16,7 +16,7 @@ from tenor.cli.options import (
     WorkersOption,
 )
 from tenor.cli.output import print_line
-from tenor.cli.standing import RuleOption
+from tenor.cli.standing import AbstainOption, RuleOption
 
 SUMMARY = "Write the scores of a split as Parquet."
 
@@ -26,6 +26,7 @@ Examples:
   tenor predict models/conversation.safetensors analyzed --output predictions.parquet
   tenor predict models/author.safetensors analyzed --split validation --output validation.parquet
   tenor predict models/author.safetensors analyzed --calibrate --threshold cost:1:20 --output scores.parquet
+  tenor predict models/author.safetensors analyzed --abstain-alpha 0.1 --output decisions.parquet
   tenor predict models/author.safetensors analyzed --output scores.parquet --update scores.parquet
   tenor predict models/author.safetensors shards --split all --output scores --engine ray --workers 8
 """
@@ -44,6 +45,7 @@ def run(
         bool, typer.Option("--calibrate", help="Mend the probabilities by the validation split.")
     ] = False,
     threshold: RuleOption = None,
+    abstain_alpha: AbstainOption = None,
     update: Annotated[
         Path | None,
         typer.Option(
@@ -58,9 +60,10 @@ def run(
 ) -> None:
     """Write ids, group, split, label, logit and prob of every sequence of a split."""
     if engine == "ray":
-        if calibrate or threshold is not None or update is not None:
+        if calibrate or threshold is not None or abstain_alpha is not None or update is not None:
             raise typer.BadParameter(
-                "the engine ray takes neither --calibrate, --threshold nor --update", param_hint="--engine"
+                "the engine ray takes neither --calibrate, --threshold, --abstain-alpha nor --update",
+                param_hint="--engine",
             )
         from tenor.distributed import predict_shards
 
@@ -69,30 +72,22 @@ def run(
         )
         print_line(f"{output}: {found.line('predictions')}")
         return
-    from tenor.evaluation import predict, predict_to_file
+    from tenor.evaluation import predict_to_file
 
-    if not calibrate and threshold is None and update is None:
-        summary = predict_to_file(
-            model,
-            data,
-            output,
-            split=split,
-            device=device,
-            mixed_precision=mixed_precision,
-            progress=progress,
-        )
-        print_line(f"{output}: {summary.rows:,} {summary.level} predictions")
-        return
-    predictions = predict(
+    summary = predict_to_file(
         model,
         data,
+        output,
         split=split,
-        output=output,
         calibrate=calibrate,
         threshold=threshold,
+        abstain_alpha=abstain_alpha,
         update=update,
         device=device,
         mixed_precision=mixed_precision,
         progress=progress,
     )
-    print_line(f"{output}: {len(predictions):,} {predictions.level} predictions")
+    abstained = "" if summary.abstained is None else f", {summary.abstained:,} of them without a decision"
+    print_line(f"{output}: {summary.rows:,} {summary.level} predictions{abstained}")
+    if summary.warning is not None:
+        print_line(f"abstention: {summary.warning}")

@@ -9,7 +9,13 @@ import typer
 
 from tenor.cli.options import DeviceOption, EngineOption, JsonOption, ModelArgument, ProgressOption
 from tenor.cli.output import print_json, print_line
-from tenor.cli.standing import BaselinesOption, BootstrapSeedOption, RuleOption, print_standing
+from tenor.cli.standing import (
+    AbstainOption,
+    BaselinesOption,
+    BootstrapSeedOption,
+    RuleOption,
+    print_standing,
+)
 
 SUMMARY = "Evaluate an author model over whole profiles."
 
@@ -43,6 +49,7 @@ def run(
     ] = "majority",
     baselines: BaselinesOption = True,
     threshold: RuleOption = "f1",
+    abstain_alpha: AbstainOption = None,
     seed: BootstrapSeedOption = 0,
     predictions: Annotated[
         Path | None,
@@ -61,6 +68,10 @@ def run(
     if engine == "ray" or output is not None:
         if engine != "ray" or output is None:
             raise typer.BadParameter("--output and --engine ray go together", param_hint="--engine")
+        if abstain_alpha is not None or predictions is not None:
+            raise typer.BadParameter(
+                "the engine ray takes neither --abstain-alpha nor --predictions", param_hint="--engine"
+            )
         from tenor.distributed import profile_shards
 
         found = profile_shards(
@@ -78,6 +89,7 @@ def run(
             profile_label=profile_label,
             baselines=baselines,
             threshold=rule,
+            abstain_alpha=abstain_alpha,
             seed=seed,
             known=predictions,
             device=device,
@@ -91,6 +103,7 @@ def run(
             profile_label=profile_label,
             baselines=baselines,
             threshold=rule,
+            abstain_alpha=abstain_alpha,
             seed=seed,
             known=predictions,
             device=device,

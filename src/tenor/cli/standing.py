@@ -24,6 +24,13 @@ RuleOption = Annotated[
         "precision_at_recall:0.8 or alarms_per_thousand:5.",
     ),
 ]
+AbstainOption = Annotated[
+    float | None,
+    typer.Option(
+        metavar="ALPHA",
+        help="Also make decisions that may abstain: the true class is ruled out this often at most.",
+    ),
+]
 BootstrapSeedOption = Annotated[int, typer.Option(help="Seed of the resampling.")]
 
 #: What the tables of intervals show.

@@ -10,7 +10,7 @@ import typer
 from tenor.cli.options import DataArgument, DeviceOption, FitOption, JsonOption, ProgressOption
 from tenor.cli.output import count_reads, print_json, print_metrics
 from tenor.cli.seeds import print_seeds
-from tenor.cli.standing import BaselinesOption, BootstrapSeedOption, RuleOption, print_standing
+from tenor.cli.standing import AbstainOption, BaselinesOption, BootstrapSeedOption, RuleOption, print_standing
 
 SUMMARY = "Evaluate a model on the test split."
 
@@ -31,10 +31,7 @@ def run(
     data: DataArgument,
     baselines: BaselinesOption = True,
     threshold: RuleOption = None,
-    abstain_alpha: Annotated[
-        float | None,
-        typer.Option(metavar="ALPHA", help="Also measure decisions that may abstain, wrong this often."),
-    ] = None,
+    abstain_alpha: AbstainOption = None,
     fit_characters: FitOption = 16_000_000,
     seed: BootstrapSeedOption = 0,
     device: DeviceOption = None,

@@ -5,7 +5,7 @@ Needs predictions alone. Knows nothing of how calibrators and conformal rules wo
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from tenor.evaluation.thresholds import choose_by_rule
 from tenor.metrics.calibration import Calibrator, fit_calibrator
 from tenor.metrics.conformal import Conformal, fit_conformal, measure_coverage
 from tenor.metrics.reliability import brier_score, calibration_error, log_loss
-from tenor.predictions import Predictions
+from tenor.predictions import Predictions, PredictionSets
 
 _LEAST = 1e-12  # probabilities are held off 0 and 1 by this, so that their log odds are finite
 
@@ -45,26 +45,56 @@ def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
     return replace(predictions, logits=logits, probs=probs, threshold=threshold)
 
 
-def adjust(
-    predictions: Predictions, validation: Predictions, *, calibrated: bool = False, rule: str | None = None
-) -> Predictions:
-    """Calibrate predictions, then give them another threshold, both by validation.
+@dataclass(frozen=True)
+class Adjustment:
+    """What validation adds to a model's predictions; fitted once, applied to any of its rows.
+
+    Attributes:
+        calibrator: of the probabilities; None leaves them.
+        threshold: None keeps the model's.
+        abstention: of the scores as the model gives them, since the calibrator has seen the rows that it is fitted
+            on; None leaves sets out.
+    """
+
+    calibrator: Calibrator | None = None
+    threshold: float | None = None
+    abstention: Conformal | None = None
+
+    def apply(self, predictions: Predictions) -> tuple[Predictions, PredictionSets | None]:
+        """The rows adjusted, and their prediction sets."""
+        sets = None
+        if self.abstention is not None:
+            sets = PredictionSets(self.abstention.predict_sets(predictions.probs), self.abstention.to_json())
+        if self.calibrator is not None:
+            predictions = calibrate(predictions, self.calibrator)
+        if self.threshold is not None:
+            predictions = replace(predictions, threshold=self.threshold)
+        return predictions, sets
+
+
+def fit_adjustment(
+    validation: Predictions,
+    *,
+    calibrated: bool = False,
+    rule: str | None = None,
+    abstain_alpha: float | None = None,
+) -> Adjustment:
+    """Fit what is asked for on the labelled validation rows.
 
     Args:
-        predictions: of one or more splits.
-        validation: predictions that hold the labelled validation rows.
-        calibrated: whether to calibrate.
-        rule: of the threshold; None keeps it.
+        validation: predictions that hold them, as the model gives them.
+        calibrated: fit a calibrator.
+        rule: of a threshold, chosen on calibrated probabilities where there is a calibrator.
+        abstain_alpha: fit a conformal rule; see fit_abstention.
 
     Raises:
-        UsageError: as fit_calibration and choose_by_rule.
+        UsageError: as fit_calibration, choose_by_rule and fit_abstention.
     """
-    if calibrated:
-        calibrator = fit_calibration(validation)
-        predictions, validation = calibrate(predictions, calibrator), calibrate(validation, calibrator)
-    if rule is not None:
-        predictions = replace(predictions, threshold=choose_by_rule(validation, rule).value)
-    return predictions
+    abstention = None if abstain_alpha is None else fit_abstention(validation, abstain_alpha)
+    calibrator = fit_calibration(validation) if calibrated else None
+    mended = validation if calibrator is None else calibrate(validation, calibrator)
+    threshold = None if rule is None else choose_by_rule(mended, rule).value
+    return Adjustment(calibrator, threshold, abstention)
 
 
 def measure_calibration(predictions: Predictions, calibrator: Calibrator | None = None) -> dict[str, Any]:
@@ -107,7 +137,13 @@ def fit_abstention(predictions: Predictions, alpha: float, *, seed: int = 0) -> 
     """
     known = _validation(predictions, "a conformal rule")
     return fit_conformal(
-        known.labels, known.probs, alpha=alpha, groups=known.groups, splits=known.splits, seed=seed
+        known.labels,
+        known.probs,
+        alpha=alpha,
+        groups=known.groups,
+        splits=known.splits,
+        names=known.classes,
+        seed=seed,
     )
 
 

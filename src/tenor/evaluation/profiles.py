@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tenor.aggregation.fixed import AGGREGATIONS, LabelRule
+from tenor.aggregation.fixed import AGGREGATIONS, COUNTS, LabelRule
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.devices import start_runtime
 from tenor.evaluation.aggregation import (
@@ -24,6 +24,7 @@ from tenor.evaluation.aggregation import (
     profile_predictions,
     require_aggregations,
 )
+from tenor.evaluation.calibration import measure_abstention
 from tenor.evaluation.learned import ATTENTIONS
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import (
@@ -46,6 +47,7 @@ def evaluate_profile_classifier(
     profile_label: LabelRule = "majority",
     baselines: bool = True,
     threshold: str = "f1",
+    abstain_alpha: float | None = None,
     seed: int = 0,
     known: str | Path | Predictions | None = None,
     device: str | None = None,
@@ -64,6 +66,7 @@ def evaluate_profile_classifier(
         baselines: fit baselines on the training split's sequences, aggregate and compare them too.
         threshold: the rule by which the threshold is chosen on validation profiles
             (tenor.metrics.objectives.FORMS).
+        abstain_alpha: also measure decisions about authors that may abstain; see test_model.
         seed: of the bootstrap and of what is learned.
         known: predictions of the model, or their file: only sequences that they lack are scored.
         device: where to compute; None = the best there is.
@@ -76,7 +79,8 @@ def evaluate_profile_classifier(
     Raises:
         ModelFileError: the file is no sound author model, or of another encoder.
         SplitError: the validation or the test split is empty.
-        UsageError: an unknown aggregation or rule, or labels that differ under ``"constant"``.
+        UsageError: an unknown aggregation or rule, alpha out of range or with ``"total_vote"``, or labels that differ
+            under ``"constant"``.
         TrainingError: too few validation profiles for a learned aggregation.
     """
     scored = AuthorScores.open(
@@ -90,7 +94,7 @@ def evaluate_profile_classifier(
         embeddings=scored.embeddings,
         seed=seed,
     )[aggregation]
-    metrics = measure_profiles(table, threshold, seed)
+    metrics = measure_profiles(table, threshold, seed, abstain_alpha)
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, threshold, seed)
     return {**metrics, "test_reads": scored.count_read()}
@@ -104,6 +108,7 @@ def compare_aggregation_methods(
     profile_label: LabelRule = "majority",
     baselines: bool = True,
     threshold: str = "f1",
+    abstain_alpha: float | None = None,
     seed: int = 0,
     known: str | Path | Predictions | None = None,
     device: str | None = None,
@@ -115,7 +120,8 @@ def compare_aggregation_methods(
         aggregation -> metrics with ``intervals``, ``threshold_choice``, ``differences`` (to the mean: this
         aggregation minus it, paired by group, Holm's p over all), and ``best_by_validation``, true for one. That one
         also stands beside baselines, as of evaluate_profile_classifier. The test split is read once for all of them.
-        A learned aggregation that cannot be fitted, for want of validation profiles, is left out with a warning.
+        Counts of votes have no ``abstention``. A learned aggregation that cannot be fitted, for want of validation
+        profiles, is left out with a warning.
 
     Raises:
         As evaluate_profile_classifier.
@@ -138,7 +144,7 @@ def compare_aggregation_methods(
     reads = scored.count_read()
     results: dict[str, Metrics] = {}
     for name, table in tables.items():
-        metrics = measure_profiles(table, threshold, seed)
+        metrics = measure_profiles(table, threshold, seed, None if name in COUNTS else abstain_alpha)
         metrics["differences"] = {reference: differences[name]} if name in differences else {}
         results[name] = {**metrics, "best_by_validation": name == best, "test_reads": reads}
     if baselines:
@@ -187,10 +193,19 @@ def evaluate_profiles(
     }
 
 
-def measure_profiles(table: Predictions, rule: str, seed: int) -> Metrics:
-    """A table's metrics on test with intervals, and under ``threshold_choice`` how sure its threshold is."""
+def measure_profiles(table: Predictions, rule: str, seed: int, abstain_alpha: float | None = None) -> Metrics:
+    """A table's metrics on test with intervals, and under ``threshold_choice`` how sure its threshold is.
+
+    With `abstain_alpha` also ``abstention``.
+
+    Raises:
+        UsageError: an alpha with scores that are counts, which say nothing of how sure a decision is.
+    """
     choice = None if table.threshold is None else asdict(choose_by_rule(table, rule, seed=seed))
-    return {**measure_test(table, seed=seed), "threshold_choice": choice}
+    metrics = {**measure_test(table, seed=seed), "threshold_choice": choice}
+    if abstain_alpha is not None:
+        metrics["abstention"] = measure_abstention(table, abstain_alpha, seed=seed)
+    return metrics
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from tenor.corpus.schema import SPLITS, Label, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
-from tenor.evaluation.calibration import adjust
+from tenor.evaluation.calibration import Adjustment, fit_adjustment
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, load_model
@@ -46,6 +46,7 @@ def predict(
     output: str | Path | None = None,
     calibrate: bool = False,
     threshold: str | None = None,
+    abstain_alpha: float | None = None,
     update: str | Path | Predictions | None = None,
     device: str | None = None,
     mixed_precision: str = "no",
@@ -62,6 +63,9 @@ def predict(
             corpus's labelled validation split; logits and threshold move with them.
         threshold: choose the threshold that goes with the predictions on the validation split by this rule
             (tenor.metrics.objectives.FORMS); None = the model file's.
+        abstain_alpha: write to `output`, beside each row, the classes that are not ruled out, each class wrongly for at
+            most this share of new groups, and the decision, if one is left (conformal, from validation; see
+            write_predictions).
         update: earlier predictions of the model, or their file: sequences that stand there keep their scores, only
             others are scored (see tenor.evaluation.updating). It may be `output` itself.
         device: where to compute; None = the best there is.
@@ -72,10 +76,15 @@ def predict(
         ModelFileError: the file is no sound model, or its encoder is not the corpus's.
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
         SplitError: the split is empty.
-        UsageError: an unknown split or rule, no labelled validation rows to calibrate or choose on, or an update of
-            predictions that are not of this model and corpus.
+        UsageError: an unknown split or rule, no labelled validation rows to calibrate or choose on, alpha out of range
+            or without an output, or an update of predictions that are not of this model and corpus.
         InputError: the predictions to update cannot be read.
     """
+    if abstain_alpha is not None and output is None:
+        raise UsageError(
+            "abstain_alpha: expected an output, which the prediction sets are written to, found none (name one, or fit "
+            "the rule to predictions: tenor.evaluation.calibration.fit_abstention)"
+        )
     known = read_predictions(update) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
@@ -86,13 +95,16 @@ def predict(
             f"{corpus.path}: expected {scorer.level} sequences in split {split}, found none to score "
             "(score another split, such as 'all')"
         )
-    if calibrate or threshold is not None:
-        validation = (
-            predictions if "validation" in splits else scorer.score(corpus, ("validation",), known=known)
-        )
-        predictions = adjust(predictions, validation, calibrated=calibrate, rule=threshold)
+    adjustment = scorer.fit_adjustment(
+        corpus,
+        calibrated=calibrate,
+        rule=threshold,
+        abstain_alpha=abstain_alpha,
+        known=predictions if "validation" in splits else known,
+    )
+    predictions, sets = adjustment.apply(predictions)
     if output is not None and scorer.runtime.is_main:
-        write_predictions(predictions, output)
+        write_predictions(predictions, output, sets=sets)
     return predictions
 
 
@@ -188,6 +200,32 @@ class Scorer:
             model=self.path.name,
             model_hash=self.hash,
         )
+
+    def fit_adjustment(
+        self,
+        corpus: Corpus,
+        *,
+        calibrated: bool = False,
+        rule: str | None = None,
+        abstain_alpha: float | None = None,
+        known: Predictions | None = None,
+    ) -> Adjustment:
+        """What a corpus's labelled validation split, scored for it, adds to predictions; see fit_adjustment.
+
+        Args:
+            corpus: encoded with the model's encoder.
+            calibrated: fit a calibrator.
+            rule: of a threshold.
+            abstain_alpha: fit a conformal rule.
+            known: earlier predictions, whose sequences keep their scores.
+
+        Raises:
+            UsageError: no labelled validation rows, or as `score` and fit_adjustment.
+        """
+        if not calibrated and rule is None and abstain_alpha is None:
+            return Adjustment()
+        validation = self.score(corpus, ("validation",), labelled=True, optional=("validation",), known=known)
+        return fit_adjustment(validation, calibrated=calibrated, rule=rule, abstain_alpha=abstain_alpha)
 
     def _logits(self, view: SequenceView) -> npt.NDArray[np.float64]:
         """(S,) or (S, C) scores of a view's sequences."""

@@ -1,6 +1,6 @@
 """Predictions of a corpus of any size, written as they come: a block of sequences, a row group.
 
-Knows nothing of calibration, which needs all of validation at once.
+Knows nothing of how scores come to be, nor of how calibrators, thresholds and conformal rules are fitted.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tenor.corpus.sampling import blocks_of_messages
 from tenor.devices import start_runtime
 from tenor.errors import SplitError
 from tenor.evaluation.scoring import Scorer, parse_splits
-from tenor.predictions import Predictions, write_parts
+from tenor.predictions import Predictions, read_predictions, write_parts
 
 #: Messages scored, and held, at a time.
 BLOCK_MESSAGES = 262_144
@@ -23,10 +23,19 @@ BLOCK_MESSAGES = 262_144
 
 @dataclass(frozen=True, slots=True)
 class PredictionSummary:
-    """What was written: the level of the rows and how many there are."""
+    """What was written.
+
+    Attributes:
+        level: of the rows.
+        rows: how many.
+        abstained: rows without a decision; None where the model was not asked to abstain.
+        warning: what to know of the abstention; None when there is nothing.
+    """
 
     level: str
     rows: int
+    abstained: int | None = None
+    warning: str | None = None
 
 
 def predict_to_file(
@@ -35,25 +44,37 @@ def predict_to_file(
     output: str | Path,
     *,
     split: str = "test",
+    calibrate: bool = False,
+    threshold: str | None = None,
+    abstain_alpha: float | None = None,
+    update: str | Path | None = None,
     device: str | None = None,
     mixed_precision: str = "no",
     progress: bool = False,
 ) -> PredictionSummary:
     """As `predict` into a file, in memory that does not grow with the corpus but by its view.
 
+    What is fitted on the validation split needs its scores at once, before any row is written; an update needs the
+    earlier predictions at once.
+
     Args:
         model_path: a model file of train_model.
         dataset_path: a corpus encoded with the model's encoder.
         output: the Parquet file; several processes write it once.
         split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"``.
+        calibrate: see `predict`.
+        threshold: see `predict`.
+        abstain_alpha: see `predict`.
+        update: a file of earlier predictions; see `predict`.
         device: where to compute; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
         progress: show a bar.
 
     Raises:
-        ModelFileError, CorpusError, SplitError, UsageError: as `predict`.
+        ModelFileError, CorpusError, SplitError, UsageError, InputError: as `predict`.
         StorageError: the file cannot be written; an older one is untouched.
     """
+    known = None if update is None else read_predictions(update)
     splits = parse_splits(split)
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
@@ -64,14 +85,25 @@ def predict_to_file(
             f"{corpus.path}: expected {scorer.level} sequences in split {split}, found none to score "
             "(score another split, such as 'all')"
         )
+    adjustment = scorer.fit_adjustment(
+        corpus, calibrated=calibrate, rule=threshold, abstain_alpha=abstain_alpha, known=known
+    )
 
     def score_blocks() -> Iterator[Predictions]:
+        if known is not None:
+            yield scorer.score_view(view, known)
+            return
         for rows in blocks_of_messages(view, BLOCK_MESSAGES):
             yield scorer.score_view(view.select(rows))
 
+    abstained = 0
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(write_parts(output)) if scorer.runtime.is_main else None
         for part in score_blocks():
+            adjusted, sets = adjustment.apply(part)
+            abstained += 0 if sets is None else sets.abstained
             if write is not None:
-                write(part)
-    return PredictionSummary(scorer.level, len(view))
+                write(adjusted, sets)
+    if adjustment.abstention is None:
+        return PredictionSummary(scorer.level, len(view))
+    return PredictionSummary(scorer.level, len(view), abstained, adjustment.abstention.warning)

@@ -100,6 +100,7 @@ def fit_conformal(
     class_conditional: bool = True,
     groups: npt.NDArray[Any] | Sequence[Any] | None = None,
     splits: npt.NDArray[Any] | None = None,
+    names: Sequence[object] | None = None,
     seed: int = 0,
 ) -> Conformal:
     """Fit on calibration rows that the model and its calibrator have not seen.
@@ -117,6 +118,7 @@ def fit_conformal(
         groups: (N,) authors, say: of each group (and class) one row, drawn by the seed, is a calibration
             unit. None takes every row as a unit.
         splits: (N,) the rows' splits, to make sure none is test.
+        names: of the classes, for the warning; None = their numbers.
         seed: of the draw within groups.
 
     Raises:
@@ -142,7 +144,8 @@ def fit_conformal(
         quantiles = (_quantile(scores, alpha),) * classes
         few = list(range(classes)) if _rank(len(scores), alpha) > len(scores) else []
     needed = math.ceil(round(1 / alpha, 9)) - 1
-    warning = f"fewer than {needed} units of class {few}: they are in every set" if few else None
+    words = ", ".join(str(c if names is None else names[c]) for c in few)
+    warning = f"fewer than {needed} units of class {words}: in every set" if few else None
     return Conformal(alpha, quantiles, counts, class_conditional, warning)
 
 

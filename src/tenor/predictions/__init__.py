@@ -1,6 +1,7 @@
 """Scores with their ids, groups, splits and labels, and their files; see ``table`` and ``files``."""
 
 from tenor.predictions.files import FORMAT_VERSION as FORMAT_VERSION
+from tenor.predictions.files import PredictionSets as PredictionSets
 from tenor.predictions.files import export_csv as export_csv
 from tenor.predictions.files import from_arrow as from_arrow
 from tenor.predictions.files import neutralize_cell as neutralize_cell

@@ -8,11 +8,13 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from tenor.errors import InputError, UsageError
 from tenor.files import publish_file
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 FORMAT_VERSION = 1
 
 _METADATA_KEY = b"tenor.predictions"
+_ABSTENTION_KEY = b"tenor.abstention"
 _METADATA_TYPES: dict[str, tuple[type, ...]] = {
     "level": (str,),
     "classes": (list,),
@@ -42,33 +45,62 @@ _METADATA_TYPES: dict[str, tuple[type, ...]] = {
 }
 
 
-def write_predictions(predictions: Predictions, path: Path | str) -> Path:
+@dataclass(frozen=True)
+class PredictionSets:
+    """Which classes a rule that may abstain leaves to each row, beside the predictions of those rows.
+
+    Attributes:
+        holds: (N, C) bool, true where the class is not ruled out.
+        rule: how that was found, as JSON values.
+    """
+
+    holds: npt.NDArray[np.bool_]
+    rule: Mapping[str, Any]
+
+    @property
+    def abstained(self) -> int:
+        """How many rows have no decision: no class is left, or several are."""
+        return int((self.holds.sum(axis=1) != 1).sum())
+
+
+class WritePart(Protocol):
+    """Writes one table of predictions, and its sets where the file has them."""
+
+    def __call__(self, part: Predictions, sets: PredictionSets | None = None) -> None:
+        """Write it after those written before."""
+
+
+def write_predictions(
+    predictions: Predictions, path: Path | str, *, sets: PredictionSets | None = None
+) -> Path:
     """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob.
 
     Level, classes, threshold, model and format version stand in the schema's metadata as JSON. For several
-    classes logit and prob are lists with one entry a class.
+    classes logit and prob are lists with one entry a class. With `sets` two columns are added, which read_predictions
+    passes over: ``prediction_set``, the labels that are not ruled out, and ``decision``, the one label of a set of
+    one, null where the rule abstains; the rule stands in the metadata under ``tenor.abstention``.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: two rows have the same id.
+        UsageError: two rows have the same id, or sets of other rows or classes.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
     require_unique_ids(predictions)
     with write_parts(path) as write:
-        write(predictions)
+        write(predictions, sets)
     return Path(path)
 
 
 @contextlib.contextmanager
-def write_parts(path: Path | str) -> Iterator[Callable[[Predictions], None]]:
+def write_parts(path: Path | str) -> Iterator[WritePart]:
     """Hand out a function that writes one table of predictions after another into one file, as its row groups.
 
     The file appears, whole, when all are written. That no two rows have the same id is the caller's affair.
 
     Raises:
-        UsageError: tables of different level, classes, threshold or model.
+        UsageError: tables of different level, classes, threshold or model, or some with sets and some without.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
     import pyarrow.parquet as pq
@@ -76,8 +108,8 @@ def write_parts(path: Path | str) -> Iterator[Callable[[Predictions], None]]:
     with publish_file(Path(path)) as temporary, contextlib.ExitStack() as stack:
         writers: list[Any] = []
 
-        def write(part: Predictions) -> None:
-            table = to_arrow(part)
+        def write(part: Predictions, sets: PredictionSets | None = None) -> None:
+            table = to_arrow(part, sets)
             if not writers:
                 writers.append(
                     stack.enter_context(pq.ParquetWriter(temporary, table.schema, compression="zstd"))
@@ -89,11 +121,11 @@ def write_parts(path: Path | str) -> Iterator[Callable[[Predictions], None]]:
         yield write
 
 
-def to_arrow(predictions: Predictions) -> pa.Table:
-    """The columns of a predictions file as an Arrow table, with the metadata in its schema.
+def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa.Table:
+    """The columns of a predictions file as an Arrow table, with the metadata in its schema; see write_predictions.
 
     Raises:
-        UsageError: classes that mix numbers and strings.
+        UsageError: classes that mix numbers and strings, or sets of other rows or classes.
     """
     import pyarrow as pa
 
@@ -109,7 +141,32 @@ def to_arrow(predictions: Predictions) -> pa.Table:
         columns[name] = flat if scores.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, scores.shape[1])
     metadata = {name: getattr(predictions, name) for name in _METADATA_TYPES}
     metadata["format_version"] = FORMAT_VERSION
-    return pa.table(columns).replace_schema_metadata({_METADATA_KEY: json.dumps(metadata).encode()})
+    described = {_METADATA_KEY: json.dumps(metadata).encode()}
+    if sets is not None:
+        columns |= _set_columns(predictions, sets.holds, pa.string() if strings else pa.int64())
+        described[_ABSTENTION_KEY] = json.dumps(dict(sets.rule)).encode()
+    return pa.table(columns).replace_schema_metadata(described)
+
+
+def _set_columns(
+    predictions: Predictions, holds: npt.NDArray[np.bool_], label: pa.DataType
+) -> dict[str, pa.Array]:
+    """The columns ``prediction_set`` and ``decision`` of sets (N, C)."""
+    import pyarrow as pa
+
+    expected = (len(predictions), len(predictions.classes))
+    if holds.shape != expected:
+        raise UsageError(f"prediction sets must have shape {expected}, found {holds.shape}")
+    sizes = holds.sum(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    names = pa.array(list(predictions.classes), label)
+    chosen = pa.array(holds.argmax(axis=1), pa.int64(), mask=sizes != 1)
+    return {
+        "prediction_set": pa.ListArray.from_arrays(
+            pa.array(offsets), names.take(pa.array(np.nonzero(holds)[1]))
+        ),
+        "decision": names.take(chosen),
+    }
 
 
 def _readable_columns(predictions: Predictions) -> dict[str, Any]:
