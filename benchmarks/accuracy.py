@@ -20,6 +20,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ def parse_arguments() -> argparse.Namespace:
         "--quick", action="store_true", help="one seed of generated chats, to see that it runs"
     )
     parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--picture", type=Path, help="a PNG or SVG of the leads to draw")
     return parser.parse_args()
 
 
@@ -187,37 +189,93 @@ def lead_interval(leads: np.ndarray, share: float) -> tuple[float, float]:
     return float(leads.mean()) - half, float(leads.mean()) + half
 
 
+@dataclass(frozen=True)
+class Lead:
+    """How far the default is ahead of a rival: over splits the mean, and a 95% interval of it."""
+
+    rival: str
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+
+
+def tasks_of(records: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Corpus and level of the runs, in their order; profiles where authors return."""
+    keys = dict.fromkeys((each["corpus"], each["level"]) for each in records)
+    return [key for key in keys if key[1] != "profile" or key[0] in PROFILES]
+
+
+def values_of(records: Sequence[dict[str, Any]], key: tuple[str, str], metric: str) -> dict[str, np.ndarray]:
+    """Who -> the metric of each split (J,), the default first; who is missing from a split is left out."""
+    runs = [each["metrics"] for each in records if (each["corpus"], each["level"]) == key]
+    names = [name for name in ("tenor", *RIVALS) if all(name in run for run in runs)]
+    return {name: np.array([run[name][metric] for run in runs], dtype=np.float64) for name in names}
+
+
+def lead(records: Sequence[dict[str, Any]], key: tuple[str, str], metric: str, rival: str) -> Lead:
+    """The default's lead over a rival, or over the one that is ``best`` on the mean over splits."""
+    values = values_of(records, key, metric)
+    if rival == "best":
+        baselines = [name for name in values if name not in ("tenor", "plain")]
+        rival = max(baselines, key=lambda name: float(values[name].mean()))
+    sizes = [each["sizes"] for each in records if (each["corpus"], each["level"]) == key]
+    share = float(np.mean([size["test"] / size["train"] for size in sizes]))
+    leads = values["tenor"] - values[rival]
+    return Lead(rival, float(leads.mean()), *lead_interval(leads, share))
+
+
 def report(records: Sequence[dict[str, Any]], metric: str) -> None:
     """One table: the default, each rival, and the lead over TF-IDF and over the best baseline."""
-    keys = list(dict.fromkeys((each["corpus"], each["level"]) for each in records))
-    keys = [key for key in keys if key[1] != "profile" or key[0] in PROFILES]
     rivals = [name for name in RIVALS if any(name in each["metrics"] for each in records)]
-    rows, leads_of_tasks = [], []
-    for corpus, level in keys:
-        runs = [each for each in records if (each["corpus"], each["level"]) == (corpus, level)]
-        values = {
-            name: np.array([run["metrics"][name][metric] for run in runs], dtype=np.float64)
-            for name in ("tenor", *rivals)
-            if all(name in run["metrics"] for run in runs)
-        }
-        share = float(np.mean([run["sizes"]["test"] / run["sizes"]["train"] for run in runs]))
-        fixed = [name for name in values if name not in ("tenor", "plain")]
-        best = max(fixed, key=lambda name: float(values[name].mean()))
-        leads_of_tasks.append(
-            [float((values["tenor"] - values[name]).mean()) for name in ("tfidf", "blend") if name in values]
-        )
+    rows = []
+    for key in tasks_of(records):
+        values = values_of(records, key, metric)
         cells = [f"{values[name].mean():.3f}" if name in values else "" for name in ("tenor", *rivals)]
-        for rival in ("tfidf", best):
-            low, high = lead_interval(values["tenor"] - values[rival], share)
-            said = "" if rival == "tfidf" else f", {rival}"
-            cells.append(f"{(values['tenor'] - values[rival]).mean():+.3f} ({low:+.3f} to {high:+.3f}){said}")
-        rows.append([f"{corpus}, {level}", len(runs), *cells])
+        best = lead(records, key, metric, "best")
+        rows.append(
+            [
+                ", ".join(key),
+                len(values["tenor"]),
+                *cells,
+                str(lead(records, key, metric, "tfidf")),
+                f"{best}, {best.rival}",
+            ]
+        )
     print(f"Test {metric.replace('_', ' ')}, mean over splits:\n")
     print_table(["task", "splits", "tenor", *rivals, "lead over tfidf", "lead over the best"], rows)
-    means = np.array([each for each in leads_of_tasks if len(each) == 2]).mean(axis=0)
-    print(
-        f"Mean lead over {len(leads_of_tasks)} tasks: {means[0]:+.4f} over tfidf, {means[1]:+.4f} over the blend.\n"
-    )
+    for rival in ("tfidf", "blend"):
+        leads = [lead(records, key, metric, rival).mean for key in tasks_of(records)]
+        print(f"Mean lead over {rival}, {len(leads)} tasks: {np.mean(leads):+.4f}\n")
+
+
+def draw(records: Sequence[dict[str, Any]], metric: str, path: Path) -> None:
+    """The default's lead over TF-IDF and over the best of the baselines, a row a task, with 95% intervals."""
+    from matplotlib.figure import Figure
+
+    keys = tasks_of(records)[::-1]
+    figure = Figure(figsize=(8, 0.9 + 0.42 * len(keys)), layout="constrained")
+    axes = figure.subplots()
+    for shift, colour, mark, rival in ((0.14, "#1b6ca8", "o", "tfidf"), (-0.14, "#c2571a", "s", "best")):
+        for place, key in enumerate(keys):
+            found = lead(records, key, metric, rival)
+            axes.plot([found.low, found.high], [place + shift] * 2, color=colour, linewidth=1.6)
+            said = {"tfidf": "over TF-IDF + logistic regression", "best": "over the best baseline"}[rival]
+            axes.plot(
+                found.mean,
+                place + shift,
+                mark,
+                color=colour,
+                label=said if place == 0 else None,
+                markersize=5,
+            )
+    axes.axvline(0, color="0.4", linewidth=0.8)
+    axes.set_yticks(range(len(keys)), [f"{corpus}, {level}" for corpus, level in keys])
+    axes.set_xlabel(f"lead in test {metric.replace('_', ' ')}")
+    axes.legend(loc="best", fontsize=8)
+    figure.savefig(path, dpi=150)
 
 
 def main() -> None:
@@ -234,6 +292,8 @@ def main() -> None:
     print(f"Encoder {options.encoder}.\n")
     for metric in METRICS:
         report(records, metric)
+    if options.picture is not None:
+        draw(records, "average_precision", options.picture)
 
 
 if __name__ == "__main__":
