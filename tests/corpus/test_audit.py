@@ -13,6 +13,7 @@ from tenor.corpus.audit import (
     audit_corpus,
     audit_splits,
     require_both_classes,
+    require_clean_fit,
     require_clean_splits,
     require_split,
 )
@@ -349,3 +350,34 @@ def test_an_encoder_that_saw_train_alone_is_clean_and_others_are_found(write_cor
     assert audit(honest, other).is_clean  # what it saw is train here, whatever the splits are called
     finding = only(audit(peeking, other), "fitted_state")
     assert (finding.severity, "fitted under other splits" in finding.message) == ("warning", True)
+
+
+def test_before_a_fit_state_and_time_are_looked_at_too(
+    write_corpus: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    conversations = random_corpus(2, 30)
+    raw = write_corpus(conversations)
+    everything = view_sequences(raw, "author")
+    peeking = hash_ids(zip(everything.conversation_ids, everything.authors, strict=True))
+
+    def require(ids: str, split_hash: str | None, level: str) -> None:
+        corpus = write_corpus(conversations, encoder=EncoderInfo("lsa", "0" * 64, split_hash, ids))
+        require_clean_fit(view_sequences(corpus, level))
+
+    for level in ("conversation", "author"):
+        require(hash_training_ids(raw), raw.info.split_hash, level)
+        assert caplog.text == ""
+        with pytest.raises(
+            SplitError, match="lsa was fitted on other messages than those of train, .*encode again"
+        ):
+            require(peeking, raw.info.split_hash, level)
+    require(peeking, "f" * 64, "author")
+    assert "the encoder lsa was fitted under other splits" in caplog.text
+    caplog.clear()
+
+    late = view_sequences(write_corpus(timed("t" * 19 + "v" * 5 + "e" * 5 + "t")), "author")
+    require_clean_fit(late, show=False)
+    assert caplog.text == ""
+    require_clean_fit(late)
+    assert "1 training conversations start after the first one of validation: 'c29'" in caplog.text
+    assert "1 training conversations start after the first one of test: 'c29'" in caplog.text

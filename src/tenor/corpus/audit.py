@@ -1,11 +1,12 @@
 """Whether anything leaks from one split into another.
 
-`require_clean_splits`, `require_split` and `require_both_classes` are cheap and stand before every fit;
-`audit_corpus` looks at everything and refuses nothing. Knows nothing of models.
+`require_clean_fit`, `require_split` and `require_both_classes` stand before every fit, `require_clean_splits` before
+that of a baseline; `audit_corpus` looks at everything and refuses nothing. Knows nothing of models.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ from tenor.corpus.schema import SPLITS, UNLABELLED, Level, Split
 from tenor.corpus.splits import assign_split, hash_training_files
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import CorpusError, SplitError, TrainingError
+
+logger = logging.getLogger(__name__)
 
 #: error: a leak that spoils every number, a fit is refused. warning: a leak by the user's own choice, or a
 #: likely one. note: worth knowing, no leak.
@@ -113,6 +116,28 @@ def require_clean_splits(view: SequenceView) -> None:
     for finding in audit_splits(view):
         if finding.severity == "error":
             raise SplitError(f"{view.corpus.path}: {finding.message}")
+
+
+def require_clean_fit(view: SequenceView, *, show: bool = True) -> None:
+    """As `require_clean_splits`, and look at fitted state and time too; what is a warning is logged.
+
+    Args:
+        view: the sequences of a fit, of all splits.
+        show: log warnings.
+
+    Raises:
+        SplitError: also where the encoder was fitted on other messages than those of train.
+    """
+    corpus = view.corpus
+    conversations = view if view.level == "conversation" else view_sequences(corpus, "conversation")
+    findings = audit_splits(view)
+    for check in (_audit_time, _audit_fitted_state):
+        findings += check(corpus, conversations)[0]
+    for finding in findings:
+        if finding.severity == "error":
+            raise SplitError(f"{corpus.path}: {finding.message}")
+        if finding.severity == "warning" and show:
+            logger.warning("%s: %s", corpus.path, finding.message)
 
 
 def require_split(view: SequenceView, split: Split) -> None:

@@ -27,6 +27,8 @@ Integers = npt.NDArray[np.int64]
 #: A split whose odds of a positive are this many times those of the whole corpus, or less than their inverse,
 #: is reported.
 ODDS_RATIO = 2.0
+#: Sequences whose ids are strings in memory at once.
+_IDS_AT_A_TIME = 100_000
 #: How the rows for what is in no split name it.
 NO_SPLIT = "none"
 
@@ -83,9 +85,10 @@ def hash_training_files(corpus: Corpus) -> list[str]:
     ends = np.cumsum([file.num_conversations for file in corpus.info.files])
     bounds = np.searchsorted(view.conversation_rows(), [0, *ends])
     for start, stop in itertools.pairwise(bounds.tolist()):
-        part = view.select(np.arange(start, stop))
-        for pair in zip(part.conversation_ids.tolist(), _names(part), strict=True):
-            digest.add(*pair)
+        for first in range(start, stop, _IDS_AT_A_TIME):
+            part = view.select(np.arange(first, min(first + _IDS_AT_A_TIME, stop)))
+            for pair in zip(part.conversation_ids.tolist(), _names(part), strict=True):
+                digest.add(*pair)
         hashes.append(digest.hexdigest())
     return hashes
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tenor.batching import SequenceDataset, load_dataset, require_level
-from tenor.corpus.audit import require_both_classes, require_clean_splits, require_split
+from tenor.corpus.audit import require_both_classes, require_clean_fit, require_split
 from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import SequenceView
@@ -65,12 +65,12 @@ def prepare_data(
 
     Raises:
         CorpusError: no features, no labels, or no text for a lexical prior that was asked for.
-        SplitError: a missing or empty split, or a group or a text in two of them.
+        SplitError: a missing or empty split, a group or a text in two of them, or an encoder that saw more than train.
         TrainingError: training labels of one class only.
     """
     corpus = open_corpus(dataset_path)
     everything = load_dataset(corpus, require_level(settings.level), labelled=True)
-    require_clean_splits(everything.view)
+    require_clean_fit(everything.view, show=show)
     require_split(everything.view, "train")
     require_split(everything.view, "validation")
     train = SequenceDataset(everything.view.in_split("train"))
