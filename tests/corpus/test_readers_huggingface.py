@@ -107,6 +107,41 @@ def test_class_labels_become_their_names(tmp_path: Path) -> None:
         assert [c.label for c in read_parquet(path / "x.parquet")] == expected  # type: ignore[union-attr]
 
 
+def test_a_day_that_no_date32_holds_is_set_aside(tmp_path: Path) -> None:
+    day = 86_400_000 * 10**10  # milliseconds
+    days = pa.ListArray.from_arrays(
+        pa.array([0, 2], pa.int32()), pa.array([day, 0], pa.int64()).view(pa.date64())
+    )
+    columns = {"conversation_id": ["a"], "authors": [["x", "y"]], "text": [["1", "2"]], "timestamp": days}
+    write_stream(tmp_path / "x.arrow", pa.table(columns))
+    (found,) = read_arrow(tmp_path / "x.arrow")
+    assert isinstance(found, Reject) and found.field == "timestamp[0]"
+    assert "in the years 1 to 9999, found 8.64e+14" in found.rule
+
+
+@pytest.mark.parametrize("number", [2**64 - 249, 2**63, 3])
+def test_class_labels_outside_are_refused(tmp_path: Path, number: int) -> None:
+    data = datasets.Dataset.from_dict(rows("a", "b", label=[0, 2]))
+    table = data.cast_column("label", datasets.ClassLabel(names=["x", "y", "z"])).data.table
+    codes = pa.array([0, number], pa.uint64())
+    write_stream(
+        tmp_path / "x.arrow", table.set_column(table.schema.get_field_index("label"), "label", codes)
+    )
+    with pytest.raises(InputError, match=f"expected a class from 0 to 2, found {number}") as caught:
+        list(read_arrow(tmp_path / "x.arrow"))
+    assert (caught.value.path, caught.value.field) == (tmp_path / "x.arrow", "label")
+
+
+def test_class_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    data = datasets.Dataset.from_dict(rows("a", "b", label=[0, 2]))
+    table = data.cast_column("label", datasets.ClassLabel(names=["x", "y", "zzzzzz"])).data.table
+    content = write_stream(tmp_path / "x.arrow", table)
+    (tmp_path / "x.arrow").write_bytes(content.replace(b"zzzzzz", b"\\ud800"))
+    with pytest.raises(InputError, match="a class name holds half of a surrogate pair") as caught:
+        list(read_arrow(tmp_path / "x.arrow"))
+    assert caught.value.field == "label"
+
+
 def test_features_and_older_sequences(tmp_path: Path) -> None:
     data = datasets.Dataset.from_dict(
         {"conversation_id": ["a"], "authors": [["x", "y"]], "features": [[[1.0, 2.0], [3.0, 4.0]]]}

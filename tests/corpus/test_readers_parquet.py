@@ -204,6 +204,9 @@ def test_timestamps_of_all_units(tmp_path: Path, unit: str, zone: str | None) ->
 def test_other_timestamps(tmp_path: Path) -> None:
     found = conversations(tmp_path, timestamp=pa.array([[date(1970, 1, 2), None], [date(1969, 12, 31)]]))
     assert [c.timestamps for c in found] == [[86_400.0, None], [-86_400.0]]
+    days = pa.array([[date(1970, 1, 2), None], [date(1969, 12, 31)]], pa.list_(pa.date64()))
+    found = conversations(tmp_path, timestamp=days)
+    assert [c.timestamps for c in found] == [[86_400.0, None], [-86_400.0]]
     found = conversations(tmp_path, timestamp=pa.array([["1970-01-02", "3"], ["4.5"]]))
     assert [c.timestamps for c in found] == [[86_400.0, 3.0], [4.5]]
     found = conversations(tmp_path, timestamp=pa.array([[1, 2], [3]], pa.list_(pa.int32())))

@@ -59,8 +59,11 @@ def unpack_times(array: pa.Array) -> list[Any]:
         per_second = _UNITS_PER_SECOND[kind.unit]
         ticks = array.cast(pa.int64()).to_pylist()
         return [None if value is None else value / per_second for value in ticks]
-    if pa.types.is_date(kind):
-        days = array.cast(pa.date32()).cast(pa.int32()).to_pylist()
+    if pa.types.is_date64(kind):  # milliseconds; its days may be more than a date32 holds
+        ticks = array.cast(pa.int64()).to_pylist()
+        return [None if value is None else value / 1000 for value in ticks]
+    if pa.types.is_date32(kind):
+        days = array.cast(pa.int32()).to_pylist()
         return [None if value is None else float(value * _SECONDS_PER_DAY) for value in days]
     return unpack(array)
 
