@@ -16,8 +16,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "tenor"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "errors",
-        "seeding files progress processes",
+        "errors arrays",
+        "seeding files progress processes strings",
         "corpus predictions metrics aggregation ngrams",
         "encoding nn batching lexical pooled synthetic devices",
         "models baselines",

@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from tenor.predictions import (
     read_predictions,
     write_predictions,
 )
+from tenor.strings import Strings
 
 
 def strings(*values: str) -> np.ndarray:
@@ -58,8 +60,8 @@ def make_predictions(
 def assert_equal(a: Predictions, b: Predictions) -> None:
     for field in dataclasses.fields(Predictions):
         left, right = getattr(a, field.name), getattr(b, field.name)
-        if isinstance(left, np.ndarray):
-            assert left.dtype == right.dtype
+        if isinstance(left, np.ndarray | Strings):
+            assert getattr(left, "dtype", None) == getattr(right, "dtype", None)
             assert left.tolist() == right.tolist(), field.name
         else:
             assert left == right, field.name
@@ -306,3 +308,30 @@ def test_files_of_version_1_stay_readable(classes: tuple[Any, ...]) -> None:
     found, expected = read_predictions(path), make_predictions("author", classes=classes)
     assert found.probs == pytest.approx(expected.probs)  # np.exp differs in the last bit between machines
     assert_equal(found, dataclasses.replace(expected, probs=found.probs))
+
+
+def test_a_row_takes_64_bytes_and_no_python_object(tmp_path: Path) -> None:
+    rows, generator = 30_000, np.random.default_rng(0)
+    names = np.array([f"author-{number:06d}" for number in range(2_000)], dtype=object)
+    authors = names[generator.permutation(np.arange(rows) % len(names))]
+    logits = generator.normal(size=rows)
+    predictions = make_predictions(
+        "author",
+        conversation_ids=strings(*(f"conversation-{row // 3:06d}" for row in range(rows))),
+        authors=strings(*(f"{author}-{row % 3}" for row, author in enumerate(authors))),
+        groups=authors,
+        splits=np.array(["train", "validation", "test"], dtype=object)[generator.integers(0, 3, rows)],
+        labels=generator.integers(-1, 2, rows),
+        lengths=generator.integers(1, 30, rows),
+        logits=logits,
+        probs=1 / (1 + np.exp(-logits)),
+    )
+    path = write_predictions(predictions, tmp_path / "p.parquet")
+    tracemalloc.start()
+    found = read_predictions(path)
+    _, peak = tracemalloc.get_traced_memory()  # of Python and numpy
+    tracemalloc.stop()
+    columns = [getattr(found, field.name) for field in dataclasses.fields(Predictions)]
+    assert sum(getattr(column, "nbytes", 0) for column in columns) <= 64 * rows
+    assert peak <= 64 * rows + 200_000  # what was imported on the way; a Python string takes some 70
+    assert_equal(found.select(np.arange(100)), predictions.select(np.arange(100)))

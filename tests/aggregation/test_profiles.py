@@ -60,5 +60,5 @@ def test_columns_that_do_not_fit_raise() -> None:
         build_profiles(AUTHORS, GROUPS, SPLITS, LABELS[:5])
     missing = AUTHORS.copy()
     missing[2] = None
-    with pytest.raises(UsageError, match="1 rows have no value in the column authors"):
+    with pytest.raises(UsageError, match="column authors: expected strings, found NoneType"):
         build_profiles(missing, GROUPS, SPLITS, LABELS)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+from tenor.strings import Strings
 
 Aggregation = Literal["mean", "median", "mean_vote", "total_vote"]
 AGGREGATIONS: tuple[Aggregation, ...] = get_args(Aggregation)
@@ -209,7 +210,7 @@ def aggregate_labels(
     profile_codes: npt.ArrayLike,
     num_profiles: int,
     rule: LabelRule = "majority",
-    authors: Sequence[str] | npt.NDArray[np.object_] | None = None,
+    authors: Strings | Sequence[str] | npt.NDArray[np.object_] | None = None,
 ) -> IntArray:
     """Make a profile's label from the labels of its sequences; unlabelled sequences (-1) are left out.
 
@@ -262,7 +263,7 @@ def aggregate_labels(
 
 
 def _require_constant(
-    pair_codes: IntArray, num_profiles: int, authors: Sequence[str] | npt.NDArray[np.object_] | None
+    pair_codes: IntArray, num_profiles: int, authors: Strings | Sequence[str] | npt.NDArray[np.object_] | None
 ) -> None:
     several = np.flatnonzero(np.bincount(pair_codes, minlength=num_profiles) > 1)
     if len(several):

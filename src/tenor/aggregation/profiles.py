@@ -7,16 +7,15 @@ these codes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sized
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tenor.aggregation.fixed import IntArray, LabelRule, aggregate_labels
 from tenor.errors import UsageError
-
-ObjectArray = npt.NDArray[np.object_]
+from tenor.strings import Strings
 
 _SPLIT_ORDER = ("train", "validation", "test")
 
@@ -26,17 +25,17 @@ class Profiles:
     """The profiles' columns; row = profile, sorted by split (train, validation, test, others), then author.
 
     Attributes:
-        authors: (P,) str.
-        groups: (P,) str; the first in sorted order where an author's sequences have several.
-        splits: (P,) str.
+        authors: (P,) strings.
+        groups: (P,) strings; the first in sorted order where an author's sequences have several.
+        splits: (P,) strings.
         labels: (P,) int64, -1 = unlabelled.
         lengths: (P,) int64, number of sequences.
         codes: (S,) int64, the profile of each sequence.
     """
 
-    authors: ObjectArray
-    groups: ObjectArray
-    splits: ObjectArray
+    authors: Strings
+    groups: Strings
+    splits: Strings
     labels: IntArray
     lengths: IntArray
     codes: IntArray
@@ -46,9 +45,9 @@ class Profiles:
 
 
 def build_profiles(
-    authors: ObjectArray,
-    groups: ObjectArray,
-    splits: ObjectArray,
+    authors: Strings,
+    groups: Strings,
+    splits: Strings,
     labels: npt.NDArray[np.integer],
     *,
     label_rule: LabelRule = "majority",
@@ -67,47 +66,40 @@ def build_profiles(
     Raises:
         UsageError: columns of different lengths, a missing value, or labels that break the rule.
     """
-    columns = {"authors": authors, "groups": groups, "splits": splits, "labels": labels}
+    columns: dict[str, Sized] = {"authors": authors, "groups": groups, "splits": splits, "labels": labels}
     if len({len(column) for column in columns.values()}) != 1:
         raise UsageError(
             "expected columns of one length, found "
             + ", ".join(f"{name} {len(column)}" for name, column in columns.items())
         )
-    author_ranks, author_names = _rank_strings(authors, "authors")
-    group_ranks, group_names = _rank_strings(groups, "groups")
-    split_ranks, split_names = _rank_strings(splits, "splits")
-    known = [rank for name in _SPLIT_ORDER for rank in np.flatnonzero(split_names == name)]
-    by_use = np.asarray(
-        known + [rank for rank in range(len(split_names)) if rank not in known], dtype=np.int64
-    )
+    author_ranks, author_names = _rank(authors, "authors")
+    group_ranks, group_names = _rank(groups, "groups")
+    split_ranks, split_names = _rank(splits, "splits")
+    found = split_names.tolist()
+    known = [found.index(name) for name in _SPLIT_ORDER if name in found]
+    by_use = np.array(known + [rank for rank in range(len(found)) if rank not in known], dtype=np.int64)
     split_names, split_ranks = split_names[by_use], np.argsort(by_use)[split_ranks]
 
     keys = split_ranks * max(len(author_names), 1) + author_ranks
     profile_keys, codes, lengths = np.unique(keys, return_inverse=True, return_counts=True)
-    profile_splits, profile_authors = np.divmod(profile_keys, max(len(author_names), 1))
-    names = author_names[profile_authors]
+    of_split, of_author = profile_keys // max(len(author_names), 1), profile_keys % max(len(author_names), 1)
+    names = author_names[of_author]
     order = np.argsort(codes, kind="stable")
     starts = np.cumsum(lengths) - lengths
     first_groups = np.minimum.reduceat(group_ranks[order], starts) if len(lengths) else group_ranks
     return Profiles(
         authors=names,
         groups=group_names[first_groups],
-        splits=split_names[profile_splits],
+        splits=split_names[of_split],
         labels=aggregate_labels(labels, codes, len(names), label_rule, names),
         lengths=lengths.astype(np.int64),
         codes=codes.astype(np.int64),
     )
 
 
-def _rank_strings(values: ObjectArray, column: str) -> tuple[IntArray, ObjectArray]:
-    """Rank strings: (S,) ranks among the sorted distinct values, and those values."""
-    array = pa.array(values, type=pa.large_string(), from_pandas=False)
-    if array.null_count:
-        raise UsageError(f"{array.null_count} rows have no value in the column {column}")
-    encoded = array.dictionary_encode()
-    distinct = np.asarray(encoded.dictionary.to_pylist(), dtype=object)
-    order = np.argsort(distinct)
-    ranks = np.empty(len(order), dtype=np.int64)
-    ranks[order] = np.arange(len(order))
-    codes = encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    return ranks[codes], distinct[order]
+def _rank(values: Strings | Iterable[str], column: str) -> tuple[IntArray, Strings]:
+    """Ranks (S,) among the sorted distinct strings, and those."""
+    try:
+        return Strings.of(values).rank()
+    except UsageError as error:
+        raise UsageError(f"column {column}: {error}") from error

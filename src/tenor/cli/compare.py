@@ -68,7 +68,7 @@ def run(
     rows = {
         file: calculate_metrics(table.labels, table.probs, table.threshold) for file, table in known.items()
     }
-    groups = len(set(known[name].groups.tolist()))
+    groups = known[name].groups.count_distinct()
     where = "all rows" if split == "all" else f"split {split}"
     print_metrics(rows, title=f"{where}, {groups:,} groups")
     print_differences({file: {"differences": {name: plain(of_file)}} for file, of_file in found.items()})

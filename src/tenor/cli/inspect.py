@@ -125,14 +125,13 @@ def describe_model(metadata: ModelMetadata) -> dict[str, Any]:
 
 def describe_predictions(predictions: Predictions) -> dict[str, Any]:
     """A predictions file's facts."""
-    splits = predictions.splits.tolist()
     return {
         "kind": "predictions",
         "level": predictions.level,
         "rows": len(predictions),
         "labelled": int((predictions.labels >= 0).sum()),
-        "groups": len(set(predictions.groups.tolist())),
-        "splits": {split: splits.count(split) for split in sorted(set(splits))},
+        "groups": predictions.groups.count_distinct(),
+        "splits": {split: int((predictions.splits == split).sum()) for split in predictions.splits.rank()[1]},
         "classes": list(predictions.classes),
         "threshold": predictions.threshold,
         "model": predictions.model,

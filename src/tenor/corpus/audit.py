@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +155,7 @@ def require_split(view: SequenceView, split: Split) -> None:
         field = "label" if level == "conversation" else "author_labels"
         raise CorpusError(f"{path}: no labels at level {level}: import a source with {field}")
     held = ", ".join(f"{name} {int((view.splits == name).sum())}" for name in SPLITS)
-    groups = len(set(view.groups.tolist()))
+    groups = view.groups.count_distinct()
     units = "1 group" if groups == 1 else f"{groups} groups"
     remedy = "import again with more groups, a larger fraction for it or another split seed"
     if _are_splits_given(view):
@@ -279,10 +279,6 @@ def _first_places(codes: Codes, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np
     return np.asarray(places[np.searchsorted(distinct, wanted)])
 
 
-def _encode(names: npt.NDArray[np.object_]) -> Any:  # noqa: ANN401 - pyarrow has no types
-    return pa.array(names, pa.string()).dictionary_encode()
-
-
 def duplicate_findings(view: SequenceView, search: DuplicateSearch, rules: DuplicateRules) -> list[Finding]:
     """One finding for each two splits with near-duplicates, as a search found them."""
     findings: list[Finding] = []
@@ -360,10 +356,10 @@ def _are_splits_given(view: SequenceView) -> bool:
     plan = view.corpus.info.split
     if plan.strict:
         return False
-    codes = _encode(view.groups)
-    expected = np.array([assign_split(name, plan) for name in codes.dictionary.to_pylist()], dtype=object)
-    is_placed = view.splits != ""
-    return bool((expected[codes.indices.to_numpy()] != view.splits)[is_placed].any())
+    groups, names = view.groups.rank()
+    expected = np.array([SPLITS.index(assign_split(name, plan)) for name in names], dtype=np.int8)
+    is_placed = view.split_codes >= 0
+    return bool((expected[groups] != view.split_codes)[is_placed].any())
 
 
 def _start_times(corpus: Corpus) -> npt.NDArray[np.float64]:

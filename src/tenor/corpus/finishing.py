@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.corpus.arrays import view_numbers
+from tenor.arrays import view_numbers
 from tenor.corpus.groups import (
     flatten,
     hash_triples,

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.corpus.arrays import make_scalar, number_array, view_numbers
+from tenor.arrays import make_scalar, number_array, view_numbers
 from tenor.corpus.plan import SplitPlan
 
 _TRIPLES_AT_A_TIME = 1 << 14

@@ -95,8 +95,8 @@ def find_near_duplicates(view: SequenceView, rules: DuplicateRules) -> Duplicate
     minhash, index_of = _load_datasketch()
     sketches: dict[int, Any] = {}
     num_skipped = 0
-    splits = view.splits
-    rows = np.flatnonzero(splits != "")
+    splits = view.splits.tolist()
+    rows = np.flatnonzero(view.split_codes >= 0)
     for row, shingles in zip(rows.tolist(), _shingle_sets(view, rows, rules), strict=True):
         if shingles is None:
             num_skipped += 1

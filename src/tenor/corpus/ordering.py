@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from tenor.corpus.groups import conversation_groups, flatten, participant_parents
 from tenor.corpus.plan import SplitPlan
+from tenor.strings import Strings
 
 Integers = npt.NDArray[np.int64]
 #: int32 as long as that suffices.
@@ -47,8 +48,8 @@ def code_type(count: int) -> np.dtype[np.signedinteger[Any]]:
 def encode_authors(table: pa.Table) -> tuple[pa.ChunkedArray, Codes, Codes]:
     """Distinct names (A,), and for each participant (P,) and each message (M,) the number of its name."""
     participants, authors = flatten(table["participants"]), flatten(table["authors"])
-    names, codes = _encode(pa.chunked_array([*participants.chunks, *authors.chunks], type=pa.string()))
-    return names, codes[: len(participants)], codes[len(participants) :]
+    found = Strings.of(pa.chunked_array([*participants.chunks, *authors.chunks], type=pa.string()))
+    return found.values, found.codes[: len(participants)], found.codes[len(participants) :]
 
 
 def encode_conversation_groups(table: pa.Table, plan: SplitPlan) -> tuple[pa.ChunkedArray, Codes]:
@@ -58,7 +59,8 @@ def encode_conversation_groups(table: pa.Table, plan: SplitPlan) -> tuple[pa.Chu
     )
     if is_own:
         return table["conversation_id"], np.arange(table.num_rows, dtype=code_type(table.num_rows))
-    return _encode(conversation_groups(table, plan))
+    groups = Strings.of(conversation_groups(table, plan))
+    return groups.values, groups.codes
 
 
 def encode_author_groups(
@@ -78,7 +80,8 @@ def encode_author_groups(
     named = table["group"]
     if plan.by == "author" or named.null_count == len(named):
         return names, authors
-    groups, codes = _encode(pc.coalesce(named, ""))
+    found = Strings.of(pc.coalesce(named, ""))
+    groups, codes = found.values, found.codes
     known = pc.fill_null(pc.index_in(names, groups.chunk(0)), -1).to_numpy()  # authors called as a group is
     of_author = np.where(known >= 0, known, np.arange(len(names)) + len(groups))
     is_named = named.is_valid().to_numpy()[rows]
@@ -122,19 +125,6 @@ def sort_messages(
         parts.append((rows[by_row] + left, starts[by_row] + base, lengths[by_row]))
     participants, starts, lengths = (np.concatenate([part[place] for part in parts]) for place in range(3))
     return MessageOrder(participants, starts, lengths, order)
-
-
-def _encode(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, Codes]:
-    """Distinct strings, in one chunk, and the number of each entry's."""
-    encoded = column.dictionary_encode()
-    if encoded.num_chunks == 0:
-        return pa.chunked_array([pa.array([], pa.string())]), np.empty(0, np.int32)
-    last = encoded.chunk(encoded.num_chunks - 1).dictionary
-    if any(len(chunk.dictionary) != len(last) for chunk in encoded.chunks):  # they share one, as a rule
-        encoded = encoded.unify_dictionaries()
-        last = encoded.chunk(0).dictionary
-    codes: Codes = np.concatenate([chunk.indices.to_numpy() for chunk in encoded.chunks])
-    return pa.chunked_array([last]), codes
 
 
 def _find_rows(keys: Integers, wanted: Integers) -> Integers:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tenor.corpus.arrays import make_array, number_array
+from tenor.arrays import make_array, number_array
 from tenor.corpus.schema import Conversation, Label, Split
 from tenor.errors import InputError
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.info import IdDigest
@@ -21,6 +20,8 @@ from tenor.corpus.schema import LEVELS, SPLITS, UNLABELLED, Level
 from tenor.corpus.strict import StrictAssignment as StrictAssignment
 from tenor.corpus.strict import assign_strict as assign_strict
 from tenor.corpus.views import SequenceView, view_sequences
+from tenor.errors import UsageError
+from tenor.strings import Strings
 
 Integers = npt.NDArray[np.int64]
 
@@ -139,19 +140,18 @@ def _profile_labels(part: SequenceView) -> Integers:
     """One label an author of these sequences: the most frequent, ties to the higher class; (P,)."""
     if len(part) == 0:
         return np.empty(0, dtype=np.int64)
-    encoded = pa.array(part.authors, pa.string()).dictionary_encode()
-    codes = encoded.indices.to_numpy()
-    votes = np.zeros((len(encoded.dictionary), max(1, len(part.classes))), dtype=np.int64)
+    if part.author_codes is None:
+        raise UsageError("profiles are made of the sequences of authors")
+    authors, codes = np.unique(part.author_codes, return_inverse=True)
+    votes = np.zeros((len(authors), max(1, len(part.classes))), dtype=np.int64)
     has_label = part.labels != UNLABELLED
     np.add.at(votes, (codes[has_label], part.labels[has_label]), 1)
     highest = votes.shape[1] - 1 - votes[:, ::-1].argmax(axis=1)
     return np.where(votes.any(axis=1), highest, UNLABELLED)
 
 
-def _count_distinct(names: npt.NDArray[np.object_] | None, mask: npt.NDArray[np.bool_] | None = None) -> int:
-    if names is None:
-        return 0
-    return len(set((names if mask is None else names[mask]).tolist()))
+def _count_distinct(names: Strings | None, mask: npt.NDArray[np.bool_] | slice = slice(None)) -> int:
+    return 0 if names is None else names[mask].count_distinct()
 
 
 def _find_warning(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tenor.arrays import make_array
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, participant_parents
 from tenor.corpus.ordering import (
@@ -29,11 +30,11 @@ from tenor.corpus.ordering import (
 from tenor.corpus.readahead import will_need
 from tenor.corpus.schema import SPLITS, UNLABELLED, Label, Level, Split
 from tenor.errors import CorpusError, UsageError
+from tenor.strings import Strings
 
-Strings = npt.NDArray[np.object_]
 Integers = npt.NDArray[np.int64]
 
-_SPLIT_NAMES: Strings = np.array([*SPLITS, ""], dtype=object)  # code -1 = in no split
+_SPLIT_NAMES = pa.chunked_array([make_array([*SPLITS, ""], pa.string())])
 
 #: Sequences whose texts are read at a time.
 _TEXTS_AT_A_TIME = 256
@@ -43,8 +44,7 @@ _TEXTS_AT_A_TIME = 256
 class SequenceView:
     """S sequences of a corpus, in the order of its conversations and of the participants in them.
 
-    Names stand in Arrow columns, once each; a sequence holds their numbers, about 50 bytes in all. The arrays of
-    strings are made when they are asked for, each time anew: take one once, outside of loops.
+    Names stand in Arrow columns, once each; a sequence holds their numbers, about 50 bytes in all.
 
     Attributes:
         corpus: where the messages are.
@@ -82,26 +82,25 @@ class SequenceView:
 
     @property
     def conversation_ids(self) -> Strings:
-        """(S,) str."""
-        return _take_strings(self.corpus.table["conversation_id"], self.rows)
+        """(S,) strings."""
+        return Strings(self.corpus.table["conversation_id"], self.rows)
 
     @property
     def authors(self) -> Strings | None:
-        """(S,) str; None at level conversation."""
+        """(S,) strings; None at level conversation."""
         if self.author_codes is None or self.author_names is None:
             return None
-        return _take_strings(self.author_names, self.author_codes)
+        return Strings(self.author_names, self.author_codes)
 
     @property
     def groups(self) -> Strings:
-        """(S,) str, what splits are made of (see `SplitPlan.by`) and what resampling draws."""
-        return _take_strings(self.group_names, self.group_codes)
+        """(S,) strings, what splits are made of (see `SplitPlan.by`) and what resampling draws."""
+        return Strings(self.group_names, self.group_codes)
 
     @property
     def splits(self) -> Strings:
         """(S,) ``train``, ``validation``, ``test``, or "" = in no split."""
-        names: Strings = _SPLIT_NAMES[self.split_codes]
-        return names
+        return Strings(_SPLIT_NAMES, self.split_codes % np.int8(len(_SPLIT_NAMES)))  # -1 is the last
 
     def select(self, which: npt.ArrayLike) -> SequenceView:
         """Some of the sequences.
@@ -314,15 +313,6 @@ def _view_authors(corpus: Corpus) -> SequenceView:
         author_names=names,
         group_names=group_names,
     )
-
-
-def _take_strings(names: pa.ChunkedArray, codes: Codes) -> Strings:
-    """The strings of some numbers, each distinct one made once."""
-    if len(codes) == 0:
-        return np.empty(0, dtype=object)
-    distinct, inverse = np.unique(codes, return_inverse=True)
-    strings: Strings = names.take(pa.array(distinct)).to_numpy()
-    return strings[inverse]
 
 
 def _split_codes(corpus: Corpus, column: pa.ChunkedArray) -> npt.NDArray[np.int8]:

@@ -81,7 +81,7 @@ def _tell_apart(spoken: SequenceView, sequences: SequenceView, voice: Voice) -> 
     """For each sequence, which messages of `spoken` the voice has."""
     ends = np.cumsum(spoken.lengths)
     names = _author_names(spoken.corpus, spoken.message_rows(np.arange(len(spoken))))
-    central = sequences.authors
+    central = None if sequences.authors is None else np.asarray(sequences.authors)
     if central is None:
         offsets = spoken.corpus.message_offsets
         firsts = np.minimum(offsets[spoken.conversation_rows()], max(int(offsets[-1]) - 1, 0))

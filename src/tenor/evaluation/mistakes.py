@@ -25,7 +25,7 @@ def find_errors(rows: Predictions, count: int) -> Predictions:
         count: at most so many.
     """
     wrong = np.flatnonzero(predict_classes(rows) != rows.labels)
-    ids = rows.ids[wrong].astype(str)
+    ids, _ = rows.ids[wrong].rank()
     order = np.lexsort((ids, -_confidence(rows)[wrong]))[: max(0, count)]
     return rows.select(wrong[order])
 

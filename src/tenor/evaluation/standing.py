@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-
 from tenor.baselines import MAJORITY, fit_baselines
 from tenor.corpus.audit import require_clean_splits
 from tenor.corpus.corpus import Corpus
@@ -23,6 +21,7 @@ from tenor.metrics.objectives import parse_rule
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.verdict import Lead, Verdict, judge_leads
 from tenor.predictions import Predictions
+from tenor.strings import find_rows
 
 Metrics = dict[str, Any]
 Differences = dict[str, dict[str, Difference]]
@@ -184,10 +183,9 @@ def find_baselines(
         fitted = fit_baselines(view, max_characters=max_characters)
     except (SplitError, TrainingError) as error:
         return {}, (f"no baselines: {error}",)
-    own = set(predictions.ids.tolist())
     tables = {}
     for name, table in fitted.items():
-        rows = table.select(np.fromiter((i in own for i in table.ids.tolist()), bool, len(table)))
+        rows = table.select(find_rows(predictions.id_columns, table.id_columns) >= 0)
         if threshold != "f1" and name != MAJORITY:
             validation = rows.in_split("validation").labelled()
             chosen = parse_rule(threshold).choose(

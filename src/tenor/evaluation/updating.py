@@ -14,6 +14,7 @@ from tenor.errors import UsageError
 from tenor.models.model_file import ModelMetadata
 from tenor.predictions import Predictions
 from tenor.seeding import numpy_generator
+from tenor.strings import find_rows
 
 Integers = npt.NDArray[np.int64]
 
@@ -52,12 +53,8 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
 
 def find_known_rows(view: SequenceView, known: Predictions) -> Integers:
     """The row of each sequence in earlier predictions: (S,), -1 where none holds for it."""
-    columns = (known.conversation_ids, known.authors)
-    names = zip(*(column.tolist() for column in columns if column is not None), strict=True)
-    rows = {name: row for row, name in enumerate(names)}
-    wanted = (view.conversation_ids, view.authors)
-    keys = zip(*(column.tolist() for column in wanted if column is not None), strict=True)
-    found = np.fromiter((rows.get(key, -1) for key in keys), np.int64, len(view))
+    wanted = [column for column in (view.conversation_ids, view.authors) if column is not None]
+    found = find_rows(known.id_columns, wanted)
     if len(known):
         found[(found >= 0) & (known.lengths[found] != view.lengths)] = -1
     return found

@@ -26,6 +26,7 @@ from tenor.metrics.resampling import resample_groups
 from tenor.models.scoring import to_probs
 from tenor.progress import progress_bar
 from tenor.seeding import numpy_generator
+from tenor.strings import Strings
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -205,9 +206,9 @@ def keep_in_order(order: Integers, kind: Kind) -> Bools:
     return ~reached if kind == "deletion" else reached
 
 
-def _estimate_means(values: Floats, groups: npt.NDArray[np.object_], plan: _Plan) -> list[Interval]:
+def _estimate_means(values: Floats, groups: Strings, plan: _Plan) -> list[Interval]:
     """The mean of each column of (N, K), with an interval from resampling groups of rows."""
-    names, codes = np.unique(groups.astype(str), return_inverse=True)
+    codes, names = groups.rank()
     counts = np.bincount(codes).astype(np.float64)
     sums = np.stack([np.bincount(codes, weights=column) for column in values.T], axis=1)  # (G, K)
 

@@ -7,7 +7,7 @@ file as JSON. Knows nothing of models or files.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
-from tenor.metrics.checks import Floats, Integers, check_labels, encode_groups
+from tenor.metrics.checks import Column, Floats, Integers, check_labels, count_test_rows, encode_groups
 from tenor.metrics.reliability import log_loss
 from tenor.seeding import numpy_generator
 
@@ -124,8 +124,8 @@ def fit_calibrator(
     logits: npt.ArrayLike,
     method: Method | Literal["auto"] = "auto",
     *,
-    groups: npt.NDArray[Any] | Sequence[Any] | None = None,
-    splits: npt.NDArray[Any] | None = None,
+    groups: Column | None = None,
+    splits: Column | None = None,
     folds: int = 5,
     seed: int = 0,
 ) -> Calibrator:
@@ -154,7 +154,7 @@ def fit_calibrator(
     codes, z = check_labels(labels), _check_logits(logits)
     if len(codes) != len(z):
         raise UsageError(f"labels and logits must be of the same rows, found {len(codes)} and {len(z)}")
-    if splits is not None and (np.asarray(splits) == "test").any():
+    if count_test_rows(splits):
         raise UsageError("a calibrator is fitted on validation: pass predictions.in_split('validation')")
     if method != "auto" and method not in METHODS:
         raise UsageError(f"method must be auto or one of {', '.join(METHODS)}, not {method!r}")
@@ -177,9 +177,7 @@ def fit_calibrator(
     return Calibrator(best, _fit(best, codes, z), losses)
 
 
-def _assign_folds(
-    codes: Integers, groups: npt.NDArray[Any] | Sequence[Any] | None, folds: int, seed: int
-) -> Integers:
+def _assign_folds(codes: Integers, groups: Column | None, folds: int, seed: int) -> Integers:
     """A fold 0..folds-1 for each row (N,); rows of a group share it."""
     names = np.arange(len(codes)) if groups is None else groups
     group_codes, num_groups = encode_groups(names, len(codes))

@@ -12,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+from tenor.strings import Strings
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+#: A value a row: groups, splits.
+Column = Strings | npt.NDArray[Any] | Sequence[Any]
 
 
 def check_labels(labels: npt.ArrayLike) -> Integers:
@@ -72,7 +75,7 @@ def check_probs(labels: npt.ArrayLike, probs: npt.ArrayLike) -> tuple[Integers, 
     return codes, scores
 
 
-def encode_groups(groups: npt.NDArray[Any] | Sequence[Any], rows: int) -> tuple[Integers, int]:
+def encode_groups(groups: Column, rows: int) -> tuple[Integers, int]:
     """Group names as codes 0..G-1 in sorted order, so that the order of the rows does not matter.
 
     Args:
@@ -85,12 +88,18 @@ def encode_groups(groups: npt.NDArray[Any] | Sequence[Any], rows: int) -> tuple[
     Raises:
         UsageError: another shape.
     """
-    array = np.asarray(groups)
-    if array.shape != (rows,):
-        raise UsageError(f"groups must have shape ({rows},), found {array.shape}")
-    if array.dtype.kind in "iu":
-        names, codes = np.unique(array, return_inverse=True)
+    column = groups if isinstance(groups, Strings) else np.asarray(groups)
+    if column.shape != (rows,):
+        raise UsageError(f"groups must have shape ({rows},), found {column.shape}")
+    if isinstance(column, np.ndarray) and column.dtype.kind in "iu":
+        names, codes = np.unique(column, return_inverse=True)
         return codes.astype(np.int64), len(names)
-    values = [str(value) for value in array.tolist()]  # a dictionary beats sorting a million strings
-    rank = {name: code for code, name in enumerate(sorted(set(values)))}
-    return np.fromiter((rank[value] for value in values), dtype=np.int64, count=rows), len(rank)
+    ranks, distinct = Strings.of(map(str, column) if isinstance(column, np.ndarray) else column).rank()
+    return ranks, len(distinct)
+
+
+def count_test_rows(splits: Column | None) -> int:
+    """How many rows are of split test: (N,) strings, or None where it is not known."""
+    if splits is None:
+        return 0
+    return int((Strings.of(splits) == "test").sum())

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,13 +20,14 @@ from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
 from tenor.metrics.intervals import make_interval
 from tenor.metrics.resampling import resample_groups
 from tenor.metrics.weighted import METRICS, WeightedMetrics
+from tenor.strings import Strings, find_rows
 
 
 class Scored(Protocol):
     """What a comparison reads of a table of scores; shapes as in tenor.predictions.Predictions."""
 
     @property
-    def ids(self) -> npt.NDArray[np.object_]:
+    def ids(self) -> Strings | npt.NDArray[np.object_]:
         """(N,) unique strings."""
 
     @property
@@ -38,7 +39,7 @@ class Scored(Protocol):
         """(N,) or (N, C)."""
 
     @property
-    def groups(self) -> npt.NDArray[np.object_]:
+    def groups(self) -> Strings | npt.NDArray[np.object_]:
         """(N,) what is resampled."""
 
     @property
@@ -233,11 +234,10 @@ def _match_rows(base: Scored, other: Scored, base_name: str, other_name: str) ->
     """Indices (N,) of `other`'s rows in the order of `base`'s."""
     if base is other:
         return np.arange(len(base.labels))
-    position = {identifier: row for row, identifier in enumerate(other.ids.tolist())}
-    ids = base.ids.tolist()
-    _require_equal_ids(ids, list(position), base_name, other_name)
-    rows = np.fromiter((position[identifier] for identifier in ids), dtype=np.int64, count=len(ids))
-    checks: dict[str, Any] = {
+    ids, others = Strings.of(base.ids), Strings.of(other.ids)
+    rows = find_rows([others], [ids])
+    _require_equal_ids(ids, others, rows, base_name, other_name)
+    checks = {
         "labels": base.labels != other.labels[rows],
         "groups": base.groups != other.groups[rows],
     }
@@ -246,19 +246,20 @@ def _match_rows(base: Scored, other: Scored, base_name: str, other_name: str) ->
         if len(wrong):
             raise UsageError(
                 f"{base_name} and {other_name} have different {what} in {len(wrong)} of {len(ids)} rows, "
-                f"such as {_examples([ids[row] for row in wrong[:3]])}: predict both from one corpus"
+                f"such as {_examples(ids[wrong[:3]])}: predict both from one corpus"
             )
     if base.probs.shape[1:] != other.probs.shape[1:]:
         raise UsageError(f"{base_name} and {other_name} have different numbers of classes")
     return rows
 
 
-def _require_equal_ids(a: list[str], b: list[str], name_a: str, name_b: str) -> None:
-    only_a, only_b = sorted(set(a) - set(b)), sorted(set(b) - set(a))
-    if not only_a and not only_b and len(a) == len(b):
+def _require_equal_ids(a: Strings, b: Strings, rows: Integers, name_a: str, name_b: str) -> None:
+    """Refuse ids of `a` without a row in `b`, and the other way round; `rows` (N,) are those of `a` in `b`."""
+    only_a, only_b = a[rows < 0], b[np.setdiff1d(np.arange(len(b)), rows)]
+    if not len(only_a) and not len(only_b):
         return
     parts = [
-        f"{len(only)} rows only in {name}" + (f", such as {_examples(only)}" if only else "")
+        f"{len(only)} rows only in {name}" + (f", such as {_examples(only.rank()[1])}" if len(only) else "")
         for name, only in ((name_a, only_a), (name_b, only_b))
     ]
     raise UsageError(
@@ -267,5 +268,5 @@ def _require_equal_ids(a: list[str], b: list[str], name_a: str, name_b: str) -> 
     )
 
 
-def _examples(ids: list[str]) -> str:
+def _examples(ids: Strings) -> str:
     return ", ".join(repr(identifier.replace("\x1f", " / ")) for identifier in ids[:3])

@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
-from tenor.metrics.checks import Floats, Integers, check_labels, check_probs, encode_groups
+from tenor.metrics.checks import (
+    Column,
+    Floats,
+    Integers,
+    check_labels,
+    check_probs,
+    count_test_rows,
+    encode_groups,
+)
 from tenor.seeding import numpy_generator
 
 #: The decision where no single class is in the set.
@@ -98,8 +106,8 @@ def fit_conformal(
     *,
     alpha: float = 0.1,
     class_conditional: bool = True,
-    groups: npt.NDArray[Any] | Sequence[Any] | None = None,
-    splits: npt.NDArray[Any] | None = None,
+    groups: Column | None = None,
+    splits: Column | None = None,
     names: Sequence[object] | None = None,
     seed: int = 0,
 ) -> Conformal:
@@ -126,7 +134,7 @@ def fit_conformal(
     """
     if not 0 < alpha < 1:
         raise UsageError(f"alpha must be between 0 and 1, found {alpha}")
-    if splits is not None and (np.asarray(splits) == "test").any():
+    if count_test_rows(splits):
         raise UsageError("a conformal rule is fitted on validation: pass predictions.in_split('validation')")
     codes, values = check_probs(labels, probs)
     columns = _by_class(values)
@@ -203,9 +211,7 @@ def _quantile(scores: Floats, alpha: float) -> float:
     return float(np.sort(scores)[rank - 1]) if rank <= len(scores) else 1.0
 
 
-def _one_row_each(
-    codes: Integers, groups: npt.NDArray[Any] | Sequence[Any], *, class_conditional: bool, seed: int
-) -> Integers:
+def _one_row_each(codes: Integers, groups: Column, *, class_conditional: bool, seed: int) -> Integers:
     """Indices of one row, drawn evenly, of each group (of each group and class)."""
     group_codes, _ = encode_groups(groups, len(codes))
     key = group_codes * (codes.max(initial=0) + 1) + codes if class_conditional else group_codes

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tenor.metrics.checks import Floats, check_scores, encode_groups
+from tenor.metrics.checks import Column, Floats, check_scores, encode_groups
 from tenor.metrics.resampling import interval_of_draws, resample_groups
 from tenor.metrics.weighted import METRICS, WeightedMetrics
 
@@ -48,7 +47,7 @@ class Interval:
 def bootstrap_metrics(
     labels: npt.ArrayLike,
     probs: npt.ArrayLike,
-    groups: npt.NDArray[Any] | Sequence[Any],
+    groups: Column,
     threshold: float | None = 0.5,
     *,
     metrics: Sequence[str] = METRICS,

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+from tenor.metrics.checks import Column
 from tenor.metrics.thresholds import OBJECTIVES, Objective, Threshold, choose_threshold
 
 #: Objective -> how it is written.
@@ -46,8 +47,8 @@ class ThresholdRule:
         labels: npt.ArrayLike,
         probs: npt.ArrayLike,
         *,
-        groups: npt.NDArray[Any] | None = None,
-        splits: npt.NDArray[Any] | None = None,
+        groups: Column | None = None,
+        splits: Column | None = None,
         seed: int = 0,
     ) -> Threshold:
         """Choose by this rule; arguments and errors as of choose_threshold."""

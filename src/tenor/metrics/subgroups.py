@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
-from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
+from tenor.metrics.checks import Column, Floats, Integers, check_scores, encode_groups
 from tenor.metrics.intervals import Interval, make_interval
 from tenor.metrics.resampling import resample_groups
 from tenor.metrics.weighted import METRICS, WeightedMetrics
@@ -68,7 +68,7 @@ class SubgroupReport:
 def measure_subgroups(
     labels: npt.ArrayLike,
     probs: npt.ArrayLike,
-    groups: npt.NDArray[Any] | Sequence[Any],
+    groups: Column,
     subgroups: npt.NDArray[Any] | Sequence[Any],
     threshold: float | None = 0.5,
     *,

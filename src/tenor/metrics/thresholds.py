@@ -7,13 +7,13 @@ fall on the same side. Rows of split test are refused. Knows nothing of models o
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
-from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
+from tenor.metrics.checks import Column, Floats, Integers, check_scores, count_test_rows, encode_groups
 from tenor.metrics.resampling import interval_of_draws, resample_groups
 
 Objective = Literal[
@@ -66,8 +66,8 @@ def choose_threshold(
     cost_ratio: tuple[float, float] | None = None,
     floor: float | None = None,
     alarms_per_thousand: float | None = None,
-    groups: npt.NDArray[Any] | None = None,
-    splits: npt.NDArray[Any] | None = None,
+    groups: Column | None = None,
+    splits: Column | None = None,
     replicates: int = 1000,
     seed: int = 0,
 ) -> Threshold:
@@ -119,8 +119,8 @@ def choose_threshold(
     return Threshold(float(sweep.cuts[cut]), objective, parameters, score, low, high, warning)
 
 
-def _refuse_test(splits: npt.NDArray[Any] | None) -> None:
-    count = 0 if splits is None else int((np.asarray(splits) == "test").sum())
+def _refuse_test(splits: Column | None) -> None:
+    count = count_test_rows(splits)
     if count:
         raise UsageError(
             f"a threshold is chosen on validation, and {count} rows are of split test: "
@@ -245,7 +245,7 @@ def _interval(
     sweep: _Sweep,
     objective: Objective,
     parameters: tuple[float, ...],
-    groups: npt.NDArray[Any],
+    groups: Column,
     replicates: int,
     seed: int,
 ) -> tuple[float, float] | tuple[None, None]:

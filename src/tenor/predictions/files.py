@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arrays import make_array, number_array
 from tenor.errors import InputError, UsageError
 from tenor.files import publish_file
 from tenor.predictions.table import (
@@ -24,9 +25,9 @@ from tenor.predictions.table import (
     Integers,
     Label,
     Predictions,
-    Strings,
     require_unique_ids,
 )
+from tenor.strings import Strings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 #: Written into every predictions file; a file with a higher number is refused.
 FORMAT_VERSION = 1
 
+_STRING_COLUMNS = ["conversation_id", "author", "group", "split"]
 _METADATA_KEY = b"tenor.predictions"
 _ABSTENTION_KEY = b"tenor.abstention"
 _METADATA_TYPES: dict[str, tuple[type, ...]] = {
@@ -132,12 +134,14 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
     strings = any(isinstance(label, str) for label in predictions.classes)
     if strings and not all(isinstance(label, str) for label in predictions.classes):
         raise UsageError(f"predictions: classes mix numbers and strings: {list(predictions.classes)}")
-    columns: dict[str, pa.Array] = {}
-    for name, values in _readable_columns(predictions).items():
-        number = name == "length" or (name == "label" and not strings)
-        columns[name] = pa.array(values, pa.int64() if number else pa.string())
+    columns: dict[str, pa.Array] = {
+        name: values.to_arrow() for name, values in _string_columns(predictions).items()
+    }
+    classes = make_array(predictions.classes, pa.string() if strings else pa.int64())
+    columns["label"] = classes.take(pa.array(predictions.labels, mask=predictions.labels < 0))
+    columns["length"] = number_array(predictions.lengths)
     for name, scores in (("logit", predictions.logits), ("prob", predictions.probs)):
-        flat = pa.array(scores.reshape(-1), pa.float64())
+        flat = number_array(scores.reshape(-1))
         columns[name] = flat if scores.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, scores.shape[1])
     metadata = {name: getattr(predictions, name) for name in _METADATA_TYPES}
     metadata["format_version"] = FORMAT_VERSION
@@ -169,17 +173,10 @@ def _set_columns(
     }
 
 
-def _readable_columns(predictions: Predictions) -> dict[str, Any]:
-    """Every column but the scores, by its name in files; labels as the user wrote them."""
-    columns: dict[str, Any] = {}
-    for name, values in (("conversation_id", predictions.conversation_ids), ("author", predictions.authors)):
-        if values is not None:
-            columns[name] = values.tolist()
-    names: list[Label | None] = [*predictions.classes, None]  # index -1 is the unlabelled
-    columns["group"], columns["split"] = predictions.groups.tolist(), predictions.splits.tolist()
-    columns["label"] = [names[code] for code in predictions.labels.tolist()]
-    columns["length"] = predictions.lengths.tolist()
-    return columns
+def _string_columns(predictions: Predictions) -> dict[str, Strings]:
+    """The columns of strings, by their names in files."""
+    columns = (predictions.conversation_ids, predictions.authors, predictions.groups, predictions.splits)
+    return {name: column for name, column in zip(_STRING_COLUMNS, columns, strict=True) if column is not None}
 
 
 def neutralize_cell(text: str) -> str:
@@ -199,16 +196,19 @@ def export_csv(predictions: Predictions, path: Path | str) -> Path:
     Raises:
         StorageError: the file cannot be written.
     """
-    columns = _readable_columns(predictions)
-    for name, scores in (("logit", predictions.logits), ("prob", predictions.probs)):
-        if scores.ndim == 1:
-            columns[name] = scores.tolist()
+    scores: dict[str, Floats] = {}
+    for name, found in (("logit", predictions.logits), ("prob", predictions.probs)):
+        if found.ndim == 1:
+            scores[name] = found
         else:
-            columns |= {f"{name} {c}": scores[:, i].tolist() for i, c in enumerate(predictions.classes)}
+            scores |= {f"{name} {c}": found[:, i] for i, c in enumerate(predictions.classes)}
+    names: list[Label | None] = [*predictions.classes, None]  # index -1 is the unlabelled
+    labels = (names[code] for code in predictions.labels)
+    strings = _string_columns(predictions)
     with publish_file(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(columns)
-        for row in zip(*columns.values(), strict=True):
+        writer.writerow([*strings, "label", "length", *scores])
+        for row in zip(*strings.values(), labels, predictions.lengths, *scores.values(), strict=True):
             writer.writerow([neutralize_cell(cell) if isinstance(cell, str) else cell for cell in row])
     return Path(path)
 
@@ -227,10 +227,12 @@ def read_predictions(path: Path | str) -> Predictions:
     if not path.is_file():
         raise InputError("there is no such file", path=path)
     try:
-        table = pq.read_table(path, partitioning=None)
+        with pq.ParquetFile(path) as file:  # a column at a time: in Arrow all take more than what they become
+            predictions = _assemble(file.schema_arrow, lambda name: file.read(columns=[name]).column(0), path)
     except (pa.ArrowException, OSError) as error:
         raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
-    return from_arrow(table, path)
+    pa.default_memory_pool().release_unused()
+    return predictions
 
 
 def from_arrow(table: pa.Table, path: Path | str) -> Predictions:
@@ -243,23 +245,36 @@ def from_arrow(table: pa.Table, path: Path | str) -> Predictions:
     Raises:
         InputError: as `read_predictions`.
     """
-    path = Path(path)
-    metadata = _read_metadata(table.schema.metadata, path)
-    _check_columns(table, metadata["level"], len(metadata["classes"]), path)
-    labels = _read_labels(table.column("label"), metadata["classes"], path)
-    ids = {name: _strings(table, name) for name in ID_COLUMNS[metadata["level"]]}
-    threshold = metadata["threshold"]
+    return _assemble(table.schema, table.column, Path(path))
+
+
+def _assemble(schema: pa.Schema, read: Callable[[str], pa.ChunkedArray], path: Path) -> Predictions:
+    """Predictions from columns that `read` gives by name; see `from_arrow`."""
+    import pyarrow.compute as pc
+
+    metadata = _read_metadata(schema.metadata, path)
+    level, classes, threshold = metadata["level"], metadata["classes"], metadata["threshold"]
+    _check_types(schema, level, classes, path)
+
+    def read_full(name: str) -> pa.ChunkedArray:
+        column = read(name)
+        if column.null_count:
+            row = pc.index(column.is_null(), True).as_py() + 1
+            raise InputError("a value is missing", path=path, line=row, field=name)
+        return column
+
+    strings = {name: Strings.of(read_full(name)) for name in (*ID_COLUMNS[level], "group", "split")}
     try:
         predictions = Predictions(
-            classes=tuple(metadata["classes"]),
-            conversation_ids=ids.get("conversation_id"),
-            authors=ids.get("author"),
-            groups=_strings(table, "group"),
-            splits=_strings(table, "split"),
-            labels=labels,
-            lengths=table.column("length").to_numpy(),
-            logits=_floats(table, "logit"),
-            probs=_floats(table, "prob"),
+            classes=tuple(classes),
+            conversation_ids=strings.get("conversation_id"),
+            authors=strings.get("author"),
+            groups=strings["group"],
+            splits=strings["split"],
+            labels=_read_labels(read("label"), classes, path),
+            lengths=read_full("length").to_numpy(),
+            logits=_to_floats(read_full("logit")),
+            probs=_to_floats(read_full("prob")),
             threshold=None if threshold is None else float(threshold),
             **{name: metadata[name] for name in ("level", "model", "model_hash")},
         )
@@ -298,43 +313,42 @@ def _read_metadata(schema_metadata: dict[bytes, bytes] | None, path: Path) -> di
     return metadata
 
 
-def _check_columns(table: pa.Table, level: str, num_classes: int, path: Path) -> None:
+def _check_types(schema: pa.Schema, level: str, classes: list[Label], path: Path) -> None:
+    """Refuse columns that are absent, twice there, or of another type."""
     import pyarrow as pa
 
-    score = pa.float64() if num_classes == 2 else pa.list_(pa.float64(), num_classes)
-    wanted: dict[str, pa.DataType | None] = {name: pa.string() for name in ID_COLUMNS[level]}
-    wanted |= {"group": pa.string(), "split": pa.string(), "label": None, "length": pa.int64()}
-    wanted |= {"logit": score, "prob": score}
-    missing = [name for name in wanted if table.column_names.count(name) != 1]
+    score = pa.float64() if len(classes) == 2 else pa.list_(pa.float64(), len(classes))
+    wanted: dict[str, pa.DataType] = {name: pa.string() for name in (*ID_COLUMNS[level], "group", "split")}
+    wanted["label"] = pa.string() if isinstance(classes[0], str) else pa.int64()
+    wanted |= {"length": pa.int64(), "logit": score, "prob": score}
+    missing = [name for name in wanted if schema.names.count(name) != 1]
     if missing:
-        rule = f"expected one column each of {', '.join(missing)}; found {', '.join(table.column_names)}"
+        rule = f"expected one column each of {', '.join(missing)}; found {', '.join(schema.names)}"
         raise InputError(rule, path=path)
     for name, dtype in wanted.items():
-        column = table.column(name)
-        if dtype is not None and column.type != dtype:
-            raise InputError(f"expected {dtype}, found {column.type}", path=path, field=name)
-        if name != "label" and column.null_count:
-            row = column.is_null().to_pylist().index(True) + 1
-            raise InputError("a value is missing", path=path, line=row, field=name)
+        if schema.field(name).type != dtype:
+            rule = f"expected {dtype}, found {schema.field(name).type}"
+            raise InputError(rule, path=path, field=name)
 
 
 def _read_labels(column: pa.ChunkedArray, classes: list[Label], path: Path) -> Integers:
-    codes: dict[Label | None, int] = {label: code for code, label in enumerate(classes)}
-    codes[None] = -1
-    labels = column.to_pylist()
-    for row, label in enumerate(labels, start=1):
-        if isinstance(label, bool | float) or label not in codes:
-            raise InputError(f"expected one of {classes} or null", path=path, line=row, field="label")
-    return np.fromiter((codes[label] for label in labels), dtype=np.int64, count=len(labels))
+    """(N,) indices into the classes, -1 for null."""
+    import pyarrow.compute as pc
+
+    try:
+        known = make_array(classes, column.type)
+    except (OverflowError, UnicodeEncodeError) as error:
+        raise InputError("a class that no column can hold", path=path, field="metadata.classes") from error
+    found = pc.index_in(column, known)
+    if found.null_count > column.null_count:
+        row = pc.index(pc.xor(pc.is_valid(column), pc.is_valid(found)), True).as_py() + 1
+        raise InputError(f"expected one of {classes} or null", path=path, line=row, field="label")
+    return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
 
 
-def _strings(table: pa.Table, name: str) -> Strings:
-    return np.asarray(table.column(name).to_numpy(), dtype=object)
-
-
-def _floats(table: pa.Table, name: str) -> Floats:
-    column = table.column(name).combine_chunks()
+def _to_floats(column: pa.ChunkedArray) -> Floats:
+    """(N,) numbers, or (N, C) where the column holds lists."""
     if column.type == "double":
-        return np.asarray(column.to_numpy(zero_copy_only=False), dtype=np.float64)
-    flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
+        return np.asarray(column.to_numpy(), dtype=np.float64)
+    flat = np.asarray(column.combine_chunks().flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
     return flat.reshape(len(column), column.type.list_size)

@@ -16,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+from tenor.strings import Strings as Strings
+from tenor.strings import concatenate_strings, join_strings, number_rows
 
 Level = Literal["conversation", "author", "profile"]
 Label = int | str
-Strings = npt.NDArray[np.object_]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
@@ -32,12 +33,15 @@ ID_COLUMNS: dict[str, tuple[str, ...]] = {
     "author": ("conversation_id", "author"),
     "profile": ("author",),
 }
-_ARRAYS = ("conversation_ids", "authors", "groups", "splits", "labels", "lengths", "logits", "probs")
+_STRINGS = ("conversation_ids", "authors", "groups", "splits")
+_DTYPES = {"labels": np.int64, "lengths": np.int64, "logits": np.float64, "probs": np.float64}
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
     """One model's scores of N rows: conversations, author sequences or profiles.
+
+    A row takes some 50 bytes beside the distinct strings. What is passed for strings may be any sequence of them.
 
     Attributes:
         level: what a row is.
@@ -70,11 +74,10 @@ class Predictions:
     model_hash: str
 
     def __post_init__(self) -> None:
-        dtypes = {"labels": np.int64, "lengths": np.int64, "logits": np.float64, "probs": np.float64}
-        for name in _ARRAYS:
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, np.asarray(value, dtype=dtypes.get(name, np.object_)))
+        for name, values in _columns(self).items():
+            dtype = _DTYPES.get(name)
+            column = Strings.of(values) if dtype is None else np.asarray(values, dtype=dtype)
+            object.__setattr__(self, name, column)
         object.__setattr__(self, "classes", tuple(self.classes))
         _check(self)
 
@@ -88,11 +91,13 @@ class Predictions:
 
         The parts of an id are joined by ``ID_SEPARATOR``.
         """
-        columns = [self.conversation_ids, self.authors, self.splits if self.level == "profile" else None]
-        ids = np.empty(len(self), dtype=object)
-        rows = zip(*(column.tolist() for column in columns if column is not None), strict=True)
-        ids[:] = [ID_SEPARATOR.join(parts) for parts in rows]
-        return ids
+        return join_strings(self.id_columns, ID_SEPARATOR)
+
+    @property
+    def id_columns(self) -> tuple[Strings, ...]:
+        """What an id is made of: a column for each of its parts."""
+        columns = (self.conversation_ids, self.authors, self.splits if self.level == "profile" else None)
+        return tuple(column for column in columns if column is not None)
 
     def select(self, rows: npt.NDArray[Any] | Sequence[int]) -> Predictions:
         """The rows of a bool mask (N,) or of an array of indices, in that order."""
@@ -117,9 +122,10 @@ class Predictions:
         return self.select(self.labels >= 0)
 
 
-def _columns(table: Predictions) -> dict[str, npt.NDArray[Any]]:
-    """The arrays that the level has, by the attribute's name."""
-    return {name: getattr(table, name) for name in _ARRAYS if getattr(table, name) is not None}
+def _columns(table: Predictions) -> dict[str, Any]:
+    """The columns that the level has, by the attribute's name."""
+    columns = {name: getattr(table, name) for name in (*_STRINGS, *_DTYPES)}
+    return {name: column for name, column in columns.items() if column is not None}
 
 
 def _check(table: Predictions) -> None:
@@ -145,7 +151,7 @@ def _check_values(table: Predictions) -> None:
     classes = len(table.classes)
     if table.threshold is not None and not math.isfinite(table.threshold):
         raise UsageError(f"predictions: the threshold must be finite or None, found {table.threshold}")
-    unknown = sorted(map(str, set(table.splits.tolist()) - set(_SPLITS)))
+    unknown = sorted(set(table.splits.rank()[1]) - set(_SPLITS))
     if unknown:
         raise UsageError(f"predictions: splits must be among {', '.join(_SPLITS)}, found {unknown[:3]}")
     if ((table.labels < -1) | (table.labels >= classes)).any():
@@ -159,14 +165,12 @@ def _check_values(table: Predictions) -> None:
 
 def require_unique_ids(predictions: Predictions) -> None:
     """Raise UsageError naming up to three examples when two rows have the same id."""
-    seen: set[str] = set()
-    repeated: list[str] = []
-    for identifier in predictions.ids:
-        if identifier in seen:
-            repeated.append(identifier.replace(ID_SEPARATOR, " / "))
-        seen.add(identifier)
-    if repeated:
-        examples = ", ".join(repr(x) for x in repeated[:3])
+    keys = number_rows(predictions.id_columns)
+    order = np.argsort(keys, kind="stable")
+    repeated = np.sort(order[1:][np.diff(keys[order]) == 0])
+    if len(repeated):
+        found = predictions.select(repeated[:3]).ids
+        examples = ", ".join(repr(x.replace(ID_SEPARATOR, " / ")) for x in found)
         raise UsageError(f"predictions: {len(repeated)} rows repeat the id of another, such as {examples}")
 
 
@@ -184,7 +188,10 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
         if len(found) > 1:
             raise UsageError(f"predictions to concatenate differ in {name}: {sorted(map(str, found))}")
     tables = [_columns(part) for part in parts]
-    arrays: dict[str, Any] = {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
+    arrays: dict[str, Any] = {
+        name: (concatenate_strings if name in _STRINGS else np.concatenate)([table[name] for table in tables])
+        for name in tables[0]
+    }
     joined = dataclasses.replace(first, **arrays)
     require_unique_ids(joined)
     return joined

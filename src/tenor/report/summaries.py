@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from tenor.metrics.scores import calculate_metrics, explain_undefined
 from tenor.metrics.verdict import Lead, Verdict, format_signed, judge_leads
 from tenor.predictions import Predictions
@@ -167,7 +165,7 @@ def count_splits(section: LevelSection) -> list[SplitCounts]:
             binary = len(section.classes) == 2
             positives = int((rows.labels == 1).sum()) if binary else None
             labelled = int((rows.labels >= 0).sum())
-            groups = len(np.unique(rows.groups.astype(str)))
+            groups = rows.groups.count_distinct()
             counts.append(SplitCounts(section.level, split, len(rows), labelled, positives, groups))
     return counts
 

@@ -98,7 +98,7 @@ def prepare_data(
 
 def _warn_of_small_validation(view: SequenceView) -> None:
     """Say that a choice by a handful of groups is hardly one."""
-    groups = len(set(view.groups.tolist()))
+    groups = view.groups.count_distinct()
     counts = np.bincount(view.labels, minlength=2)
     fewest = int(counts[1:].min())
     if groups < FEW_GROUPS or fewest < FEW_POSITIVES:

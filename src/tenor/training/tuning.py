@@ -242,7 +242,7 @@ class _Prepared:
                 f"{self.first.corpus.path}: tuning compares scores on validation, which needs labels of at least two "
                 f"classes at level {base.level}, found one (label more, or give validation a larger share)"
             )
-        groups = len(set(view.groups.tolist()))
+        groups = view.groups.count_distinct()
         if groups < FEW_GROUPS:
             logger.warning(
                 "validation has only %d groups: which trial is best is mostly chance (search few settings)",

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenor.corpus.arrays import make_array, make_scalar, number_array, view_numbers
+from tenor.arrays import make_array, make_scalar, number_array, view_numbers
 
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 NUMBERS = st.none() | st.floats(allow_nan=False)
