@@ -48,6 +48,23 @@ def test_intervals_leave_undefined_replicates_out() -> None:
     assert interval_of_draws(np.full(3, np.nan), 0.95, 100) is None
 
 
+def test_ends_that_no_replicate_shows_are_extrapolated() -> None:
+    draws = np.array([NormalDist().inv_cdf((i + 0.5) / 1000) for i in range(1000)])
+    level = 1 - 2e-5  # 0.00001 on each side: a hundredth of a replicate
+    assert interval_of_draws(draws, level, 1e9) == pytest.approx((-3.2905, 3.2905), abs=0.01)  # the extremes
+    found = interval_of_draws(draws, level, 1e9, extrapolate=True)
+    assert found == pytest.approx((-4.2649, 4.2649), abs=0.05)  # of a normal distribution
+    # ten replicates lie beyond each end at 1%: each side keeps its own width
+    skewed = np.where(draws > 0, 3 * draws, draws)
+    low, high = interval_of_draws(skewed, level, 1e9, extrapolate=True)
+    assert (low, high) == pytest.approx((-4.2649, 3 * 4.2649), abs=0.15)
+    for groups in (1, 1e9):  # where replicates show the ends nothing changes
+        assert interval_of_draws(draws, 0.95, groups, extrapolate=True) == interval_of_draws(
+            draws, 0.95, groups
+        )
+    assert interval_of_draws(np.zeros(5), level, 1e9, extrapolate=True) == (0, 0)
+
+
 def test_no_groups_or_replicates_is_an_error() -> None:
     with pytest.raises(UsageError, match="needs groups and replicates, found 0 and 5"):
         resample_groups(keep, rows=0, num_groups=0, replicates=5)

@@ -190,7 +190,7 @@ def _adjust_together(differences: dict[tuple[str, str], Difference]) -> dict[str
 
 def _difference(values: tuple[float, float], draws: Floats, groups: int, effective: float) -> Difference:
     a, b = (None if math.isnan(value) else float(value) for value in values)
-    interval = make_interval(values[0] - values[1], draws, groups, effective=effective)
+    interval = make_interval(values[0] - values[1], draws, groups, effective=effective, extrapolate=True)
     p = None if interval.value is None else p_of_draws(draws, effective)
     return Difference(a, b, interval.value, interval.low, interval.high, p, p, groups, interval.warning)
 

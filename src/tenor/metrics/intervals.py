@@ -99,7 +99,13 @@ def bootstrap_metrics(
 
 
 def make_interval(
-    value: float, draws: Floats, groups: int, level: float = 0.95, *, effective: float | None = None
+    value: float,
+    draws: Floats,
+    groups: int,
+    level: float = 0.95,
+    *,
+    effective: float | None = None,
+    extrapolate: bool = False,
 ) -> Interval:
     """An Interval from a value and its replicates (R,); NaN = undefined.
 
@@ -113,6 +119,7 @@ def make_interval(
         groups: how many there are.
         level: of the interval.
         effective: how many groups the metric rests on (WeightedMetrics.effective_groups); None = all.
+        extrapolate: see tenor.metrics.resampling.interval_of_draws; for differences, which have no bound nearby.
     """
     if np.isnan(value):
         return Interval(None, None, None, groups, "undefined on these rows")
@@ -125,6 +132,6 @@ def make_interval(
     undefined = float(np.isnan(draws).mean())
     if undefined > _MANY_UNDEFINED:
         warnings.append(f"undefined in {undefined:.0%} of the replicates")
-    ends = interval_of_draws(draws, level, rests_on)
+    ends = interval_of_draws(draws, level, rests_on, extrapolate=extrapolate)
     low, high = (None, None) if ends is None else ends
     return Interval(float(value), low, high, groups, "; ".join(warnings) if warnings else None)

@@ -28,6 +28,9 @@ _BLOCK_ELEMENTS = 1 << 18
 #: Below this many rows a second thread costs more than it brings.
 _ROWS_FOR_THREADS = 20_000
 
+#: So many replicates beyond an end of an interval show where it is.
+TAIL_DRAWS = 10
+
 
 def resample_groups(
     measure: Callable[[Integers], dict[str, Floats]],
@@ -104,11 +107,27 @@ def expanded_tail(level: float, groups: float) -> float:
     return NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * quantile)
 
 
-def interval_of_draws(draws: Floats, level: float, groups: float) -> tuple[float, float] | None:
-    """The expanded percentile interval of replicates (R,); NaN are left out; None when all are NaN."""
+def interval_of_draws(
+    draws: Floats, level: float, groups: float, *, extrapolate: bool = False
+) -> tuple[float, float] | None:
+    """The expanded percentile interval of replicates (R,); NaN are left out; None when all are NaN.
+
+    Args:
+        draws: (R,) the replicates.
+        level: of the interval.
+        groups: how many they were drawn from.
+        extrapolate: where fewer than TAIL_DRAWS replicates lie beyond an end, they do not show where it is: then move
+            the quantile that so many do lie beyond away from the median, as far as in a normal distribution. Leave it
+            where the end has a bound (a metric's 0 and 1) that this would cross.
+    """
     defined = draws[~np.isnan(draws)]
     if defined.size == 0:
         return None
     tail = expanded_tail(level, groups)
-    low, high = np.quantile(defined, [tail, 1 - tail])
+    shown = min(max(tail, TAIL_DRAWS / defined.size), 0.25) if extrapolate and tail > 0 else tail
+    low, high = np.quantile(defined, [shown, 1 - shown])
+    if tail < shown:
+        middle, normal = np.median(defined), NormalDist()
+        stretch = normal.inv_cdf(tail) / normal.inv_cdf(shown)
+        low, high = middle - stretch * (middle - low), middle + stretch * (high - middle)
     return float(low), float(high)

@@ -163,6 +163,7 @@ def _gap(
         groups,
         1 - 0.05 / (pairs * comparisons),
         effective=min(effective[top], effective[bottom]),
+        extrapolate=True,
     )
     ratio = float(values[bottom] / values[top]) if values[top] > 0 else None
     return Gap(
