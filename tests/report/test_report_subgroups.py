@@ -94,10 +94,12 @@ def test_a_file_joins_where_its_keys_are_the_level_s(
         ("author,x\na,1\na,2\n", 3, "author stand there twice"),
         ("author,x\na,1\nb\n", 3, "expected 2 columns, found 1"),
         ('author,x\na,"1\n', 2, "no sound CSV"),
+        ('"author"s,x\na,1\n', 1, "no sound CSV"),
+        ("author,x\n\na,\udce9t\xe9\n", 3, "invalid UTF-8 at byte offset 12"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, content: str, line: int, rule: str) -> None:
-    (tmp_path / "a.csv").write_text(content)
+    (tmp_path / "a.csv").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises(InputError, match=rule) as caught:
         read_attributes(tmp_path / "a.csv", ("x",))
     assert (caught.value.path, caught.value.line) == (tmp_path / "a.csv", line)

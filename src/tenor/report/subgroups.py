@@ -115,21 +115,33 @@ def read_attributes(path: str | Path, columns: Sequence[str]) -> Attributes:
 
 
 def _read_csv(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
-    text = path.read_bytes().decode("utf-8-sig", errors="replace")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    raw = path.read_bytes()
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError(f"invalid UTF-8 at byte offset {error.start}", path=path, line=line) from error
+    lines = _number_lines(csv.reader(io.StringIO(text, newline=""), strict=True), path)
+    _, header = next(lines, (1, []))
 
-    def rows(header: list[str]) -> Iterator[tuple[int, dict[str, Any]]]:
-        try:
-            for values in reader:
-                if len(values) != len(header):
-                    rule = f"expected {len(header)} columns, found {len(values)}"
-                    raise InputError(rule, path=path, line=reader.line_num)
-                yield reader.line_num, dict(zip(header, values, strict=True))
-        except csv.Error as error:
-            raise InputError(f"no sound CSV: {error}", path=path, line=reader.line_num) from error
+    def rows() -> Iterator[tuple[int, dict[str, Any]]]:
+        for line, values in lines:
+            if len(values) != len(header):
+                rule = f"expected {len(header)} columns, found {len(values)}"
+                raise InputError(rule, path=path, line=line)
+            yield line, dict(zip(header, values, strict=True))
 
-    header = next(reader, [])
-    return header, rows(header)
+    return header, rows()
+
+
+def _number_lines(reader: Any, path: Path) -> Iterator[tuple[int, list[str]]]:  # noqa: ANN401 - csv has no type
+    """Each row of a csv.reader with the line it ends on; empty lines are none."""
+    try:
+        for values in reader:
+            if values:
+                yield reader.line_num, values
+    except csv.Error as error:
+        raise InputError(f"no sound CSV: {error}", path=path, line=reader.line_num) from error
 
 
 def _read_parquet(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]]]]:
