@@ -22,6 +22,7 @@ from tenor.corpus.info import EncoderInfo
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.readers import ColumnMap, Limits, Reject, read_source
 from tenor.corpus.schema import Conversation, Place
+from tenor.corpus.views import view_sequences
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import InputError, StorageError, TenorError, UsageError
 
@@ -279,6 +280,26 @@ def test_damaged_parquet_is_read_or_refused(
 def line(name: str, **changes: object) -> str:
     messages = [{"author": "ann", "text": "hello"}, {"author": "bob", "text": "yes"}]
     return json.dumps({"conversation_id": name, "messages": messages} | changes) + "\n"
+
+
+def test_a_strict_import_says_what_it_leaves_out(tmp_path: Path) -> None:
+    rows = []
+    for number in range(40):  # a chain: each author talks with the next, so that one component holds all
+        messages = [{"author": f"a{number + k}", "text": "hello"} for k in (0, 1)]
+        rows.append(json.dumps({"conversation_id": f"c{number}", "messages": messages}) + "\n")
+    (tmp_path / "in.jsonl").write_text("".join(rows))
+    summary = import_with_summary(tmp_path / "in.jsonl", tmp_path / "strict", plan=SplitPlan(strict=True))
+    corpus = open_corpus(tmp_path / "strict")
+    conversations, authors = view_sequences(corpus, "conversation"), view_sequences(corpus, "author")
+    left_out = int((conversations.splits == "").sum()), int((authors.splits == "").sum())
+    assert summary.left_out == left_out
+    assert 0 < left_out[0] < 40
+    assert summary.lines()[1] == (
+        f"in no split, since the plan is strict: {left_out[0]} of 40 conversations, "
+        f"{left_out[1]} of 80 author sequences"
+    )
+    plain = import_with_summary(tmp_path / "in.jsonl", tmp_path / "plain")
+    assert (plain.left_out, len(plain.lines())) == ((0, 0), 1)
 
 
 def test_summary_and_rejects(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tenor.corpus.corpus import open_corpus
-from tenor.corpus.importing import ImportSummary, import_with_summary
+from tenor.corpus.import_summary import ImportSummary
+from tenor.corpus.importing import import_with_summary
 from tenor.corpus.readers import Limits
 from tenor.corpus.schema import Conversation
 from tenor.errors import InputError

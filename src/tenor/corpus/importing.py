@@ -21,13 +21,14 @@ import numpy as np
 
 from tenor.corpus.appending import find_new_classes, open_base, prepare_tally, require_same_plan
 from tenor.corpus.corpus import Corpus
+from tenor.corpus.import_summary import ImportSummary
 from tenor.corpus.info import EncoderInfo, SourceInfo, read_info
 from tenor.corpus.plan import SplitBy, SplitPlan
 from tenor.corpus.readers.columns import ColumnMap, make_column_map
 from tenor.corpus.readers.records import Item, Limits, Reject
 from tenor.corpus.readers.source import Format, read_source
 from tenor.corpus.readers.tally import Tally
-from tenor.corpus.schema import Conversation, Label
+from tenor.corpus.schema import Conversation
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import InputError, StorageError, UsageError
 from tenor.files import publish_file, sha256_file
@@ -41,69 +42,6 @@ REJECTS_NAME = "rejects.jsonl"
 _ENCODER_STATE = "encoder.safetensors"
 _SHOWN_REJECTS = 3
 _PROGRESS_STEP = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class ImportSummary:
-    """What an import read, kept and set aside. Always ``rows == imported_rows + rejected_rows``.
-
-    Attributes:
-        path: the corpus.
-        conversations: imported.
-        messages: imported.
-        unit: what a row of the source is, a conversation or a message.
-        rows: rows of the source; blank lines and headers are none.
-        imported_rows: rows that are in the corpus.
-        rejected_rows: rows that were set aside.
-        rejects_path: the file that lists them; None when there are none.
-        first_rejects: the first few, as text with file, line, field and rule.
-        replaced_surrogates: halves of surrogate pairs replaced by U+FFFD.
-        truncated_texts: messages cut because they are too long.
-        ignored_fields: fields that tenor does not know -> how many rows (or messages) carry them.
-        earlier_conversations: that the corpus held before, where this import was appended to one.
-        earlier_messages: likewise.
-        new_classes: that no label of the earlier corpus had.
-    """
-
-    path: Path
-    conversations: int
-    messages: int
-    unit: str
-    rows: int
-    imported_rows: int
-    rejected_rows: int
-    rejects_path: Path | None
-    first_rejects: tuple[str, ...]
-    replaced_surrogates: int
-    truncated_texts: int
-    ignored_fields: dict[str, int]
-    earlier_conversations: int = 0
-    earlier_messages: int = 0
-    new_classes: tuple[Label, ...] = ()
-
-    def lines(self) -> list[str]:
-        """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
-        conversations = self.earlier_conversations + self.conversations
-        messages = self.earlier_messages + self.messages
-        line = f"{self.path}: {conversations:,} conversations, {messages:,} messages"
-        if self.earlier_conversations:
-            line += f" ({self.conversations:,} and {self.messages:,} of them new)"
-        lines = [line]
-        if self.new_classes:
-            names = ", ".join(map(str, self.new_classes))
-            lines.append(f"new classes: {names}; a model trained before does not know them: train anew")
-        if self.rejected_rows:
-            rows = f"{self.rejected_rows:,} of {self.rows:,} rows (a row is a {self.unit})"
-            lines.append(f"set aside {rows}: {self.rejects_path}")
-            lines += [f"  {text}" for text in self.first_rejects]
-        if self.replaced_surrogates:
-            lines.append(f"replaced {self.replaced_surrogates:,} halves of surrogate pairs by U+FFFD")
-        if self.truncated_texts:
-            lines.append(f"cut {self.truncated_texts:,} messages that were too long")
-        if self.ignored_fields:
-            fields = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.ignored_fields.items()))
-            lines.append(f"ignored fields that tenor does not know: {fields}")
-        return lines
 
 
 def import_corpus(
@@ -229,7 +167,15 @@ def import_with_summary(
             _add_facts(writer, tally, quarantine, base)
             rejects_path = quarantine.save(writer.folder, dest, rejects, earlier=base is not None)
         summary = _summarize(dest, counts, tally, quarantine, rejects_path)
-        if base is None or writer.info is None:
+        if writer.info is None:
+            return summary
+        of_corpus = writer.info.counts
+        summary = replace_fields(
+            summary,
+            left_out=(of_corpus["left_out_conversations"], of_corpus["left_out_author_sequences"]),
+            author_sequences=of_corpus["participants"],
+        )
+        if base is None:
             return summary
         return replace_fields(
             summary,

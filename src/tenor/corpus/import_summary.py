@@ -1,0 +1,83 @@
+"""What an import did, as numbers and as sentences.
+
+Knows nothing of how it is done.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tenor.corpus.schema import Label
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import read, kept and set aside. Always ``rows == imported_rows + rejected_rows``.
+
+    Attributes:
+        path: the corpus.
+        conversations: imported.
+        messages: imported.
+        unit: what a row of the source is, a conversation or a message.
+        rows: rows of the source; blank lines and headers are none.
+        imported_rows: rows that are in the corpus.
+        rejected_rows: rows that were set aside.
+        rejects_path: the file that lists them; None when there are none.
+        first_rejects: the first few, as text with file, line, field and rule.
+        replaced_surrogates: halves of surrogate pairs replaced by U+FFFD.
+        truncated_texts: messages cut because they are too long.
+        ignored_fields: fields that tenor does not know -> how many rows (or messages) carry them.
+        earlier_conversations: that the corpus held before, where this import was appended to one.
+        earlier_messages: likewise.
+        new_classes: that no label of the earlier corpus had.
+        left_out: conversations, and author sequences, that a strict plan left in no split, of the whole corpus.
+        author_sequences: of the whole corpus.
+    """
+
+    path: Path
+    conversations: int
+    messages: int
+    unit: str
+    rows: int
+    imported_rows: int
+    rejected_rows: int
+    rejects_path: Path | None
+    first_rejects: tuple[str, ...]
+    replaced_surrogates: int
+    truncated_texts: int
+    ignored_fields: dict[str, int]
+    earlier_conversations: int = 0
+    earlier_messages: int = 0
+    new_classes: tuple[Label, ...] = ()
+    left_out: tuple[int, int] = (0, 0)
+    author_sequences: int = 0
+
+    def lines(self) -> list[str]:
+        """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
+        conversations = self.earlier_conversations + self.conversations
+        messages = self.earlier_messages + self.messages
+        line = f"{self.path}: {conversations:,} conversations, {messages:,} messages"
+        if self.earlier_conversations:
+            line += f" ({self.conversations:,} and {self.messages:,} of them new)"
+        lines = [line]
+        if self.new_classes:
+            names = ", ".join(map(str, self.new_classes))
+            lines.append(f"new classes: {names}; a model trained before does not know them: train anew")
+        if any(self.left_out):
+            lines.append(
+                f"in no split, since the plan is strict: {self.left_out[0]:,} of {conversations:,} conversations, "
+                f"{self.left_out[1]:,} of {self.author_sequences:,} author sequences"
+            )
+        if self.rejected_rows:
+            rows = f"{self.rejected_rows:,} of {self.rows:,} rows (a row is a {self.unit})"
+            lines.append(f"set aside {rows}: {self.rejects_path}")
+            lines += [f"  {text}" for text in self.first_rejects]
+        if self.replaced_surrogates:
+            lines.append(f"replaced {self.replaced_surrogates:,} halves of surrogate pairs by U+FFFD")
+        if self.truncated_texts:
+            lines.append(f"cut {self.truncated_texts:,} messages that were too long")
+        if self.ignored_fields:
+            fields = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.ignored_fields.items()))
+            lines.append(f"ignored fields that tenor does not know: {fields}")
+        return lines
