@@ -16,9 +16,15 @@ import numpy.typing as npt
 from tenor.lexical.fitting import assign_folds, fit_lexical
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.weighting import count_texts
+from tenor.seeding import numpy_generator
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+#: What a fit reads, about; of a longer corpus each sequence gives the same share of its messages. Where single
+#: messages decide they are short (in-game chat: 0.4 million characters in all); on long talk the fit would take half a
+#: minute for a part that then weighs nothing.
+MAX_FIT_CHARACTERS = 1_000_000
 
 
 def fit_peaks(
@@ -29,8 +35,9 @@ def fit_peaks(
     seed: int,
     num_classes: int = 2,
     folds: int = 5,
+    max_characters: int = MAX_FIT_CHARACTERS,
 ) -> tuple[LexicalModel, FloatArray]:
-    """Fit on all messages, each sequence counting the same, and score every sequence out of fold.
+    """Fit on messages, each sequence counting the same, and score every sequence, all of it, out of fold.
 
     Args:
         sequences: the texts of N sequences.
@@ -39,17 +46,23 @@ def fit_peaks(
         seed: chooses the folds (see assign_folds).
         num_classes: 2 gives one logit a sequence, more give one a class.
         folds: how many.
+        max_characters: about so much is fitted on.
 
     Returns:
         The model of messages, and the peaks out of fold: (N,) or (N, C).
     """
     lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
-    counts = count_texts([text for texts in sequences for text in texts])
+    texts = [text for texts in sequences for text in texts]
+    counts = count_texts(texts)
     owners = np.repeat(np.arange(len(lengths)), lengths)
-    importance = (max(1.0, float(lengths.mean())) / np.maximum(lengths, 1))[owners] if len(owners) else None
+    share = max_characters / max(1, sum(map(len, texts)))
+    is_drawn = _draw_share(lengths, share, seed)
+    drawn = np.bincount(owners[is_drawn], minlength=len(lengths))
+    importance = (max(1.0, float(drawn.mean())) / np.maximum(drawn, 1))[owners] if len(owners) else None
     folds_of_messages = assign_folds(labels, groups, seed=seed, folds=folds)[owners]
 
-    def fit(rows: npt.NDArray[np.int64] | slice) -> LexicalModel:
+    def fit(wanted: npt.NDArray[np.bool_]) -> LexicalModel:
+        rows = np.flatnonzero(wanted & is_drawn)
         shares = None if importance is None else importance[rows]
         return fit_lexical(counts[rows], labels[owners][rows], num_classes=num_classes, importance=shares)
 
@@ -58,10 +71,22 @@ def fit_peaks(
     for fold in range(folds):
         held = np.flatnonzero(folds_of_messages == fold)
         if len(held):
-            scores[held] = fit(np.flatnonzero(folds_of_messages != fold)).logits(counts[held])
-    model = fit(slice(None))
+            scores[held] = fit(folds_of_messages != fold).logits(counts[held])
+    model = fit(np.ones(len(owners), dtype=bool))
     base[:] = model.intercept[0] if num_classes == 2 else model.intercept
     return model, take_peaks(scores, lengths, base)
+
+
+def _draw_share(lengths: IntArray, share: float, seed: int) -> npt.NDArray[np.bool_]:
+    """Which messages are drawn, (M,): of each sequence so large a share at random, and one at least."""
+    places = numpy_generator(seed, "peak sample").random(int(lengths.sum()))
+    if share >= 1:
+        return np.ones(len(places), dtype=bool)
+    starts = np.cumsum(lengths) - lengths
+    filled = np.flatnonzero(lengths)
+    lowest = np.minimum.reduceat(places, starts[filled]) if len(filled) else places
+    is_drawn: npt.NDArray[np.bool_] = (places < share) | (places == np.repeat(lowest, lengths[filled]))
+    return is_drawn
 
 
 def score_peaks(model: LexicalModel, sequences: Sequence[Sequence[str]]) -> FloatArray:
