@@ -17,6 +17,7 @@ from tenor.corpus.views import SequenceView, view_sequences
 from tenor.corpus.voices import read_voice
 from tenor.errors import UsageError
 from tenor.lexical import LexicalPrior, fit_lexical, fit_part, parts_of
+from tenor.lexical.peaks import _draw_share, fit_peaks
 from tenor.training.start import fit_start
 
 WORDS = "yes no maybe fine later today game match talk think read play good hello thanks sure why".split()
@@ -189,3 +190,34 @@ def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
         LexicalPrior({"own": own, "peak": fit_models("conversation", 3).models["peak"]})
     with pytest.raises(UsageError, match="expected parts of own, first, rest, others, peak, found \\[\\]"):
         LexicalPrior({})
+
+
+def test_of_long_talk_a_share_of_every_sequence_is_fitted_and_all_of_it_scored() -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    sequences = [
+        [" ".join(generator.choice(WORDS, size=4)) + (" pay" if label else "") for _ in range(40)]
+        for label in labels.tolist()
+    ]
+    sequences[7] = []
+    groups = np.array([f"g{index}" for index in range(60)])
+    characters = sum(len(text) for texts in sequences for text in texts)
+    model, unseen = fit_peaks(sequences, labels, groups, seed=0, max_characters=characters // 10)
+    whole, _ = fit_peaks(sequences, labels, groups, seed=0, max_characters=characters)
+    assert set(model.columns) < set(whole.columns)  # rare n-grams are not seen twice in a tenth
+    assert unseen.shape == (60,)
+    assert unseen[7] == model.intercept[0]
+    spoken = np.delete(np.arange(60), 7)
+    assert roc_auc_score(labels[spoken], unseen[spoken]) == 1.0
+    again, _ = fit_peaks(sequences, labels, groups, seed=0, max_characters=characters // 10)
+    assert np.array_equal(again.coefficients, model.coefficients)
+
+
+def test_the_drawn_share_leaves_no_sequence_out() -> None:
+    lengths = np.array([0, 1, 3, 2000, 0, 7])
+    drawn = _draw_share(lengths, 0.1, seed=3)
+    counts = np.add.reduceat(drawn, [0, 1, 4, 2004])
+    assert counts[0] == 1
+    assert (counts >= 1).all()
+    assert abs(counts[2] - 200) < 50
+    assert _draw_share(lengths, 1.0, seed=3).all()

@@ -31,7 +31,7 @@ def test_the_best_of_three_trials_is_written_and_can_be_tested(
     shown = re.findall(r"^ +(\d) +\d\.\d{4} +[0-2] +\d+\.\d{4} +hidden_size 16,", done.out, re.MULTILINE)
     assert shown == ["0", "1", "2"]
     assert re.search(r"setting +default +trial \d, the best", done.out)
-    assert re.search(r"hidden_size +256 +16", done.out)
+    assert re.search(r"hidden_size +64 +16", done.out)
     score = re.search(
         r"validation avg. precision: (0\.\d{4}|1\.0000) \(95% interval (\S+) to (\S+)\)", done.out
     )

@@ -54,7 +54,7 @@ def run(
     ] = None,
     epochs: Annotated[int, typer.Option(help="Epochs at most.")] = 50,
     batch_size: Annotated[int, typer.Option(help="Sequences an optimizer step.")] = 256,
-    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="Highest learning rate.")] = 3e-4,
     hidden_size: Annotated[int, typer.Option(help="Width of the network.")] = 64,
     num_layers: Annotated[int, typer.Option(help="Transformer layers.")] = 2,
     num_heads: Annotated[int, typer.Option(help="Attention heads.")] = 8,

@@ -25,7 +25,7 @@ def train_model(
     dataset_path: str | Path,
     num_epochs: int = 50,
     batch_size: int = 256,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-4,
     *,
     model_path: str | Path | None = None,
     hidden_size: int = 64,
