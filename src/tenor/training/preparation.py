@@ -104,9 +104,9 @@ def _warn_of_small_validation(view: SequenceView) -> None:
     if groups < FEW_GROUPS or fewest < FEW_POSITIVES:
         what = "positives" if len(counts) == 2 else "of a class"
         logger.warning(
-            "validation has only %d groups and %d %s: the epoch and the threshold that it chooses mean little "
+            "validation has only %s and %d %s: the epoch and the threshold that it chooses mean little "
             "(give it a larger share: tenor import --fractions)",
-            groups,
+            "1 group" if groups == 1 else f"{groups} groups",
             fewest,
             what,
         )
