@@ -11,6 +11,7 @@ study goes on where it was.
 
     python benchmarks/accuracy.py --seeds 10 --out bench-out/accuracy.jsonl [--encoder lsa+dynamics] [--plain]
     python benchmarks/accuracy.py --corpora persuasion chitchat --encoder sentence:MODEL --seeds 3
+    python benchmarks/accuracy.py --seeds 3 --set hidden_size=256 learning_rate=1e-4
 """
 
 from __future__ import annotations
@@ -59,6 +60,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=10, help="splits a task: seeds 0, 1, ...")
     parser.add_argument("--encoder", default="lsa+dynamics")
     parser.add_argument("--input-size", type=int, default=128, help="of lsa")
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="NAME=VALUE", help="arguments of train_model, values as JSON"
+    )
     parser.add_argument("--plain", action="store_true", help="train the seed's plain recipe too")
     parser.add_argument("--out", type=Path, default=Path("bench-out/accuracy.jsonl"))
     parser.add_argument(
@@ -111,6 +115,7 @@ def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace)
     view = view_sequences(open_corpus(analyzed), level).labelled()  # type: ignore[arg-type]
     scored: dict[str, Predictions] = {}
     seconds = {}
+    given = {name: json.loads(value) for name, _, value in (each.partition("=") for each in options.set)}
     for name, settings in (("tenor", {}), *((("plain", {"prior": "none"}),) if options.plain else ())):
         begin = time.perf_counter()
         path = train_model(
@@ -119,6 +124,7 @@ def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace)
             model_path=analyzed.parent / f"{name}.safetensors",
             seed=seed,
             progress=False,
+            **given,
             **settings,
         )
         seconds[name] = round(time.perf_counter() - begin, 1)
@@ -173,10 +179,11 @@ def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
     records = (
         [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     )
-    done = {(each["corpus"], each["encoder"], each["seed"]) for each in records}
+    done = {(each["corpus"], each["encoder"], each["set"], each["seed"]) for each in records}
+    told = " ".join(options.set)
     for seed in range(options.seeds):
         for name in options.corpora:
-            if (name, options.encoder, seed) in done:
+            if (name, options.encoder, told, seed) in done:
                 continue
             found = []
             with tempfile.TemporaryDirectory() as scratch:
@@ -184,14 +191,13 @@ def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
                 for level in TASKS[name]:
                     found += list(run_task(analyzed, level, seed, options))
             records += [
-                {"corpus": name, "title": title, "encoder": options.encoder, "seed": seed} | each
+                {"corpus": name, "title": title, "encoder": options.encoder, "set": told, "seed": seed} | each
                 for each in found
             ]
             with options.out.open("a") as file:  # a split's runs at once, so that none is half there
                 file.writelines(json.dumps(each) + "\n" for each in records[len(records) - len(found) :])
-    return [
-        each for each in records if each["encoder"] == options.encoder and each["corpus"] in options.corpora
-    ]
+    wanted = [each for each in records if (each["encoder"], each["set"]) == (options.encoder, told)]
+    return [each for each in wanted if each["corpus"] in options.corpora and each["seed"] < options.seeds]
 
 
 def lead_interval(leads: np.ndarray, share: float) -> tuple[float, float]:
