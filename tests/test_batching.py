@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tenor.batching import OVERHEAD_MESSAGES, cut_by_length, load_dataset, make_loader, share_cuts
+from tenor.corpus import readahead
+from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.errors import CorpusError, UsageError
 
 LENGTHS = st.lists(st.integers(0, 60), max_size=40).map(lambda values: np.array(values, dtype=np.int64))
@@ -97,3 +99,18 @@ def test_a_corpus_without_features_names_the_remedy(write_source, tmp_path: Path
     corpus = import_corpus(write_source(tmp_path / "text.jsonl", input_size=None), tmp_path / "corpus")
     with pytest.raises(CorpusError, match="expected messages with features, found none .*tenor encode"):
         load_dataset(corpus, "conversation")
+
+
+def test_steps_are_the_same_where_reads_are_asked_for_ahead(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(corpus: Corpus) -> list[tuple[list[int], list[float]]]:
+        loader = make_loader(load_dataset(corpus, "author"), 7, shuffle=True, seed=3, max_padded_messages=40)
+        steps = loader.steps(2)
+        return [(b.indices.tolist(), b.features.flatten().tolist()) for step in steps for b in step]
+
+    expected = read(open_corpus(small_corpus))
+    monkeypatch.setattr(readahead, "LEAST_BYTES", 0)
+    large = open_corpus(small_corpus)
+    assert large.is_read_ahead
+    assert read(large) == expected

@@ -28,8 +28,8 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 #: The one whose scores are all the same.
 MAJORITY: Baseline = "majority"
 
-#: Scored at a time.
-_BLOCK_MESSAGES = 16_384
+#: Messages scored at a time, and numbers of theirs.
+_BLOCK_MESSAGES, _BLOCK_NUMBERS = 16_384, 1 << 22
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -138,7 +138,9 @@ def _regress(
     ]
     del table
     parts: list[list[FloatArray]] = [[] for _ in models]
-    for rows in blocks_of_messages(data.scored, _BLOCK_MESSAGES):
+    width = data.scored.corpus.info.input_size
+    size = min(_BLOCK_MESSAGES, max(1, _BLOCK_NUMBERS // (1 if width is None else width)))
+    for rows in blocks_of_messages(data.scored, size):
         block = make_table(data.scored.select(rows))
         for found, model in zip(parts, models, strict=True):
             found.append(model.logits(block))

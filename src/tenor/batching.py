@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.readahead import ask_ahead
 from tenor.corpus.schema import Label, Split
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import CorpusError, UsageError
@@ -104,6 +105,11 @@ class SequenceDataset:
         return require_features(self.view.corpus)
 
     @property
+    def message_bytes(self) -> int:
+        """What a message's features take."""
+        return self.input_size * self.view.corpus.feature_chunks[0].itemsize
+
+    @property
     def classes(self) -> tuple[Label, ...]:
         """The labels as the user wrote them; a class's index is its integer label."""
         return self.view.classes
@@ -156,6 +162,16 @@ class Step:
     def __iter__(self) -> Iterator[Batch]:
         return (self.dataset.batch(cut) for cut in self.cuts)
 
+    @property
+    def indices(self) -> Indices:
+        """The positions of all of this process's sequences."""
+        return np.concatenate([np.empty(0, np.int64), *self.cuts])
+
+    @property
+    def num_bytes(self) -> int:
+        """What their features take on disk."""
+        return int(self.dataset.lengths[self.indices].sum()) * self.dataset.message_bytes
+
 
 @dataclass
 class StepLoader:
@@ -182,6 +198,12 @@ class StepLoader:
 
     def steps(self, start: int = 0) -> Iterator[Step]:
         """The epoch's steps from number `start` on (0 = the first)."""
+        steps, view = self._cut_steps(start), self.dataset.view
+        if not view.corpus.is_read_ahead:
+            return steps
+        return ask_ahead(steps, lambda step: view.will_need(step.indices), lambda step: step.num_bytes)
+
+    def _cut_steps(self, start: int) -> Iterator[Step]:
         order = np.arange(len(self.dataset), dtype=np.int64)
         if self.shuffle:
             numpy_generator(self.seed, "shuffle", self.epoch).shuffle(order)

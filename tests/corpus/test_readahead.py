@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tenor.corpus import readahead
-from tenor.corpus.corpus import Corpus
+from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import view_sequences
 from tenor.synthetic import SyntheticPlan, generate_conversations
 
@@ -32,8 +32,55 @@ def test_a_large_corpus_gives_the_same_features(
     corpus = write_corpus(generate_conversations(plan), batch_bytes=4000)
     indices = np.array([40, 3, 17, 3])
     assert not corpus.is_read_ahead
-    expected = view_sequences(corpus, "author").gather_features(indices)
+    view = view_sequences(corpus, "author")
+    expected, texts = view.gather_features(indices), list(view.texts(indices))
     monkeypatch.setattr(readahead, "LEAST_BYTES", 0)
-    large = type(corpus)(corpus.path, corpus.info, corpus.table, corpus.is_verified)
+    asked: list[tuple[int, int, int]] = []
+    advise = readahead._advise
+
+    def note(address: int, size: int, advice: int) -> None:
+        asked.append((advice, address, size))
+        advise(address, size, advice)
+
+    monkeypatch.setattr(readahead, "_advise", note)
+    large = open_corpus(corpus.path, verify=False)
     assert large.is_read_ahead
-    assert np.array_equal(view_sequences(large, "author").gather_features(indices), expected)
+    assert (1, corpus.info.files[0].num_bytes) in [
+        (advice, size) for advice, _, size in asked
+    ]  # all of the file
+    asked.clear()
+    view = view_sequences(large, "author")
+    features = [chunk.ctypes.data for chunk in large.feature_chunks]
+    assert not any(address in features for _, address, _ in asked)  # a view reads none
+    assert np.array_equal(view.gather_features(indices), expected)
+    assert list(view.texts(indices)) == texts
+
+
+def test_what_is_read_next_is_asked_for_in_order_and_in_bounds() -> None:
+    size, asked = readahead._BYTES_AHEAD // 4, list[int]()
+    handed = []
+    for item in readahead.ask_ahead(range(20), asked.append, lambda _: size):
+        handed.append(item)
+        assert len(asked) <= item + 4  # itself and three, which with it are as many bytes as may be
+    assert handed == asked == list(range(20))
+    large = readahead.ask_ahead(range(3), lambda _: None, lambda _: 100 * size)
+    assert list(large) == [0, 1, 2]
+    assert list(readahead.ask_ahead([], asked.append, lambda _: size)) == []
+
+
+def test_a_view_asks_for_the_rows_of_its_sequences(
+    write_corpus: Callable[..., Corpus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = SyntheticPlan(conversations=50, input_size=4)
+    corpus = write_corpus(generate_conversations(plan), batch_bytes=4000)
+    view, indices, asked = view_sequences(corpus, "author"), np.array([40, 3, 17]), dict[int, set[int]]()
+    starts = [chunk.ctypes.data for chunk in corpus.feature_chunks]
+
+    def note(array: np.ndarray, rows: np.ndarray) -> None:
+        asked[starts.index(array.ctypes.data)] = set(rows.tolist())
+
+    monkeypatch.setattr("tenor.corpus.views.will_need", note)
+    view.will_need(indices)
+    found = {int(corpus.chunk_offsets[chunk]) + row for chunk, rows in asked.items() for row in rows}
+    assert len(asked) > 1
+    assert found == set(view.message_rows(indices).tolist())

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tenor.corpus import readahead
 from tenor.corpus.groups import list_lengths
 from tenor.corpus.info import INFO_NAME, CorpusInfo, read_info
 from tenor.corpus.layout import (
@@ -24,7 +25,7 @@ from tenor.corpus.layout import (
     open_table,
     read_state,
 )
-from tenor.corpus.readahead import expect_random
+from tenor.corpus.readahead import expect_random, will_need_buffers
 from tenor.corpus.schema import Conversation, Place
 from tenor.errors import CorpusError
 from tenor.files import sha256_file
@@ -77,6 +78,9 @@ class Corpus:
         """
         if name not in self.table.column_names:
             raise CorpusError(f"{self.path}: no column {name}: import the source with it")
+        if self._is_large:
+            for chunk in self.table[name].chunks:  # of the longest columns only the offsets
+                will_need_buffers(chunk, but_last=name in ("text", "features"))
         if not self.is_verified and name not in self._sound_columns:
             self._require_sound(name)
             self._sound_columns.add(name)
@@ -85,7 +89,10 @@ class Corpus:
     def _require_sound(self, name: str) -> None:
         column = self.table[name]
         try:
-            column.validate(full=True)
+            for chunk in column.chunks:
+                if self._is_large and name == "text":
+                    will_need_buffers(chunk)
+                chunk.validate(full=True)
         except pa.ArrowException as error:
             raise CorpusError(f"{self.path}: column {name} is damaged: import the source again") from error
         if name in ("text", "timestamp", "features"):
@@ -94,6 +101,10 @@ class Corpus:
                 raise CorpusError(
                     f"{self.path}: column {name} has not one entry a message: import the source again"
                 )
+
+    @cached_property
+    def _is_large(self) -> bool:
+        return _is_large(self.info)
 
     @cached_property
     def _sound_columns(self) -> set[str]:
@@ -134,6 +145,11 @@ class Corpus:
     def is_read_ahead(self) -> bool:
         """Whether the features are so large that each read has to be announced."""
         return expect_random(self.feature_chunks)
+
+    def will_need_text(self, chunk: int) -> None:
+        """Ask for a record batch's texts to be read into memory; returns at once."""
+        if self._is_large:
+            will_need_buffers(self.text_chunks[chunk])
 
     @cached_property
     def text_chunks(self) -> list[pa.Array]:
@@ -242,9 +258,14 @@ def open_corpus(path: Path | str, *, verify: bool | None = None) -> Corpus:
             raise CorpusError(
                 f"{folder / file.name}: its bytes have changed (checksum): import the source again"
             )
-    tables = [open_table(folder / name) for name in names]
+    tables = [open_table(folder / name, is_read_ahead=_is_large(info)) for name in names]
     _check_columns(folder, info, tables)
     return Corpus(folder, info, pa.concat_tables(tables), is_verified)
+
+
+def _is_large(info: CorpusInfo) -> bool:
+    """Whether the columns lie far apart among features, so that the kernel is not to read around what is missed."""
+    return info.input_size is not None and sum(file.num_bytes for file in info.files) >= readahead.LEAST_BYTES
 
 
 def _require_corpus_folder(folder: Path) -> None:

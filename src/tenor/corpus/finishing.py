@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -37,7 +38,7 @@ from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import Label, Level
 from tenor.corpus.strict import assign_strict
 from tenor.errors import CorpusError, StorageError
-from tenor.files import sha256_file, write_json
+from tenor.files import write_json
 
 
 def finish_corpus(
@@ -68,7 +69,7 @@ def finish_corpus(
     Raises:
         CorpusError: a conversation_id occurs twice.
     """
-    tables = [open_table(folder / name) for name in names]
+    tables = [open_table(folder / name, is_read_ahead=not assign_strictly) for name in names]
     splits = _assign_strict_columns(tables, plan) if assign_strictly else None
     first_row = 0
     for name, table in zip(names, tables, strict=True):
@@ -77,7 +78,7 @@ def finish_corpus(
         first_row += table.num_rows
     del tables
     census = _Census(plan)
-    files = tuple(_describe_file(folder / name, census.take(folder / name)) for name in names)
+    files = tuple(census.take(folder / name) for name in names)
     _require_unique_ids(pa.chunked_array(census.ids))
     census.ids.clear()
     pa.default_memory_pool().release_unused()
@@ -162,8 +163,18 @@ def _require_unique_ids(ids: pa.ChunkedArray) -> None:
     )
 
 
-def _describe_file(path: Path, num_conversations: int) -> FileInfo:
-    return FileInfo(path.name, path.stat().st_size, sha256_file(path), num_conversations)
+class _Hashing:
+    """A file that is hashed as it is read: a corpus larger than memory is not to be read twice."""
+
+    closed = False
+
+    def __init__(self, handle: BinaryIO) -> None:
+        self._handle, self.digest = handle, hashlib.sha256()
+
+    def read(self, size: int) -> bytes:
+        data = self._handle.read(size)
+        self.digest.update(data)
+        return data
 
 
 class _Census:
@@ -185,19 +196,23 @@ class _Census:
         self._counts: Counter[str] = Counter()
         self._authors: list[pa.Array] = []
 
-    def take(self, path: Path) -> int:
-        """Read a file, not mapped: mapped pages that were read count as the process's memory; returns its rows."""
-        rows, pool = 0, pa.system_memory_pool()  # which gives memory back at once
+    def take(self, path: Path) -> FileInfo:
+        """Read a file, not mapped: mapped pages that were read count as the process's memory."""
+        rows = 0
         try:
-            with pa.OSFile(str(path)) as source, pa.ipc.open_stream(source, memory_pool=pool) as reader:
-                for batch in reader:
-                    self._add(pa.Table.from_batches([batch]))
-                    rows += batch.num_rows
-                    del batch  # before the next is read
-                    pa.default_memory_pool().release_unused()
+            with path.open("rb") as handle:
+                source = _Hashing(handle)
+                with pa.ipc.open_stream(source) as reader:
+                    for batch in reader:
+                        self._add(pa.Table.from_batches([batch]))
+                        rows += batch.num_rows
+                        del batch  # before the next is read
+                        pa.default_memory_pool().release_unused()
+                while source.read(1 << 20):  # what follows the last batch
+                    pass
         except (pa.ArrowException, OSError) as error:
             raise StorageError(f"cannot read {path} again: {error}") from error
-        return rows
+        return FileInfo(path.name, path.stat().st_size, source.digest.hexdigest(), rows)
 
     def _add(self, table: pa.Table) -> None:
         participants, authors = flatten(table["participants"]), flatten(table["authors"]).combine_chunks()

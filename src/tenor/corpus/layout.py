@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tenor.corpus.readahead import expect_random_file
 from tenor.errors import CorpusError
 
 STATE_NAME = "state.json"
@@ -156,15 +157,22 @@ def feature_dtype_name(kind: pa.DataType) -> str:
     return next(name for name, known in FEATURE_TYPES.items() if known == kind)
 
 
-def open_table(path: Path) -> pa.Table:
+def open_table(path: Path, *, is_read_ahead: bool = False) -> pa.Table:
     """Memory-map one Arrow stream file; nothing is copied, a record batch becomes a chunk.
+
+    Args:
+        path: the file.
+        is_read_ahead: the kernel is not to read ahead on its own: who reads asks (see `readahead`).
 
     Raises:
         CorpusError: it is absent, truncated or damaged.
     """
     try:
-        with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as reader:
-            table = reader.read_all()
+        with pa.memory_map(str(path)) as source:
+            if is_read_ahead:
+                expect_random_file(source)
+            with pa.ipc.open_stream(source) as reader:
+                table = reader.read_all()
         table.validate()
         table.schema.names  # noqa: B018 - decodes them: a damaged one is a ValueError
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:

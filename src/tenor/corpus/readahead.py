@@ -9,17 +9,24 @@ from __future__ import annotations
 import ctypes
 import functools
 import mmap
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 #: Smaller arrays are left to the kernel: they stay in memory once they are read.
 LEAST_BYTES = 256 << 20
 #: Rows that lie closer than so many bytes are asked for together.
 _GAP_BYTES = 32 << 10
+#: What is asked for before its turn is about so many bytes, but one item at least.
+_BYTES_AHEAD = 16 << 20
 _WILL_NEED, _RANDOM = 3, 1  # of madvise(2); the same on Linux and macOS
+
+Item = TypeVar("Item")
 
 
 def expect_random(arrays: Sequence[npt.NDArray[Any]]) -> bool:
@@ -29,6 +36,25 @@ def expect_random(arrays: Sequence[npt.NDArray[Any]]) -> bool:
     for array in arrays:
         _advise(array.ctypes.data, array.nbytes, _RANDOM)
     return True
+
+
+def expect_random_file(source: pa.MemoryMappedFile) -> None:
+    """Announce random access to a memory-mapped file, before anything is read from it."""
+    whole = source.read_buffer()
+    source.seek(0)
+    _advise(whole.address, whole.size, _RANDOM)
+
+
+def will_need_buffers(array: pa.Array, *, but_last: bool = False) -> None:
+    """Ask for the memory-mapped buffers of an Arrow array; returns at once.
+
+    Args:
+        array: of any type.
+        but_last: leave out the last buffer, that of the values.
+    """
+    for buffer in array.buffers()[: -1 if but_last else None]:
+        if buffer is not None and buffer.size:
+            _advise(buffer.address, buffer.size, _WILL_NEED)
 
 
 def will_need(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
@@ -47,6 +73,31 @@ def will_need(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
     base = array.ctypes.data
     for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
         _advise(base + first * size, (last - first + 1) * size, _WILL_NEED)
+
+
+def ask_ahead(
+    items: Iterable[Item], ask: Callable[[Item], None], num_bytes: Callable[[Item], int]
+) -> Iterator[Item]:
+    """Hand items on in their order; what those that follow read is asked for meanwhile, in a thread.
+
+    In a thread because asking waits, too, where the disk is slow or the kernel has to make room.
+
+    Args:
+        items: what is worked through.
+        ask: asks for what an item reads (see `will_need`).
+        num_bytes: how much that is.
+    """
+    waiting: deque[Item] = deque()
+    ahead = 0
+    with ThreadPoolExecutor(1, "readahead") as thread:
+        for item in items:
+            thread.submit(ask, item)
+            waiting.append(item)
+            ahead += num_bytes(item)
+            while len(waiting) > 1 and ahead >= _BYTES_AHEAD:
+                ahead -= num_bytes(waiting[0])
+                yield waiting.popleft()
+    yield from waiting
 
 
 def _advise(address: int, size: int, advice: int) -> None:

@@ -191,6 +191,11 @@ class SequenceView:
             np.take(chunks[chunk], inside, axis=0, out=out, mode="clip")
         return out
 
+    def will_need(self, indices: npt.ArrayLike) -> None:
+        """Ask for some sequences' features to be read into memory, in the order of the file; returns soon."""
+        for chunk, _, inside in _by_chunk(self.corpus, self.message_rows(indices)):
+            will_need(self.corpus.feature_chunks[chunk], inside)
+
     def texts(self, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
         """Read some sequences' texts, a few sequences in memory at a time.
 
@@ -210,6 +215,7 @@ class SequenceView:
             rows = self.message_rows(block)
             texts = np.empty(len(rows), dtype=object)
             for chunk, places, inside in _by_chunk(self.corpus, rows):
+                self.corpus.will_need_text(chunk)
                 texts[places] = chunks[chunk].take(pa.array(inside)).to_pylist()
             ends = np.cumsum(self.lengths[block])
             for start, end in zip(ends - self.lengths[block], ends, strict=True):

@@ -23,7 +23,7 @@ from tenor.corpus.plan import SplitPlan, assign_split
 from tenor.corpus.record_batch import Assigned, estimate_bytes, make_batch
 from tenor.corpus.schema import SPLITS, Conversation, Label
 from tenor.errors import CorpusError, InputError, UsageError
-from tenor.files import publish_folder
+from tenor.files import publish_folder, start_writeback
 
 
 class CorpusWriter:
@@ -285,7 +285,10 @@ class CorpusWriter:
             self._names.append(name)
             sink = pa.OSFile(str(self.folder / name), "wb")
             self._file = sink, pa.ipc.new_stream(sink, schema), schema
-        self._file[1].write_batch(batch)
+        sink, stream, _ = self._file
+        start = sink.tell()
+        stream.write_batch(batch)
+        start_writeback(sink.fileno(), start, sink.tell())
         self._written += len(self._rows)
         self._rows, self._assigned, self._buffered_bytes = [], [], 0
 

@@ -29,7 +29,7 @@ Part = Voice | Literal["peak"]
 PARTS: tuple[Part, ...] = ("own", "first", "rest", "others", "peak")
 
 #: Characters read at a time.
-_BLOCK_CHARACTERS = 4_000_000
+_BLOCK_CHARACTERS = 125_000
 
 
 def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:

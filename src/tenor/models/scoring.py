@@ -18,8 +18,11 @@ from tenor.progress import progress_bar
 Floats = npt.NDArray[np.float64]
 Embeddings = npt.NDArray[np.float32]
 
-#: Sequences that are sorted by length together; many, so that the cuts are nearly free of padding.
-SCORING_WINDOW = 4096
+#: Sequences that are sorted by length together: many, so that the cuts are nearly free of padding, but of not so many
+#: bytes that what one cut leaves to the next has gone from memory again.
+_WINDOW, _WINDOW_BYTES = 4096, 16 << 20
+#: The input of one micro-batch, in float32; the model makes several copies of it.
+_BATCH_BYTES = 8 << 20
 
 
 def to_probs(logits: Floats) -> Floats:
@@ -41,10 +44,23 @@ def score_dataset(
         runtime: device and processes; every process gets all scores.
         progress: show a bar.
     """
-    loader = make_loader(
-        dataset, SCORING_WINDOW, max_padded_messages=8192, rank=runtime.rank, world_size=runtime.world_size
+    return score_loader(model, make_scoring_loader(dataset, runtime), runtime, progress=progress)
+
+
+def make_scoring_loader(
+    dataset: SequenceDataset, runtime: Runtime, *, max_padded_messages: int = 8192
+) -> StepLoader:
+    """Steps for scoring, in the dataset's order, which is that of the file: it is read once, from begin to end."""
+    mean = max(1.0, float(dataset.lengths.mean()) if len(dataset) else 1.0)
+    most = max(1, _BATCH_BYTES // (4 * dataset.input_size))
+    window = min(_WINDOW, max(256, int(_WINDOW_BYTES / (mean * dataset.message_bytes))))
+    return make_loader(
+        dataset,
+        window,
+        max_padded_messages=min(max_padded_messages, most),
+        rank=runtime.rank,
+        world_size=runtime.world_size,
     )
-    return score_loader(model, loader, runtime, progress=progress)
 
 
 def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, progress: bool = False) -> Floats:
@@ -73,9 +89,7 @@ def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, prog
 
 def embed_dataset(model: SequenceClassifier, dataset: SequenceDataset, runtime: Runtime) -> Embeddings:
     """What the network makes of every sequence before its head, in order: (N, E) float32; see score_dataset."""
-    loader = make_loader(
-        dataset, SCORING_WINDOW, max_padded_messages=8192, rank=runtime.rank, world_size=runtime.world_size
-    )
+    loader = make_scoring_loader(dataset, runtime)
     vectors = torch.zeros(len(dataset), model.embedding_size)
     was_training = model.training
     model.eval()

@@ -25,7 +25,7 @@ from tenor.metrics.objectives import parse_rule
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.thresholds import Threshold
 from tenor.models.model_file import ModelMetadata, read_metadata, save_model
-from tenor.models.scoring import SCORING_WINDOW
+from tenor.models.scoring import make_scoring_loader
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
 from tenor.progress import progress_bar
@@ -117,9 +117,7 @@ class Run:
             rank=rank,
             world_size=world_size,
         )
-        validation_loader = make_loader(
-            data.validation, SCORING_WINDOW, max_padded_messages=2 * size, rank=rank, world_size=world_size
-        )
+        validation_loader = make_scoring_loader(data.validation, runtime, max_padded_messages=2 * size)
         schedule = make_schedule(
             settings.scheduler,
             optimizer,
