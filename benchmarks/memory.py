@@ -75,18 +75,23 @@ def measure_baseline() -> int:
     return int(done.stdout.split()[-1]) << 10
 
 
-def print_bytes_a_sequence(corpus: Path) -> None:
-    """What a view of each level holds in arrays and names, a sequence."""
+def print_bytes_a_sequence(corpus: Path, scores: Path) -> None:
+    """What a view of each level, and a predictions file that was read, hold in arrays and names, a sequence."""
     import numpy as np
 
     from tenor.corpus.corpus import open_corpus
     from tenor.corpus.views import view_sequences
+    from tenor.predictions import read_predictions
 
     for level in ("conversation", "author"):
         view = view_sequences(open_corpus(corpus), level)  # type: ignore[arg-type]
         arrays = sum(value.nbytes for value in vars(view).values() if isinstance(value, np.ndarray))
         names = 0 if view.author_names is None else view.author_names.nbytes
         print(f"{level}: {len(view):,} sequences, {(arrays + names) / len(view):.0f} bytes each (goal: 64)")
+    if scores.exists():
+        table = read_predictions(scores)
+        held = sum(getattr(column, "nbytes", 0) for column in vars(table).values())
+        print(f"predictions: {len(table):,} sequences, {held / len(table):.0f} bytes each (goal: 64)")
 
 
 def describe(stage: str, ways: dict[str, Measured]) -> list[str]:
@@ -139,7 +144,7 @@ def main() -> None:
         print(f"{size / (held + allowed):.1f} times all\n")
         rows = [describe(stage, ways) for stage, ways in found.items()]
         print_table(["stage", "without a limit", "with it", "throughput (goal: 0.8)", "held"], rows)
-        print_bytes_a_sequence(job.folder / "analyzed")
+        print_bytes_a_sequence(job.folder / "analyzed", job.folder / "scores.parquet")
 
 
 if __name__ == "__main__":
