@@ -23,7 +23,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "models baselines",
         "training evaluation",
         "explain",
-        "report serving distributed",
+        "report distributed",
         "demo",
         "cli",
         "__main__",
@@ -31,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 )
 
 #: Units that may import torch anywhere, and modules that may do so inside functions only.
-TORCH_UNITS = frozenset({"nn", "batching", "devices", "models", "training", "explain", "serving"})
+TORCH_UNITS = frozenset({"nn", "batching", "devices", "models", "training", "explain"})
 LAZY_TORCH_MODULES = frozenset({"encoding.sentence", "encoding.static"})
 
 #: What everything left of BATCH and right of PREDICTIONS must run without.
