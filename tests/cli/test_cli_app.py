@@ -134,7 +134,7 @@ def test_a_closed_pipe_is_silent(small_corpus: Path) -> None:
 def test_ctrl_c_exits_130_and_leaves_nothing_behind(tmp_path: Path) -> None:
     source, dest = tmp_path / "chats.jsonl", tmp_path / "dest"
     line = '{"conversation_id": "%d", "messages": [{"author": "a", "text": "hello"}]}\n'
-    source.write_text("".join(line % index for index in range(100_000)))
+    source.write_text("".join(line % index for index in range(500_000)))
     process = subprocess.Popen([*TENOR, "import", str(source), str(dest)], stderr=subprocess.PIPE)
     while process.poll() is None and not list(tmp_path.glob(".dest.*")):  # until it writes
         time.sleep(0.01)

@@ -91,7 +91,7 @@ def test_the_best_trial_is_published_with_its_score(small_corpus: Path, tuned: T
     expected = bootstrap_metrics(rows.labels, rows.probs, rows.groups, metrics=("average_precision",))
     assert tuned.interval == expected["average_precision"]
     assert tuned.interval.value == pytest.approx(tuned.best.score, abs=1e-6)
-    assert tuned.defaults == {"hidden_size": 256, "batch_size": 256, "learning_rate": 1e-4, "dropout": 0.3}
+    assert tuned.defaults == {"hidden_size": 64, "batch_size": 256, "learning_rate": 3e-4, "dropout": 0.3}
 
 
 def test_a_trial_is_the_training_with_its_settings(
