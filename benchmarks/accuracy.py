@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from _common import CACHE, find_source, print_machine, print_table
+from _common import find_source, print_machine, print_table
 from tenor.baselines import fit_baselines
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
@@ -36,7 +36,6 @@ from tenor.encoding.encode import encode_corpus
 from tenor.evaluation import best_by_validation, predict, profile_predictions
 from tenor.metrics.scores import calculate_metrics
 from tenor.predictions import Predictions, concatenate_predictions
-from tenor.seeding import derive_seed
 from tenor.training.train import train_model
 
 #: Corpus -> the levels of its question; a profile is measured where authors return.
@@ -152,27 +151,6 @@ def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace)
         yield {"level": "profile", "aggregation": best, "sizes": groups, "seconds": {}, "metrics": metrics}
 
 
-def split_and_encode(name: str, folder: Path, seed: int, options: argparse.Namespace) -> tuple[Path, str]:
-    """A corpus with the splits of a seed, and what to call it.
-
-    What is fitted on training messages (lsa, the scale of dynamics) is fitted anew; vectors of a pretrained model
-    alone are made once, and imported with other splits.
-    """
-    source, title = find_source(name, folder, quick=options.quick)
-    if "+" in options.encoder or options.encoder.partition(":")[0] not in ("sentence", "static"):
-        import_corpus(source, folder / "corpus", seed=seed)
-        encode_corpus(
-            folder / "corpus", folder / "analyzed", encoder=options.encoder,
-            input_size=options.input_size, seed=seed, progress=False,
-        )  # fmt: skip
-        return folder / "analyzed", title
-    cached = CACHE / f"{title}-{derive_seed(0, options.encoder):016x}"
-    if not cached.exists():
-        import_corpus(source, folder / "corpus")
-        encode_corpus(folder / "corpus", cached, encoder=options.encoder, progress=False)
-    return import_corpus(cached, folder / "analyzed", seed=seed), title
-
-
 def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
     """All runs, those of an earlier call read back."""
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -187,7 +165,13 @@ def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
                 continue
             found = []
             with tempfile.TemporaryDirectory() as scratch:
-                analyzed, title = split_and_encode(name, Path(scratch), seed, options)
+                folder = Path(scratch)
+                source, title = find_source(name, folder, quick=options.quick)
+                import_corpus(source, folder / "corpus", seed=seed)
+                analyzed = encode_corpus(
+                    folder / "corpus", folder / "analyzed", encoder=options.encoder,
+                    input_size=options.input_size, seed=seed, progress=False,
+                )  # fmt: skip
                 for level in TASKS[name]:
                     found += list(run_task(analyzed, level, seed, options))
             records += [

@@ -23,8 +23,8 @@ IntArray = npt.NDArray[np.int64]
 
 FOLDS = 5
 #: How firmly the parts' weights are held to be equal before any label is seen: the precision of a normal prior. It
-#: decides where positives are few and nothing where they are many; values of 5 to 50 differed little.
-EQUALITY = 20.0
+#: decides where positives are few and nothing where they are many; values of 2 to 50 differed by thousandths.
+EQUALITY = 5.0
 
 
 @dataclass(frozen=True, eq=False)
