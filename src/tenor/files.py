@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 from tenor.errors import StorageError
 
 #: Beside ``name``: ``.name.RANDOM.tmp`` while it is written, ``.name.RANDOM.old`` while it is replaced.
-_LITTER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8}\.(tmp|old)")
+_LITTER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8,16}\.(tmp|old)")
 
 
 def fsync_folder(path: Path) -> None:
@@ -58,18 +57,13 @@ def publish_file(path: Path) -> Iterator[Path]:
         StorageError: an OSError on the way; nothing is left behind.
     """
     path = Path(path)
+    temporary = _beside(path, "tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
+        temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
         fsync_folder(path.parent)
     except OSError as error:
@@ -93,13 +87,10 @@ def publish_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     path = Path(path)
     if path.exists() and not replace:
         raise StorageError(f"{path} exists already: choose another destination, or remove it first")
+    temporary = _beside(path, "tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
-    try:
-        os.chmod(temporary, 0o777 & ~_umask())
+        temporary.mkdir()
         yield temporary
         for folder, _, names in os.walk(temporary):
             for name in names:
@@ -135,7 +126,7 @@ def remove_folder(path: Path) -> None:
     Raises:
         StorageError: it cannot be moved away.
     """
-    old = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+    old = _beside(path, "old")
     try:
         os.rename(path, old)  # needs no space on a full disk
         try:
@@ -184,12 +175,12 @@ def _rename_folder(temporary: Path, path: Path) -> None:
         return
     if _exchange(temporary, path):  # what was at `path` goes with the temporary folder
         return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-    os.rename(path, old / "content")
+    old = _beside(path, "old")
+    os.rename(path, old)
     try:
         os.rename(temporary, path)
-    except OSError:
-        os.rename(old / "content", path)
+    except BaseException:
+        os.rename(old, path)
         raise
     finally:
         shutil.rmtree(old, ignore_errors=True)
@@ -205,10 +196,9 @@ def _exchange(one: Path, other: Path) -> bool:
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _beside(path: Path, suffix: str) -> Path:
+    """A name that nothing has yet; known before anything is made, so that an interrupt finds what to remove."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.{suffix}")
 
 
 def sha256_file(path: Path) -> str:
