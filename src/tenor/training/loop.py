@@ -127,7 +127,7 @@ def run_steps(
     Raises:
         TrainingError: a loss or gradient that is not finite; the weights are still those of the last good step.
     """
-    summed = _summing(criterion).to(runtime.device)
+    summed = _reducing(criterion, "sum").to(runtime.device)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = GradientSum(parameters)  # once: fresh memory for each step would cost more than the sums
     for number, step in enumerate(loader.steps(start), start=start):
@@ -201,12 +201,37 @@ def evaluate(
         TrainingError: scores that are not finite, with their sequences.
     """
     model.to(device)
-    return evaluate_loader(model, val_loader, criterion, plain_runtime(device))
+    result = evaluate_loader(model, val_loader, criterion, plain_runtime(device))
+    return result.mean_loss, result.probs, result.labels, result.metrics, result.threshold
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What a model does on held-out sequences, in the dataset's order.
+
+    Attributes:
+        losses: (N,) each sequence's.
+        probs: (N,) or (N, C).
+        labels: (N,).
+        metrics: at the threshold.
+        threshold: the one with the best F1; None for several classes.
+    """
+
+    losses: Floats
+    probs: Floats
+    labels: Integers
+    metrics: Metrics
+    threshold: float | None
+
+    @property
+    def mean_loss(self) -> float:
+        """Over the sequences; 0 of none."""
+        return float(self.losses.sum()) / max(1, len(self.losses))
 
 
 def evaluate_loader(
     model: nn.Module, loader: StepLoader, criterion: nn.Module, runtime: Runtime
-) -> tuple[float, Floats, Integers, Metrics, float | None]:
+) -> Evaluation:
     """Evaluate on all processes of a runtime; see evaluate.
 
     Raises:
@@ -215,12 +240,12 @@ def evaluate_loader(
     logits = score_loader(model, loader, runtime)
     _require_finite(logits, loader.dataset)
     labels = loader.dataset.view.labels
-    loss = _summing(criterion).cpu()(
+    losses = _reducing(criterion, "none").cpu()(
         *_loss_arguments(torch.from_numpy(logits).float(), torch.from_numpy(labels))
     )
     probs = to_probs(logits)
     metrics, threshold = calculate_metrics_threshold(labels, probs)
-    return float(loss) / max(1, len(labels)), probs, labels, metrics, threshold
+    return Evaluation(losses.double().numpy(), probs, labels, metrics, threshold)
 
 
 def _require_finite(logits: Floats, dataset: SequenceDataset) -> None:
@@ -267,15 +292,15 @@ def _accumulate(
     )
 
 
-def _summing(criterion: nn.Module) -> nn.Module:
-    """The same loss, summed over sequences."""
+def _reducing(criterion: nn.Module, reduction: str) -> nn.Module:
+    """The same loss, ``"sum"``med over sequences or one each (``"none"``)."""
     if not hasattr(criterion, "reduction"):
         raise UsageError(
             f"expected a loss module with a reduction, such as BCEWithLogitsLoss, found {type(criterion).__name__}"
         )
-    summed = copy.copy(criterion)
-    setattr(summed, "reduction", "sum")  # noqa: B010 - Module's own attributes are typed as tensors
-    return summed
+    reducing = copy.copy(criterion)
+    setattr(reducing, "reduction", reduction)  # noqa: B010 - Module's own attributes are typed as tensors
+    return reducing
 
 
 def _loss_arguments(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""One training run in flight: epochs, early stopping, checkpoints, and the best weights on disk.
+"""One training run in flight: epochs, early stopping, checkpoints, and the kept weights on disk.
 
 Several processes walk through this together: whatever could send them different ways (a signal, a clock, a folder) is
 decided once for all, and what process 0 alone writes fails for all. Knows nothing of test data.
@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -31,6 +33,7 @@ from tenor.nn.dropout import set_dropout_generator
 from tenor.progress import progress_bar
 from tenor.seeding import derive_seed
 from tenor.training.checkpoint import RunFolder
+from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.history import EpochRecord, history_path, write_history
 from tenor.training.interruption import EXIT_STATUS, Interruption
 from tenor.training.loop import evaluate_loader, run_steps
@@ -80,7 +83,8 @@ class Run:
     every: Every
     show: bool
     progress: Progress = field(default_factory=Progress)
-    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    first_losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
 
     @classmethod
@@ -173,10 +177,10 @@ class Run:
                 self.folder.start(config)
         runtime.require_same("checkpoint", "none" if checkpoint is None else str(checkpoint.step))
         if checkpoint is not None:
-            self.best, self.progress = unpack_state(
+            self.kept, self.first_losses, self.progress = unpack_state(
                 checkpoint, self.model, self.optimizer, self.schedule, self.generator, runtime
             )
-            self._write_results(is_best=True)  # whatever became of the files since
+            self._write_results(is_new=True)  # whatever became of the files since
         if trackers and runtime.accelerator is not None:
             runtime.accelerator.init_trackers("tenor", config=_plain(config))
 
@@ -223,44 +227,48 @@ class Run:
 
     def _validate(self, started: float) -> None:
         """Score validation, keep the weights if they are the best so far, write the history."""
-        loss, probs, labels, metrics, threshold = evaluate_loader(
-            self.model, self.validation_loader, self.criterion, self.runtime
-        )
+        result = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime)
+        metrics, threshold = result.metrics, result.threshold
         rule = parse_rule(self.settings.threshold)
         if threshold is not None and rule.objective != "f1":
-            threshold = rule.choose(labels, probs).value
-            metrics = calculate_metrics(labels, probs, threshold)
+            threshold = rule.choose(result.labels, result.probs).value
+            metrics = calculate_metrics(result.labels, result.probs, threshold)
         monitored = metrics[self.settings.monitor]
-        score = -loss if monitored is None else monitored  # one class in validation: the loss must serve
+        # one class in validation: the loss must serve
+        score = -result.mean_loss if monitored is None else monitored
         progress = self.progress
         epoch = progress.epoch + 1 if progress.history else 0
+        if epoch == 0:
+            self.first_losses = result.losses
         record = EpochRecord(
             epoch=epoch,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
             train_loss=progress.mean_loss(),
-            validation_loss=loss,
+            validation_loss=result.mean_loss,
             validation={key: value for key, value in metrics.items() if key != "threshold"},
             threshold=threshold,
             seconds=time.monotonic() - started,
+            gain=standardized_gain(self.first_losses, result.losses, self.data.validation.view.group_codes),
         )
-        is_best = progress.close_epoch(record, score)
-        if is_best:
-            self.best = {
+        convinces = self.data.start is None or record.gain >= CONVINCING
+        is_kept = progress.close_epoch(record, score, convinces=convinces)
+        if is_kept:
+            self.kept = {
                 name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()
             }
         if epoch > 0:
             self.schedule.after_epoch(score)
-        self._write_results(is_best=is_best)
+        self._write_results(is_new=is_kept)
         self._track(record)
 
     def _choose_thresholds(self) -> None:
-        """Take up the best weights, and put every threshold into the model file with how sure it is."""
-        self.model.load_state_dict(self.best)
-        _, probs, _, _, _ = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime)
+        """Take up the kept weights, and put every threshold into the model file with how sure it is."""
+        self.model.load_state_dict(self.kept)
+        probs = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime).probs
         self.thresholds = choose_thresholds(
             self.data.validation.view, probs, parse_rule(self.settings.threshold), seed=self.settings.seed
         )
-        self._write_results(is_best=True)
+        self._write_results(is_new=True)
 
     def _track(self, record: EpochRecord) -> None:
         """Tell accelerate's trackers, where there are any."""
@@ -284,23 +292,24 @@ class Run:
                 "last one stays (lower the learning rate)"
             )
         checkpoint = pack_state(
-            self.model, self.best, self.optimizer, self.schedule, self.generator, self.progress, self.runtime
-        )
+            self.model, self.kept, self.first_losses, self.optimizer, self.schedule, self.generator, self.progress,
+            self.runtime,
+        )  # fmt: skip
         with self.runtime.together():
             if self.runtime.is_main:
                 self.folder.save(checkpoint)
 
-    def _write_results(self, *, is_best: bool) -> None:
-        """Write the history and, where it is new, the best model: it is never in memory only."""
+    def _write_results(self, *, is_new: bool) -> None:
+        """Write the history and, where it is new, the kept model: it is never in memory only."""
         with self.runtime.together():
             if self.runtime.is_main:
-                if is_best:
+                if is_new:
                     self._save_model()
                 write_history(history_path(self.path), self.progress.history)
 
     def _save_model(self) -> None:
-        """Write the best weights so far; the model itself stays as it is."""
-        record = self.progress.best_record()
+        """Write the kept weights; the model itself stays as it is."""
+        record = self.progress.kept_record()
         corpus = self.data.corpus
         encoder = corpus.info.encoder
         metadata = ModelMetadata(
@@ -326,7 +335,7 @@ class Run:
             },
         )
         now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        self.model.load_state_dict(self.best)
+        self.model.load_state_dict(self.kept)
         try:
             lexical = None if self.data.start is None else self.data.start.lexical
             save_model(self.path, self.model, metadata, lexical=lexical)

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -27,7 +29,9 @@ class Progress:
         global_step: steps taken in all.
         loss_sum, count: of the running epoch.
         best_score: the highest validation score so far; None before the first.
-        epochs_without_progress: since the best.
+        epochs_without_progress: since then.
+        kept_score: the validation score of the weights that are kept.
+        kept_epoch: theirs.
         history: what the epochs did, epoch 0 (before training) first.
     """
 
@@ -38,6 +42,8 @@ class Progress:
     count: int = 0
     best_score: float | None = None
     epochs_without_progress: int = 0
+    kept_score: float | None = None
+    kept_epoch: int = 0
     history: list[EpochRecord] = field(default_factory=list)
 
     def add(self, loss_sum: float, count: int) -> None:
@@ -51,26 +57,29 @@ class Progress:
         """Of the running epoch; None before its first step."""
         return self.loss_sum / self.count if self.count else None
 
-    def best_record(self) -> EpochRecord:
-        """What the best epoch so far did."""
-        return self.history[-1 - self.epochs_without_progress]
+    def kept_record(self) -> EpochRecord:
+        """What the epoch whose weights are kept did."""
+        return self.history[self.kept_epoch]
 
-    def close_epoch(self, record: EpochRecord, score: float) -> bool:
-        """Enter a finished epoch; whether its score is the best so far."""
+    def close_epoch(self, record: EpochRecord, score: float, *, convinces: bool) -> bool:
+        """Enter a finished epoch; whether its weights are to be kept: they convince, and none has a better score."""
         if self.history:
             self.epoch += 1
         self.history.append(record)
         self.step, self.loss_sum, self.count = 0, 0.0, 0
+        self.epochs_without_progress += 1
         if self.best_score is None or score > self.best_score:
             self.best_score, self.epochs_without_progress = score, 0
-            return True
-        self.epochs_without_progress += 1
-        return False
+        is_kept = self.kept_score is None or (convinces and score > self.kept_score)
+        if is_kept:
+            self.kept_score, self.kept_epoch = score, record.epoch
+        return is_kept
 
 
 def pack_state(
     model: nn.Module,
-    best: dict[str, torch.Tensor],
+    kept: dict[str, torch.Tensor],
+    first_losses: npt.NDArray[np.float64],
     optimizer: torch.optim.Optimizer,
     schedule: Schedule,
     generator: torch.Generator,
@@ -79,7 +88,8 @@ def pack_state(
 ) -> Checkpoint:
     """The run's state; every process must call it, since each has its own random state."""
     tensors = {f"model.{name}": tensor.detach().cpu() for name, tensor in model.state_dict().items()}
-    tensors.update({f"best.{name}": tensor for name, tensor in best.items()})
+    tensors.update({f"kept.{name}": tensor for name, tensor in kept.items()})
+    tensors["losses.first"] = torch.from_numpy(first_losses)
     for index, values in optimizer.state_dict()["state"].items():
         for name, value in values.items():
             tensors[f"optimizer.{index}.{name}"] = torch.as_tensor(value).detach().cpu()
@@ -102,9 +112,11 @@ def unpack_state(
     schedule: Schedule,
     generator: torch.Generator,
     runtime: Runtime,
-) -> tuple[dict[str, torch.Tensor], Progress]:
-    """Put a checkpoint's state back in place; gives the best weights and the progress."""
-    parts: dict[str, dict[str, Any]] = {"model": {}, "best": {}, "optimizer": {}, "generator": {}}
+) -> tuple[dict[str, torch.Tensor], npt.NDArray[np.float64], Progress]:
+    """Put a checkpoint's state back in place; gives the kept weights, the first losses and the progress."""
+    parts: dict[str, dict[str, Any]] = {
+        "model": {}, "kept": {}, "losses": {}, "optimizer": {}, "generator": {},
+    }  # fmt: skip
     for name, tensor in checkpoint.tensors.items():
         kind, rest = name.split(".", 1)
         parts[kind][rest] = tensor
@@ -120,4 +132,4 @@ def unpack_state(
     generator.set_state(parts["generator"][str(runtime.rank)])
     values = dict(checkpoint.state["progress"])
     values["history"] = [EpochRecord(**record) for record in values["history"]]
-    return parts["best"], Progress(**values)
+    return parts["kept"], parts["losses"]["first"].numpy(), Progress(**values)
