@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from tenor.training.imbalance import estimate_pos_weight as estimate_pos_weight
     from tenor.training.loop import evaluate as evaluate
     from tenor.training.loop import train_epoch as train_epoch
+    from tenor.training.out_of_fold import score_out_of_fold as score_out_of_fold
     from tenor.training.train import train_model as train_model
     from tenor.training.tuning import tune_model as tune_model
 
@@ -73,6 +74,7 @@ _HOMES = {
     "profile_predictions": "tenor.evaluation",
     "read_predictions": "tenor.predictions",
     "report_run": "tenor.report.reporting",
+    "score_out_of_fold": "tenor.training.out_of_fold",
     "test_model": "tenor.evaluation",
     "train_epoch": "tenor.training.loop",
     "train_model": "tenor.training.train",

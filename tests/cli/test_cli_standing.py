@@ -120,7 +120,7 @@ def test_results_stand_beside_baselines(
     assert "with alpha 0.2: sets hold the true class in" in out
     done = run_cli("profile", model, analyzed, *options, *output, "--engine", "ray")
     assert done.code == 2
-    assert "the engine ray takes neither --abstain-alpha nor --predictions" in unwrap(done.err)
+    assert "the engine ray takes none of --abstain-alpha, --out-of-fold and --predictions" in unwrap(done.err)
 
     results = json.loads(succeed("profile", model, analyzed, "--aggregation", "compare", "--json"))
     best = [name for name, metrics in results.items() if metrics["best_by_validation"]]

@@ -25,6 +25,7 @@ Examples:
   tenor profile models/author.safetensors analyzed
   tenor profile models/author.safetensors analyzed --aggregation top_k_mean --threshold cost:1:20
   tenor profile models/author.safetensors analyzed --aggregation compare --json
+  tenor profile models/author.safetensors analyzed --aggregation score_summary --out-of-fold 5
   tenor profile models/author.safetensors analyzed --predictions scores.parquet
   tenor profile models/author.safetensors scores --output profiles --engine ray
 """
@@ -40,7 +41,7 @@ def run(
         typer.Option(
             metavar="NAME",
             help="mean, median, mean_vote, total_vote; noisy_or, top_k_mean, score_summary, attention, "
-            "gated_attention (fitted on validation); or compare for all of them.",
+            "gated_attention (learned on validation); or compare for all of them.",
         ),
     ] = "mean",
     profile_label: Annotated[
@@ -55,6 +56,15 @@ def run(
         Path | None,
         typer.Option(metavar="PATH", help="The model's predictions: score only sequences that they lack."),
     ] = None,
+    out_of_fold: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FOLDS",
+            min=2,
+            help="Train the model anew without each of so many folds of its training authors, and learn the "
+            "aggregation from their scores instead of from validation's (attention excepted).",
+        ),
+    ] = None,
     device: DeviceOption = None,
     output: Annotated[
         str | None,
@@ -68,9 +78,10 @@ def run(
     if engine == "ray" or output is not None:
         if engine != "ray" or output is None:
             raise typer.BadParameter("--output and --engine ray go together", param_hint="--engine")
-        if abstain_alpha is not None or predictions is not None:
+        if not (abstain_alpha is None and predictions is None and out_of_fold is None):
             raise typer.BadParameter(
-                "the engine ray takes neither --abstain-alpha nor --predictions", param_hint="--engine"
+                "the engine ray takes none of --abstain-alpha, --out-of-fold and --predictions",
+                param_hint="--engine",
             )
         from tenor.distributed import profile_shards
 
@@ -82,6 +93,11 @@ def run(
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier
 
     rule = "f1" if threshold is None else threshold
+    training = None
+    if out_of_fold is not None:
+        from tenor.training.out_of_fold import score_out_of_fold
+
+        training = score_out_of_fold(model, data, folds=out_of_fold, device=device, progress=progress)
     if aggregation == "compare":
         results = compare_aggregation_methods(
             model,
@@ -91,6 +107,7 @@ def run(
             threshold=rule,
             abstain_alpha=abstain_alpha,
             seed=seed,
+            out_of_fold=training,
             known=predictions,
             device=device,
             progress=progress,
@@ -105,6 +122,7 @@ def run(
             threshold=rule,
             abstain_alpha=abstain_alpha,
             seed=seed,
+            out_of_fold=training,
             known=predictions,
             device=device,
             progress=progress,

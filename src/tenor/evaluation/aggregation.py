@@ -44,6 +44,7 @@ def profile_predictions(
     profile_label: LabelRule = "majority",
     threshold: str | ThresholdRule | None = "f1",
     embeddings: npt.NDArray[np.float32] | None = None,
+    out_of_fold: Predictions | None = None,
     seed: int = 0,
 ) -> dict[str, Predictions]:
     """Aggregate author sequences' predictions to profiles', with a threshold from the validation profiles.
@@ -55,6 +56,7 @@ def profile_predictions(
         threshold: the rule by which each aggregation's threshold is chosen (tenor.metrics.objectives.FORMS); None =
             none is.
         embeddings: (S, E) of the sequences; needed for attention, which reads logits and probs beside them.
+        out_of_fold: of score_out_of_fold: what is learned of scores is fitted to these instead of to validation.
         seed: of what is learned.
 
     Returns:
@@ -62,7 +64,8 @@ def profile_predictions(
         ones. Scores of validation profiles are out of fold where the aggregation is learned (``learned``).
 
     Raises:
-        UsageError: predictions of another level, an unknown aggregation or rule, attention without embeddings.
+        UsageError: predictions of another level, an unknown aggregation or rule, attention without embeddings, or
+            scores out of fold that are a model's own or not of training alone.
         TrainingError: too few validation profiles for a learned aggregation.
     """
     require_aggregations(aggregations)
@@ -72,6 +75,7 @@ def profile_predictions(
     profiles = build_profiles(
         sequences.authors, sequences.groups, sequences.splits, sequences.labels, label_rule=profile_label
     )
+    training = None if out_of_fold is None else _as_training(out_of_fold, sequences, profile_label)
     cut = 0.5 if sequences.threshold is None else sequences.threshold
     methods = [fixed for fixed in AGGREGATIONS if fixed in aggregations]
     scores = aggregate_all(sequences.probs, profiles.codes, len(profiles), cut, methods=methods)
@@ -80,7 +84,7 @@ def profile_predictions(
         if name in methods:
             logits, probs = _log_odds(scores[name]), scores[name]
         else:
-            logits, probs = _score_learned(sequences, profiles, name, embeddings, seed)
+            logits, probs = _score_learned(sequences, profiles, name, embeddings, training, seed)
         tables[name] = _as_predictions(sequences, profiles, logits, probs, rule)
     return tables
 
@@ -92,6 +96,7 @@ def aggregate_possible(
     profile_label: LabelRule = "majority",
     threshold: str | ThresholdRule = "f1",
     embeddings: npt.NDArray[np.float32] | None = None,
+    out_of_fold: Predictions | None = None,
     seed: int = 0,
 ) -> dict[str, Predictions]:
     """Aggregate in every way that these validation profiles allow; the others are left out with a warning.
@@ -102,6 +107,7 @@ def aggregate_possible(
         profile_label: see profile_predictions.
         threshold: see profile_predictions.
         embeddings: see profile_predictions.
+        out_of_fold: see profile_predictions.
         seed: see profile_predictions.
 
     Raises:
@@ -112,6 +118,7 @@ def aggregate_possible(
         "profile_label": profile_label,
         "threshold": threshold,
         "embeddings": embeddings,
+        "out_of_fold": out_of_fold,
         "seed": seed,
     }
     names = [name for name in aggregations if name not in ATTENTIONS or embeddings is not None]
@@ -207,12 +214,13 @@ def _score_learned(
     profiles: Profiles,
     name: str,
     embeddings: npt.NDArray[np.float32] | None,
+    training: tuple[Floats, Profiles] | None,
     seed: int,
 ) -> tuple[Floats, Floats]:
     """Logits and probs of the profiles, (P,) or (P, C), by a learned aggregation or attention."""
     for learned in LEARNED_AGGREGATIONS:
         if name == learned:
-            logits = score_learned(learned, sequences.logits, profiles, seed=seed)
+            logits = score_learned(learned, sequences.logits, profiles, out_of_fold=training, seed=seed)
             return logits, sigmoid(logits) if logits.ndim == 1 else softmax(logits)
     if embeddings is None:
         raise UsageError(f"{name} needs the sequences' embeddings, which predictions do not hold")
@@ -228,6 +236,36 @@ def _score_learned(
         seed=seed,
     )
     return _log_odds(probs), probs
+
+
+def _as_training(
+    out_of_fold: Predictions, sequences: Predictions, profile_label: LabelRule
+) -> tuple[Floats, Profiles]:
+    """Training authors' scores out of fold, with their profiles.
+
+    Raises:
+        UsageError: see profile_predictions.
+    """
+    splits = np.unique(np.asarray(out_of_fold.splits)).tolist()
+    if out_of_fold.authors is None or splits != ["train"] or out_of_fold.classes != sequences.classes:
+        raise UsageError(
+            f"scores out of fold: expected authors in train, of the classes {sequences.classes}; found level "
+            f"{out_of_fold.level}, splits {', '.join(splits) or 'none'}, classes {out_of_fold.classes} "
+            "(make them with score_out_of_fold)"
+        )
+    if out_of_fold.model_hash:
+        raise UsageError(
+            f"scores out of fold: expected scores by models that did not train on them, found those of one model file, "
+            f"{out_of_fold.model}, which knows its training authors by heart (make them with score_out_of_fold)"
+        )
+    profiles = build_profiles(
+        out_of_fold.authors,
+        out_of_fold.groups,
+        out_of_fold.splits,
+        out_of_fold.labels,
+        label_rule=profile_label,
+    )
+    return out_of_fold.logits, profiles
 
 
 def _log_odds(scores: Floats) -> Floats:

@@ -1,12 +1,12 @@
-"""Learned aggregations, fitted on validation profiles that their scorer did not see.
+"""Learned aggregations, fitted on sequence scores that the sequence model did not learn by heart.
 
-An aggregation must be fitted on sequence scores that the sequence model did not learn by heart. Scores of training
-authors would be out of fold only after training one model a fold, which costs as many trainings again; and the
-embeddings that attention reads come from another space in each of those models, so they cannot be pooled at all.
-Validation authors' sequences are scored honestly by the one model there is. So the aggregations are *cross-fitted*
-there: validation profiles are dealt into folds by group, and each fold is scored by a fit to the others; thresholds
-and the choice between aggregations rest on these scores alone. Test profiles are scored by the fit to all of
-validation, or, where a fit must hold rows out to know when to stop (attention), by the mean of the folds' fits.
+There are two kinds of such scores. Training authors' *out of fold*, by models that did not train on them
+(``training.out_of_fold``): many, but each costs a part of as many trainings as there are folds. And validation
+authors', scored honestly by the one model there is: free, but fewer, and thresholds and the choice between
+aggregations rest on them too. So without the first, aggregations are *cross-fitted* on validation: its profiles are
+dealt into folds by group, and each fold is scored by a fit to the others; test profiles are scored by the fit to all
+of validation, or, where a fit must hold rows out to know when to stop (attention), by the mean of the folds' fits.
+Attention is always cross-fitted: it reads embeddings, and those of one model a fold come from as many spaces.
 
 Knows nothing of files; never reads a test label.
 """
@@ -38,7 +38,12 @@ _EPOCHS, _PATIENCE, _STEPS, _LEARNING_RATE = 100, 10, 8, 3e-3
 
 
 def score_learned(
-    method: LearnedAggregationName, logits: Floats, profiles: Profiles, *, seed: int = 0
+    method: LearnedAggregationName,
+    logits: Floats,
+    profiles: Profiles,
+    *,
+    out_of_fold: tuple[Floats, Profiles] | None = None,
+    seed: int = 0,
 ) -> Floats:
     """Profiles' logits by a learned aggregation: validation's cross-fitted, all others' by the fit to validation.
 
@@ -46,14 +51,20 @@ def score_learned(
         method: of LEARNED_AGGREGATIONS.
         logits: (S,) or (S, C) of the sequences.
         profiles: which sequence belongs to which, their splits and labels.
+        out_of_fold: logits of training sequences by models that did not train on them, and their profiles: the
+            aggregation is fitted to these instead, and scores all profiles.
         seed: of the folds.
 
     Returns:
         (P,) or (P, C).
 
     Raises:
-        TrainingError: fewer than two labelled validation groups of a class.
+        TrainingError: fewer than two labelled validation groups of a class, or training profiles of one class only.
     """
+    if out_of_fold is not None:
+        known, theirs = out_of_fold
+        fitted = fit_aggregation(method, known, theirs.codes, theirs.labels)
+        return fitted.logits(logits, profiles.codes, len(profiles))
     in_validation = profiles.splits == "validation"
     rows = in_validation[profiles.codes]  # only validation's sequences take part in a fit
 
@@ -138,7 +149,8 @@ def _deal(profiles: Profiles, method: str, seed: int) -> npt.NDArray[np.int64]:
         counts = ", ".join(f"{count} of class {label}" for label, count in zip(classes, groups, strict=True))
         raise TrainingError(
             f"{method} is fitted on validation, which needs labelled groups of two classes or more, two each; found "
-            f"{counts if counts else 'none'} (use a fixed aggregation, or give validation a larger share)"
+            f"{counts if counts else 'none'} (use a fixed aggregation, give validation a larger share, "
+            "or learn from scores out of fold)"
         )
     folds = np.full(len(profiles), -1, dtype=np.int64)
     folds[rows] = assign_folds(

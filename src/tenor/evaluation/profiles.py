@@ -49,6 +49,7 @@ def evaluate_profile_classifier(
     threshold: str = "f1",
     abstain_alpha: float | None = None,
     seed: int = 0,
+    out_of_fold: Predictions | None = None,
     known: str | Path | Predictions | None = None,
     device: str | None = None,
     progress: bool = False,
@@ -58,7 +59,7 @@ def evaluate_profile_classifier(
     Args:
         author_model_path: a model file of ``train_model("author", ...)``.
         dataset_path: the analyzed corpus.
-        aggregation: ``"mean"``, ``"median"``, ``"mean_vote"``, ``"total_vote"``, or one that is fitted on validation
+        aggregation: ``"mean"``, ``"median"``, ``"mean_vote"``, ``"total_vote"``, or one that is learned
             (tenor.evaluation.learned): ``"noisy_or"``, ``"top_k_mean"``, ``"score_summary"``, ``"attention"``,
             ``"gated_attention"``.
         profile_label: how an author's differing sequence labels make the profile's: ``"any"``, ``"majority"`` (ties go
@@ -68,6 +69,8 @@ def evaluate_profile_classifier(
             (tenor.metrics.objectives.FORMS).
         abstain_alpha: also measure decisions about authors that may abstain; see test_model.
         seed: of the bootstrap and of what is learned.
+        out_of_fold: of ``score_out_of_fold``: training authors' scores, which a learned aggregation is fitted to
+            instead of to validation; attention is not, and baselines' profiles are not.
         known: predictions of the model, or their file: only sequences that they lack are scored.
         device: where to compute; None = the best there is.
         progress: show a bar.
@@ -80,7 +83,7 @@ def evaluate_profile_classifier(
         ModelFileError: the file is no sound author model, or of another encoder.
         SplitError: the validation or the test split is empty.
         UsageError: an unknown aggregation or rule, alpha out of range or with ``"total_vote"``, or labels that differ
-            under ``"constant"``.
+            under ``"constant"``; or scores out of fold that are none.
         TrainingError: too few validation profiles for a learned aggregation.
     """
     scored = AuthorScores.open(
@@ -92,6 +95,7 @@ def evaluate_profile_classifier(
         profile_label=profile_label,
         threshold=threshold,
         embeddings=scored.embeddings,
+        out_of_fold=out_of_fold,
         seed=seed,
     )[aggregation]
     metrics = measure_profiles(table, threshold, seed, abstain_alpha)
@@ -110,6 +114,7 @@ def compare_aggregation_methods(
     threshold: str = "f1",
     abstain_alpha: float | None = None,
     seed: int = 0,
+    out_of_fold: Predictions | None = None,
     known: str | Path | Predictions | None = None,
     device: str | None = None,
     progress: bool = False,
@@ -135,6 +140,7 @@ def compare_aggregation_methods(
         profile_label=profile_label,
         threshold=threshold,
         embeddings=scored.embeddings,
+        out_of_fold=out_of_fold,
         seed=seed,
     )
     best = best_by_validation(tables)

@@ -53,7 +53,12 @@ class TrainingData:
 
 
 def prepare_data(
-    dataset_path: str | Path, settings: TrainSettings, *, copies: OnCopies = "refuse", show: bool = True
+    dataset_path: str | Path,
+    settings: TrainSettings,
+    *,
+    copies: OnCopies = "refuse",
+    show: bool = True,
+    with_start: bool = True,
 ) -> TrainingData:
     """Open, audit and, unless the settings say otherwise, fit what the network starts from.
 
@@ -62,6 +67,7 @@ def prepare_data(
         settings: of the training.
         copies: what to do about texts that stand, nearly the same, in two splits.
         show: log warnings.
+        with_start: False leaves it out whatever the settings say, for who fits it later (fit_data).
 
     Raises:
         CorpusError: no features, no labels, or no text for a lexical prior that was asked for.
@@ -81,6 +87,16 @@ def prepare_data(
         _warn_of_small_validation(validation.view)
     if settings.prior == "lexical" and not corpus.has_text:
         raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
+    if not with_start:
+        return TrainingData(corpus, train, validation, None)
+    return fit_data(corpus, train.view, validation.view, settings)
+
+
+def fit_data(
+    corpus: Corpus, train_view: SequenceView, validation_view: SequenceView, settings: TrainSettings
+) -> TrainingData:
+    """Fit what the network starts from, as the settings say, to training sequences that were audited."""
+    train, validation = SequenceDataset(train_view), SequenceDataset(validation_view)
     if settings.prior == "none":
         return TrainingData(corpus, train, validation, None)
     start = fit_start(

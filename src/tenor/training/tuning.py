@@ -234,7 +234,7 @@ class _Prepared:
 
     def __init__(self, dataset_path: str | Path, copies: OnCopies, base: TrainSettings) -> None:
         self._path = dataset_path
-        self.first = prepare_data(dataset_path, replace(base, prior="none"), copies=copies)
+        self.first = prepare_data(dataset_path, base, copies=copies, with_start=False)
         self._known = {"none": self.first}
         view = self.first.validation.view
         if len(set(view.labels.tolist())) < 2:

@@ -1,0 +1,130 @@
+"""Scores of training sequences by models that did not train on them: one training a fold.
+
+What is fitted on a model's scores, a learned aggregation above all, must not see scores of sequences that the model
+knows by heart. Knows nothing of what the scores are for.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.batching import SequenceDataset
+from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.views import SequenceView
+from tenor.devices import Runtime, start_runtime
+from tenor.errors import TrainingError, UsageError
+from tenor.lexical import assign_folds
+from tenor.models.model_file import ModelMetadata, load_model, read_metadata
+from tenor.models.scoring import score_dataset, to_probs
+from tenor.predictions import Predictions
+from tenor.progress import progress_bar
+from tenor.training.preparation import TrainingData, fit_data, prepare_data
+from tenor.training.run import Every
+from tenor.training.settings import TrainSettings
+from tenor.training.train import train_on
+
+
+def score_out_of_fold(
+    model_path: str | Path,
+    dataset_path: str | Path,
+    *,
+    folds: int = 5,
+    device: str | None = None,
+    progress: bool = False,
+) -> Predictions:
+    """Train a model anew without each fold of its training groups, with its own settings, and score that fold.
+
+    The corpus's encoder stays: it was fitted on texts of all training groups, never on their labels. Each training
+    stops by the validation split, as the model's own did.
+
+    Args:
+        model_path: a model file of train_model.
+        dataset_path: the corpus that it was trained on.
+        folds: into which the training groups are dealt; as many trainings.
+        device: where to compute; None = the best there is.
+        progress: show a bar.
+
+    Returns:
+        Predictions of all labelled training sequences; ``model_hash`` is empty, since no one file gives them.
+
+    Raises:
+        UsageError: fewer than two folds, several processes, or another corpus than the model's.
+        TrainingError: fewer groups of a class than folds, or as train_model.
+    """
+    path, metadata = Path(model_path), read_metadata(model_path)
+    corpus = open_corpus(dataset_path)
+    settings = _read_settings(path, metadata, corpus)
+    runtime = start_runtime(device, settings.mixed_precision)
+    if runtime.world_size > 1:
+        raise UsageError(
+            f"folds are scored in one process, found {runtime.world_size} (start it without a launcher)"
+        )
+    data = prepare_data(dataset_path, settings, copies="ignore", show=False, with_start=False)
+    view = data.train.view
+    codes = _deal_folds(view, folds, settings.seed)
+    shape = (len(view),) if len(view.classes) == 2 else (len(view), len(view.classes))
+    logits = np.zeros(shape)
+    with progress_bar("training without each fold", folds, enabled=progress) as advance:
+        for fold in range(folds):
+            held_out, rest = (view.select(np.flatnonzero(rows)) for rows in (codes == fold, codes != fold))
+            logits[codes == fold] = _train_and_score(data, rest, held_out, settings, runtime)
+            advance(1)
+    return Predictions(
+        level=metadata.level,
+        classes=metadata.classes,
+        conversation_ids=view.conversation_ids,
+        authors=view.authors,
+        groups=view.groups,
+        splits=view.splits,
+        labels=view.labels,
+        lengths=view.lengths,
+        logits=logits,
+        probs=to_probs(logits),
+        threshold=metadata.threshold,
+        model=f"{path.name}, trained anew without each of {folds} folds",
+        model_hash="",
+    )
+
+
+def _read_settings(path: Path, metadata: ModelMetadata, corpus: Corpus) -> TrainSettings:
+    """What the model was told, for the corpus that it was trained on."""
+    config = dict(metadata.training.get("config", {}))
+    if config.get("corpus") != corpus.info.fingerprint or config.get("split_hash") != corpus.info.split_hash:
+        raise UsageError(
+            f"{corpus.path}: expected the corpus and splits that {path} was trained on, found others (pass that corpus)"
+        )
+    names = TrainSettings.__dataclass_fields__
+    known = {name: value for name, value in config.items() if name in names}
+    return TrainSettings(**{**known, "kernel_sizes": tuple(known["kernel_sizes"])})
+
+
+def _deal_folds(view: SequenceView, folds: int, seed: int) -> npt.NDArray[np.int64]:
+    if folds < 2:
+        raise UsageError(f"expected at least 2 folds, found {folds}")
+    counts = [len(np.unique(view.group_codes[view.labels == label])) for label in range(len(view.classes))]
+    if min(counts) < folds:
+        raise TrainingError(
+            f"{folds} folds need as many training groups of every class; found "
+            + ", ".join(f"{count} of class {name}" for name, count in zip(view.classes, counts, strict=True))
+            + " (take fewer folds)"
+        )
+    return assign_folds(view.labels, view.groups, seed=seed, folds=folds)
+
+
+def _train_and_score(
+    data: TrainingData, rest: SequenceView, held_out: SequenceView, settings: TrainSettings, runtime: Runtime
+) -> npt.NDArray[np.float64]:
+    """Logits of held-out sequences, by a model of the rest."""
+    known = fit_data(data.corpus, rest, data.validation.view, settings)
+    with tempfile.TemporaryDirectory(prefix="tenor-fold-") as folder:
+        path = Path(folder) / "fold.safetensors"
+        train_on(known, settings, path, runtime=runtime, every=Every(None, None), progress=False)
+        loaded = load_model(path)
+    dataset = SequenceDataset(held_out)
+    if loaded.lexical is not None:
+        dataset = dataset.with_prior(loaded.lexical.logits(held_out))
+    return score_dataset(loaded.model.to(runtime.device), dataset, runtime)

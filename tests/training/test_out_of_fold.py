@@ -1,0 +1,118 @@
+"""Scores out of fold are honest: no sequence is scored by a model that trained on its group."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+
+from tenor.corpus.importing import import_corpus
+from tenor.errors import TrainingError, UsageError
+from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier, predict
+from tenor.predictions import Predictions
+from tenor.training.out_of_fold import score_out_of_fold
+from tenor.training.train import train_model
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A corpus whose labels are coins, and an author model that knows its training labels by heart."""
+    folder = tmp_path_factory.mktemp("noise")
+    draws = np.random.default_rng(3)
+    records = []
+    for index in range(300):
+        authors = [f"author-{index}-{side}" for side in "ab"]
+        messages = [
+            {"author": authors[turn % 2], "features": draws.normal(size=24).tolist()} for turn in range(4)
+        ]
+        labels = {author: int(draws.integers(2)) for author in authors}
+        records.append({"conversation_id": f"c{index}", "messages": messages, "author_labels": labels})
+    source = folder / "chats.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    corpus = import_corpus(source, folder / "corpus")
+    model = train_model(
+        "author", corpus, 40, model_path=folder / "author.safetensors", prior="none", patience=40, dropout=0.0,
+        hidden_size=32, num_layers=1, num_heads=2, kernel_sizes=(3,), batch_size=16, learning_rate=3e-3,
+        progress=False, device="cpu",
+    )  # fmt: skip
+    return corpus, model
+
+
+def auc_of(predictions: Predictions) -> float:
+    return float(roc_auc_score(predictions.labels, predictions.probs))
+
+
+def test_what_is_known_by_heart_does_not_show_out_of_fold(noise: tuple[Path, Path]) -> None:
+    corpus, model = noise
+    by_heart = predict(model, corpus, split="train", device="cpu").labelled()
+    honest = score_out_of_fold(model, corpus, folds=2, device="cpu")
+    assert sorted(honest.id_columns[0].tolist()) == sorted(by_heart.id_columns[0].tolist())
+    assert set(honest.splits.tolist()) == {"train"}
+    assert auc_of(by_heart) > 0.7  # the best epoch of noise knows much of it already
+    assert auc_of(honest) == pytest.approx(0.5, abs=0.1)
+
+
+def test_the_same_scores_each_time(small_corpus: Path, tmp_path: Path) -> None:
+    model = train_model(
+        "author", small_corpus, 2, model_path=tmp_path / "m", hidden_size=16, num_layers=1, num_heads=2,
+        kernel_sizes=(3,), progress=False, device="cpu",
+    )  # fmt: skip
+    first, second = (score_out_of_fold(model, small_corpus, folds=3, device="cpu") for _ in range(2))
+    assert np.array_equal(first.logits, second.logits)
+    assert auc_of(first) > 0.8  # the corpus has a word that gives the guilty away
+
+
+def test_a_learned_aggregation_is_fitted_to_training_authors(small_corpus: Path, tmp_path: Path) -> None:
+    model = train_model(
+        "author", small_corpus, 2, model_path=tmp_path / "m", hidden_size=16, num_layers=1, num_heads=2,
+        kernel_sizes=(3,), progress=False, device="cpu",
+    )  # fmt: skip
+    training = score_out_of_fold(model, small_corpus, folds=3, device="cpu")
+    options: dict[str, Any] = {"baselines": False, "device": "cpu", "profile_label": "constant"}
+    with pytest.raises(TrainingError, match="found 1 of class 0, .* or learn from scores out of fold"):
+        evaluate_profile_classifier(model, small_corpus, "score_summary", **options)
+    found = evaluate_profile_classifier(model, small_corpus, "score_summary", out_of_fold=training, **options)
+    compared = compare_aggregation_methods(
+        model, small_corpus, aggregations=("mean", "score_summary"), out_of_fold=training, **options
+    )
+    assert compared["score_summary"]["threshold"] == found["threshold"] != compared["mean"]["threshold"]
+    assert found["roc_auc"] > 0.8
+
+
+def test_a_models_own_scores_of_its_training_authors_are_refused(noise: tuple[Path, Path]) -> None:
+    corpus, model = noise
+    own = predict(model, corpus, split="train", device="cpu").labelled()
+    with pytest.raises(UsageError, match="knows its training authors by heart"):
+        evaluate_profile_classifier(model, corpus, "noisy_or", out_of_fold=own, device="cpu")
+    test = dataclasses.replace(predict(model, corpus, split="test", device="cpu").labelled(), model_hash="")
+    with pytest.raises(UsageError, match="expected authors in train, .* found level author, splits test"):
+        evaluate_profile_classifier(model, corpus, "noisy_or", out_of_fold=test, device="cpu")
+
+
+def test_folds_that_cannot_be_and_another_corpus_are_refused(
+    noise: tuple[Path, Path], small_corpus: Path
+) -> None:
+    corpus, model = noise
+    with pytest.raises(UsageError, match="at least 2 folds, found 1"):
+        score_out_of_fold(model, corpus, folds=1, device="cpu")
+    with pytest.raises(TrainingError, match="500 folds need as many training groups of every class; found "):
+        score_out_of_fold(model, corpus, folds=500, device="cpu")
+    with pytest.raises(
+        UsageError, match="expected the corpus and splits that .* was trained on, found others"
+    ):
+        score_out_of_fold(model, small_corpus, device="cpu")
