@@ -1,4 +1,4 @@
-"""Aggregations that are fitted: noisy-or, the mean of the k highest, regression on a summary of the scores.
+"""Aggregations that are fitted: noisy-or, the mean of the k highest, the sum of log odds, regression on a summary.
 
 Fit them on sequence logits that the sequences' own model did not train on (out-of-fold, or validation): on
 training logits they would learn what the model has memorised. Knows neither authors nor models nor files.
@@ -17,10 +17,11 @@ import numpy.typing as npt
 from tenor.aggregation.fixed import FloatArray, GroupedScores, IntArray, check_scores, group_scores
 from tenor.errors import TrainingError, UsageError
 
-LearnedAggregationName = Literal["noisy_or", "top_k_mean", "score_summary"]
+LearnedAggregationName = Literal["noisy_or", "top_k_mean", "log_odds", "score_summary"]
 LEARNED_AGGREGATIONS: tuple[LearnedAggregationName, ...] = get_args(LearnedAggregationName)
 
 TOP_K = (1, 2, 3, 5, 10, 1 << 40)  # the last takes all
+EXPONENTS = (0, 25, 50, 75, 100)  # 100 g of ``log_odds``
 QUANTILES = (0.1, 0.25, 0.5, 0.75, 0.9)
 
 _LIMIT = 30.0  # logits are cut at plus and minus this: beyond it a probability is 0 or 1 in all but name
@@ -30,6 +31,8 @@ _STRENGTHS = (
     1.0,
 )  # C of the regression on summaries: the first where profiles are too few to choose
 _NUM_FOLDS = 5
+#: What `k` may be, for those that choose one.
+_CHOICES: dict[str, tuple[int, ...]] = {"top_k_mean": TOP_K, "log_odds": EXPONENTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class LearnedAggregation:
 
     Attributes:
         method: one of LEARNED_AGGREGATIONS.
-        k: how many scores ``top_k_mean`` takes; 0 for the others.
+        k: how many scores ``top_k_mean`` takes; 100 g of ``log_odds``; 0 for the others.
         mean, std: (D,) float64, what a summary is standardised by; D is 0 for ``noisy_or``.
         coefficients: (D, C) float64; for ``noisy_or`` (3, C): a, c and g of fit_aggregation.
         intercept: (C,) float64; for ``noisy_or`` b.
@@ -131,7 +134,7 @@ class LearnedAggregation:
             if arrays[name].shape != shape:
                 raise UsageError(f"{name}: expected shape {shape}, found {arrays[name].shape}")
         k = int(arrays["k"][0])
-        if (arrays["std"] <= 0).any() or (k < 1 if method == "top_k_mean" else k != 0):
+        if (arrays["std"] <= 0).any() or k not in _CHOICES.get(method, (0,)):
             raise UsageError(f"expected std above 0 and k of {method}, found std or k ({k}) outside")
         return cls(method, k, arrays["mean"], arrays["std"], arrays["coefficients"], arrays["intercept"])
 
@@ -151,6 +154,10 @@ def fit_aggregation(
       g = 0 and c = 1, the noisy-or, it reaches to means over the sequences (g = 1); a, b, c and g by maximum
       likelihood.
     * ``top_k_mean``: logistic regression on the mean of the k highest logits; k of TOP_K by likelihood.
+    * ``log_odds``: sequences are evidence that adds up, as in naive Bayes: :math:`c n^{-g} \sum_i (l_i - b) + d`. n
+      sequences that say the same count as :math:`n^{1-g}` independent ones: all at g = 0, at g = 1 the mean of the
+      log odds, the logarithmic opinion pool (Genest & Zidek 1986, sec. 3.1); g of EXPONENTS, with b, c and d, by
+      likelihood. Several classes read all classes' sums.
     * ``score_summary``: logistic regression on log(1 + count), mean, maximum and QUANTILES of the logits; its
       strength by cross-validated likelihood.
 
@@ -186,8 +193,8 @@ def fit_aggregation(
     if method == "noisy_or":
         return _fit_noisy_or(groups, targets.astype(np.int64), known)
     chosen = targets[known].astype(np.int64)
-    if method == "top_k_mean":
-        fits = [_fit_table(groups, method, k, known, chosen, 1.0) for k in TOP_K]
+    if method in _CHOICES:
+        fits = [_fit_table(groups, method, k, known, chosen, 1.0) for k in _CHOICES[method]]
         return min(fits, key=lambda fit: fit[0])[1]
     table = _standardise(_summarise(groups, method, 0)[known])[0]
     strength = _STRENGTHS[0]
@@ -210,13 +217,17 @@ def _group(
 
 
 def _num_columns(method: str, num_classes: int) -> int:
-    return num_classes if method == "top_k_mean" else 1 + num_classes * (2 + len(QUANTILES))
+    of_method = {"top_k_mean": num_classes, "log_odds": num_classes + 1}
+    return of_method.get(method, 1 + num_classes * (2 + len(QUANTILES)))
 
 
 def _summarise(groups: list[GroupedScores], method: str, k: int) -> FloatArray:
     """(P, D): what the regression reads; rows of empty profiles are 0."""
     if method == "top_k_mean":
         return np.stack([_top_k_mean(group, k) for group in groups], axis=1)
+    if method == "log_odds":
+        weights = np.maximum(groups[0].counts, 1.0) ** (-k / 100)
+        return np.stack([*(group.sums() * weights for group in groups), groups[0].counts * weights], axis=1)
     columns = [np.log1p(groups[0].counts)]
     for group in groups:
         columns += [group.sums() / np.maximum(group.counts, 1), group.pick(group.counts - 1)]

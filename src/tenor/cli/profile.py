@@ -40,8 +40,8 @@ def run(
         str,
         typer.Option(
             metavar="NAME",
-            help="mean, median, mean_vote, total_vote; noisy_or, top_k_mean, score_summary, attention, "
-            "gated_attention (learned on validation); or compare for all of them.",
+            help="mean, median, mean_vote, total_vote; noisy_or, top_k_mean, log_odds, score_summary, "
+            "attention, gated_attention (learned on validation); or compare for all of them.",
         ),
     ] = "mean",
     profile_label: Annotated[

@@ -60,8 +60,8 @@ def evaluate_profile_classifier(
         author_model_path: a model file of ``train_model("author", ...)``.
         dataset_path: the analyzed corpus.
         aggregation: ``"mean"``, ``"median"``, ``"mean_vote"``, ``"total_vote"``, or one that is learned
-            (tenor.evaluation.learned): ``"noisy_or"``, ``"top_k_mean"``, ``"score_summary"``, ``"attention"``,
-            ``"gated_attention"``.
+            (tenor.evaluation.learned): ``"noisy_or"``, ``"top_k_mean"``, ``"log_odds"``,
+            ``"score_summary"``, ``"attention"``, ``"gated_attention"``.
         profile_label: how an author's differing sequence labels make the profile's: ``"any"``, ``"majority"`` (ties go
             to the higher class) or ``"constant"`` (differing ones are an error).
         baselines: fit baselines on the training split's sequences, aggregate and compare them too.
