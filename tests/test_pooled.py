@@ -64,6 +64,16 @@ def test_regression_equals_scikit_learn_on_the_standardised_table() -> None:
     assert model.coefficients[3] == 0
 
 
+def test_a_column_that_holds_next_to_nothing_gets_no_weight() -> None:
+    """As some transformers have: standardised, its noise of 1e-35 would count as much as any other column."""
+    generator = np.random.default_rng(0)
+    table = generator.normal(size=(60, 3))
+    labels = (table[:, 0] > 0).astype(np.int64)
+    table[:, 1] = 3e-33 + 1e-34 * labels
+    model = fit_pooled(table.astype(np.float32), labels, strength=1.0)
+    assert model.coefficients[1, 0] == 0 and np.abs(model.coefficients).max() < 100
+
+
 def test_out_of_fold_scores_come_from_models_that_did_not_see_the_fold() -> None:
     generator = np.random.default_rng(1)
     table, labels = generator.normal(size=(120, 5)), generator.integers(0, 2, size=120)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from tenor.report import write_model_card as write_model_card
     from tenor.report import write_report as write_report
     from tenor.report.reporting import report_run as report_run
+    from tenor.training.finetuning import finetune_encoder as finetune_encoder
     from tenor.training.imbalance import estimate_pos_weight as estimate_pos_weight
     from tenor.training.loop import evaluate as evaluate
     from tenor.training.loop import train_epoch as train_epoch
@@ -66,6 +67,7 @@ _HOMES = {
     "evaluate_profile_classifier": "tenor.evaluation",
     "explain_profile": "tenor.explain",
     "explain_sequence": "tenor.explain",
+    "finetune_encoder": "tenor.training.finetuning",
     "import_corpus": "tenor.corpus.importing",
     "load_dataset": "tenor.batching",
     "make_loader": "tenor.batching",

@@ -85,20 +85,20 @@ def fit_pooled(
 
     values = table.astype(np.float64)
     mean, std = values.mean(axis=0), values.std(axis=0)
-    std[std <= 1e-6 * np.abs(mean)] = np.inf
-    std[std == 0] = np.inf
+    # A column that varies by rounding only, or that a transformer never uses (some hold 1e-33), gets no weight.
+    std[std <= np.maximum(1e-6 * np.abs(mean), 1e-12 * np.abs(values).max(initial=0.0))] = np.inf
     model = LogisticRegression(C=strength, max_iter=200)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what is left after 200 rounds does not matter
         model.fit((values - mean) / std, labels)
-    coefficients, intercept = _spread_classes(
+    coefficients, intercept = spread_classes(
         model.coef_, model.intercept_, model.classes_, labels, num_classes
     )
     coefficients = coefficients.T / std[:, None]
     return PooledModel(coefficients, intercept - mean @ coefficients)
 
 
-def _spread_classes(
+def spread_classes(
     coefficients: FloatArray, intercept: FloatArray, present: IntArray, labels: IntArray, num_classes: int
 ) -> tuple[FloatArray, FloatArray]:
     """scikit-learn's coefficients (K, D) of the classes seen, as those of all classes."""

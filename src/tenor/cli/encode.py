@@ -19,6 +19,7 @@ Examples:
   tenor encode corpus analyzed
   tenor encode corpus analyzed --encoder lsa+dynamics --input-size 128
   tenor encode corpus analyzed --encoder sentence:path/to/model
+  tenor encode corpus analyzed --encoder sentence:path/to/model --finetune-encoder author --device cuda
   tenor encode new-corpus new-analyzed --encoder like:analyzed
   tenor encode corpus analyzed --update
   tenor encode s3://bucket/shards s3://bucket/analyzed --engine ray --encoder like:analyzed --workers 8
@@ -43,6 +44,13 @@ def run(
         list[Path] | None,
         typer.Option(metavar="PATH", help="For like: where a local model lies now; repeatable."),
     ] = None,
+    finetune_encoder: Annotated[
+        Literal["conversation", "author"] | None,
+        typer.Option(
+            help="First fine-tune the sentence encoder on this level's training labels, on a GPU rather than not; it "
+            "is kept in DEST.encoder, for sentence:DEST.encoder."
+        ),
+    ] = None,
     batch_size: Annotated[int, typer.Option(help="Texts a forward pass of a sentence encoder.")] = 64,
     device: DeviceOption = None,
     replace: ReplaceOption = False,
@@ -55,6 +63,12 @@ def run(
     progress: ProgressOption = True,
 ) -> None:
     """Give every message of a corpus a feature vector; what is fitted is fitted on training messages only."""
+    if finetune_encoder is not None:
+        if engine == "ray" or update or process_count() > 1:
+            raise typer.BadParameter(
+                "needs the local engine, one process and a new DEST", param_hint="--finetune-encoder"
+            )
+        encoder = _finetune(source, dest, encoder, finetune_encoder, seed, device, replace, progress)
     if engine == "ray":
         _encode_shards(source, dest, encoder, dtype, keep_text, model_path, device, workers)
         return
@@ -84,6 +98,49 @@ def run(
     )
     if summary is not None:
         print_line(summary.line())
+
+
+def _finetune(
+    source: str,
+    dest: str,
+    encoder: str,
+    level: str,
+    seed: int,
+    device: str | None,
+    replace: bool,
+    progress: bool,
+) -> str:
+    """Fine-tune the sentence encoder of an expression; the expression with the new one in its place.
+
+    Raises:
+        typer.BadParameter: there is none; exit code 2.
+        StorageError: DEST exists already: this is said before anything long begins.
+    """
+    from tenor.encoding.expression import EncoderTerm, parse_encoder
+    from tenor.errors import StorageError
+    from tenor.training.finetuning import finetune_encoder
+
+    terms = parse_encoder(encoder)
+    models = [term.source for term in terms if term.kind == "sentence"]
+    if len(models) != 1:
+        raise typer.BadParameter(
+            f"needs one sentence:MODEL in the encoder, found {encoder}", param_hint="--finetune-encoder"
+        )
+    if Path(dest).exists() and not replace:
+        raise StorageError(f"{dest} exists already: choose another destination, or remove it first")
+    tuned = finetune_encoder(
+        level,
+        source,
+        models[0],
+        f"{dest}.encoder",
+        seed=seed,
+        device=device,
+        replace=replace,
+        progress=progress,
+    )
+    print_line(f"{tuned}: the fine-tuned encoder")
+    named = (EncoderTerm(term.kind, str(tuned)) if term.kind == "sentence" else term for term in terms)
+    return "+".join(f"{term.kind}:{term.source}" if term.source else term.kind for term in named)
 
 
 def _encode_shards(

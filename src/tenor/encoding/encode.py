@@ -24,6 +24,7 @@ from tenor.encoding.encoder import Encoder, SumEncoder
 from tenor.encoding.encoder_file import ENCODER_NAME, dump_encoder, hash_encoder, load_encoder
 from tenor.encoding.expression import TEXT_ENCODERS, EncoderTerm, parse_encoder
 from tenor.encoding.lsa import MAX_FIT_CHARACTERS, MAX_FIT_MESSAGES, LsaEncoder, fit_lsa
+from tenor.encoding.pretrained import PretrainedEncoder
 from tenor.encoding.sentence import load_sentence
 from tenor.encoding.sharing import Task, Team, encode_blocks, own_places, share_task
 from tenor.encoding.static import load_static
@@ -351,12 +352,17 @@ def _read_texts(corpus: Corpus, rows: np.ndarray) -> list[str]:
 
 
 def _make_info(corpus: Corpus, encoder: SumEncoder) -> EncoderInfo:
-    is_fitted = any(isinstance(part, LsaEncoder) for part in encoder.parts)
+    """What the audit must know: on which training messages a part was fitted; of two answers, the one of elsewhere."""
+    own = (corpus.info.split_hash, hash_training_ids(corpus))
+    tuned = [part.finetuned for part in encoder.parts if isinstance(part, PretrainedEncoder)]
+    fitted = [(each.fitted_split_hash, each.fitted_ids_hash) for each in tuned if each is not None]
+    fitted += [own for part in encoder.parts if isinstance(part, LsaEncoder)]
+    split_hash, ids_hash = next((each for each in fitted if each != own), own) if fitted else (None, None)
     return EncoderInfo(
         name=encoder.name,
         hash=hash_encoder(dump_encoder(encoder)),
-        fitted_split_hash=corpus.info.split_hash if is_fitted else None,
-        fitted_ids_hash=hash_training_ids(corpus) if is_fitted else None,
+        fitted_split_hash=split_hash,
+        fitted_ids_hash=ids_hash,
     )
 
 

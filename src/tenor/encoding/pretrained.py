@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ PretrainedKind = Literal["static", "sentence"]
 
 #: The files that make a model, in a folder or on the hub; weights in pickles are not among them.
 _MODEL_PATTERNS = ("*.json", "*.txt", "*.model", "*.safetensors")
+#: In the folder of a model that tenor fine-tuned: which labels it has seen.
+FINETUNED_NAME = "finetuning.json"
 _IGNORED_FOLDERS = ("onnx", "openvino", ".cache", ".git")
 #: An id of the Hugging Face hub: NAME or OWNER/NAME.
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
@@ -66,6 +69,14 @@ class VectorCache:
 
 
 @dataclass(frozen=True, slots=True)
+class Finetuned:
+    """On what a model was fine-tuned, as EncoderInfo says it of what is fitted."""
+
+    fitted_split_hash: str
+    fitted_ids_hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class PretrainedEncoder:
     """An encoder whose weights were trained elsewhere; nothing is fitted here.
 
@@ -77,6 +88,7 @@ class PretrainedEncoder:
         input_size: F.
         embed: texts, sorted by length, to (N, F) float32.
         cache: vectors of texts that were encoded before.
+        finetuned: what labels the model has seen, where it was fine-tuned by tenor; None = none that tenor knows of.
     """
 
     kind: PretrainedKind
@@ -86,6 +98,7 @@ class PretrainedEncoder:
     input_size: int
     embed: Callable[[list[str]], FloatArray] = field(repr=False)
     cache: VectorCache = field(repr=False)
+    finetuned: Finetuned | None = None
 
     @property
     def name(self) -> str:
@@ -134,12 +147,14 @@ class ModelFolder:
         name: the hub id, or the folder's own name.
         hub_id: None when the user named a folder.
         hash: SHA-256 over its files' names and contents.
+        finetuned: on what tenor fine-tuned it; None = tenor did not.
     """
 
     path: Path
     name: str
     hub_id: str | None
     hash: str
+    finetuned: Finetuned | None
 
 
 def find_model(kind: PretrainedKind, source: str) -> ModelFolder:
@@ -164,9 +179,25 @@ def find_model(kind: PretrainedKind, source: str) -> ModelFolder:
                 f"{kind}:{source}: {pickle.name} is a pickle without a .safetensors file beside it: tenor loads "
                 "no pickles, save the model with safetensors first"
             )
-    return ModelFolder(
-        folder, hub_id if hub_id is not None else folder.name, hub_id, hash_model(kind, folder)
-    )
+    name = hub_id if hub_id is not None else folder.name
+    return ModelFolder(folder, name, hub_id, hash_model(kind, folder), _read_finetuned(folder))
+
+
+def _read_finetuned(folder: Path) -> Finetuned | None:
+    path = folder / FINETUNED_NAME
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_bytes())
+        hashes = record["fitted_split_hash"], record["fitted_ids_hash"]
+        if not all(isinstance(each, str) for each in hashes):
+            raise TypeError("a hash is no text")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"{path}: expected what tenor writes there of a fine-tuning, found something else ({error}): fine-tune "
+            "again; without this file nobody knows which labels the encoder has seen"
+        ) from error
+    return Finetuned(*hashes)
 
 
 def _download(kind: PretrainedKind, source: str) -> Path:

@@ -28,12 +28,7 @@ def load_sentence(source: str, *, batch_size: int = 64, device: str | None = Non
         MissingExtraError: sentence-transformers is not installed.
         UsageError: no such model, or none that sentence-transformers reads without running code of its own.
     """
-    try:
-        import sentence_transformers
-    except ImportError as error:
-        raise MissingExtraError("sentence", "sentence-transformers") from error
-    folder = find_model("sentence", source)
-    model = _load_model(sentence_transformers, folder, source, device)
+    model, folder = open_sentence_model(source, device=device)
     model.eval()
 
     def embed(texts: list[str]) -> FloatArray:
@@ -42,13 +37,23 @@ def load_sentence(source: str, *, batch_size: int = 64, device: str | None = Non
 
     size = embed(["."]).shape[1]
     return PretrainedEncoder(
-        "sentence", folder.name, folder.hub_id, folder.hash, size, embed, VectorCache(size)
+        "sentence", folder.name, folder.hub_id, folder.hash, size, embed, VectorCache(size), folder.finetuned
     )
+
+
+def open_sentence_model(source: str, *, device: str | None = None) -> tuple[Any, ModelFolder]:
+    """The library's own model, and where it lies; see load_sentence for arguments and errors."""
+    try:
+        import sentence_transformers
+    except ImportError as error:
+        raise MissingExtraError("sentence", "sentence-transformers") from error
+    folder = find_model("sentence", source)
+    return _load_model(sentence_transformers, folder, source, device), folder
 
 
 def _load_model(library: Any, folder: ModelFolder, source: str, device: str | None) -> Any:  # noqa: ANN401
     try:
-        with _without_progress_bars():
+        with without_progress_bars():
             return library.SentenceTransformer(
                 str(folder.path),
                 device=device,
@@ -65,8 +70,8 @@ def _load_model(library: Any, folder: ModelFolder, source: str, device: str | No
 
 
 @contextlib.contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """Loading weights takes a moment and no bar of transformers; its setting is put back afterwards."""
+def without_progress_bars() -> Iterator[None]:
+    """Loading and saving weights take a moment and no bar of transformers; its setting is put back afterwards."""
     from transformers.utils import logging as settings
 
     was_enabled = settings.is_progress_bar_enabled()
