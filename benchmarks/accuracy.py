@@ -132,6 +132,7 @@ def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace)
             analyzed,
             model_path=analyzed.parent / f"{name}.safetensors",
             seed=seed,
+            copies="warn",  # a few texts stand in two splits of some seeds, for every rival alike
             progress=False,
             **given,
             **settings,
