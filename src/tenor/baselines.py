@@ -17,10 +17,11 @@ from tenor.corpus.audit import require_both_classes
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS, blocks_of_messages, join_texts, sample_groups
 from tenor.corpus.schema import SPLITS, UNLABELLED
 from tenor.corpus.views import SequenceView
-from tenor.lexical import fit_out_of_fold
+from tenor.lexical import assign_folds, fit_out_of_fold
 from tenor.metrics.thresholds import choose_threshold
 from tenor.pooled import STRENGTHS, fit_pooled, log_loss, pool_features
-from tenor.predictions import Predictions
+from tenor.predictions import Predictions, concatenate_predictions
+from tenor.strings import Strings
 
 Baseline = Literal["majority", "length", "lexical", "pooled", "blend"]
 BASELINES: tuple[Baseline, ...] = get_args(Baseline)
@@ -72,6 +73,38 @@ def fit_baselines(view: SequenceView, *, max_characters: int = MAX_FIT_CHARACTER
             [logits["lexical"], logits["pooled"]], data.scored.splits == "validation"
         )
     return {name: _as_predictions(data, name, values) for name, values in logits.items()}
+
+
+def score_baselines_out_of_fold(
+    view: SequenceView, *, folds: int = 5, seed: int = 0
+) -> dict[str, Predictions]:
+    """Score the training sequences by baselines that were fitted without their fold, as often as there are folds.
+
+    Args:
+        view: sequences of one level with all their splits; those of test are not looked at.
+        folds: into which the training groups are dealt.
+        seed: of the folds.
+
+    Returns:
+        name -> predictions of all labelled training sequences.
+
+    Raises:
+        TrainingError: a fold leaves training labels of one class.
+    """
+    known = view.select(np.flatnonzero(view.split_codes != SPLITS.index("test")))
+    train, test = SPLITS.index("train"), SPLITS.index("test")
+    rows = np.flatnonzero((known.split_codes == train) & (known.labels != UNLABELLED))
+    groups = known.groups[rows]
+    codes = assign_folds(known.labels[rows], groups, seed=seed, folds=folds)
+    parts: dict[str, list[Predictions]] = {}
+    for fold in range(folds):
+        split_codes = known.split_codes.copy()
+        split_codes[rows[codes == fold]] = test
+        for name, table in fit_baselines(replace(known, split_codes=split_codes)).items():
+            held_out = table.in_split("test")
+            held_out = replace(held_out, splits=Strings.of(["train"] * len(held_out)))
+            parts.setdefault(name, []).append(held_out)
+    return {name: concatenate_predictions(tables) for name, tables in parts.items()}
 
 
 @dataclass(frozen=True, slots=True)

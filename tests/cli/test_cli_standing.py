@@ -122,6 +122,16 @@ def test_results_stand_beside_baselines(
     assert done.code == 2
     assert "the engine ray takes none of --abstain-alpha, --out-of-fold and --predictions" in unwrap(done.err)
 
+    for options, said in (
+        (
+            ("--aggregation", "mean"),
+            "serves noisy_or, top_k_mean, log_odds, score_summary and compare, not mean",
+        ),
+        (("--aggregation", "log_odds", "--threshold", "best"), "best"),
+    ):
+        done = run_cli("profile", model, analyzed, *options, "--out-of-fold", "3")
+        assert done.code in (1, 2) and said in unwrap(done.err)
+
     results = json.loads(succeed("profile", model, analyzed, "--aggregation", "compare", "--json"))
     best = [name for name, metrics in results.items() if metrics["best_by_validation"]]
     assert len(best) == 1

@@ -22,11 +22,12 @@ from tenor.evaluation import (
     evaluate_profile_classifier,
     profile_predictions,
 )
-from tenor.evaluation.aggregation import EVERY_AGGREGATION
+from tenor.evaluation.aggregation import EVERY_AGGREGATION, aggregate_baselines, best_by_validation
 from tenor.evaluation.learned import ATTENTIONS, FOLDS
-from tenor.evaluation.standing import subtract
+from tenor.evaluation.standing import measure_beside, subtract
 from tenor.lexical import assign_folds
 from tenor.predictions import Predictions
+from tenor.strings import Strings
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 
 Simulate = Callable[..., Predictions]
@@ -198,6 +199,46 @@ def test_several_classes_are_aggregated_in_every_way() -> None:
         assert (test.probs.argmax(axis=1) == test.labels).mean() > 0.8, name
 
 
+def test_a_baseline_with_the_models_own_scores_is_never_beaten(simulate: Simulate) -> None:
+    """Its aggregation is fitted to its own training authors, as the model's is, and not to the few of validation."""
+    rows = simulate(200, 8, strength=1.0)
+    training = dataclasses.replace(
+        simulate(300, 8, strength=1.0, seed=5), splits=Strings.of(["train"] * 2400), model_hash=""
+    )
+    renamed = [f"train-{name}" for name in training.authors.tolist()]  # type: ignore[union-attr]
+    training = dataclasses.replace(training, authors=Strings.of(renamed), groups=Strings.of(renamed))
+    for name in LEARNED_AGGREGATIONS:
+        model = profile_predictions(rows, (name,), out_of_fold=training)[name]
+        twins = aggregate_baselines({"twin": rows}, name, out_of_fold={"twin": training})
+        found = measure_beside(model, twins)
+        assert "is level with twin" in found["verdict"], name
+
+
+def test_attention_is_refused_where_validation_lacks_a_class(simulate: Simulate) -> None:
+    rows = simulate(60, 4)
+    three = dataclasses.replace(
+        rows,
+        classes=(0, 1, 2),
+        logits=np.stack([0 * rows.logits, rows.logits, 0 * rows.logits], axis=1),
+        probs=np.full((len(rows), 3), 1 / 3),
+        threshold=None,
+    )
+    with pytest.raises(
+        TrainingError, match="attention is fitted on validation, .* 0 of class 2 .*larger share\\)"
+    ):
+        profile_predictions(three, ("attention",), embeddings=np.zeros((len(rows), 1), dtype=np.float32))
+
+
+def test_a_validation_that_cannot_choose_says_so(
+    simulate: Simulate, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = simulate(60, 4)
+    labels = np.where(np.asarray(rows.splits) == "validation", 0, rows.labels)
+    tables = profile_predictions(dataclasses.replace(rows, labels=labels), ("mean", "median"))
+    assert best_by_validation(tables) == "mean"
+    assert "validation cannot choose: its average_precision is undefined; mean stands first" in caplog.text
+
+
 def test_what_cannot_be_fitted_is_said(simulate: Simulate) -> None:
     rows = simulate(60, 4)
     with pytest.raises(UsageError, match="attention needs the sequences' embeddings"):
@@ -207,7 +248,7 @@ def test_what_cannot_be_fitted_is_said(simulate: Simulate) -> None:
         with pytest.raises(TrainingError, match=f"{name} is fitted on validation, .* found 30 of class 0"):
             profile_predictions(one_class, (name,), embeddings=np.zeros((len(rows), 1), dtype=np.float32))
     test_only = rows.in_split("test")
-    with pytest.raises(TrainingError, match="found none"):
+    with pytest.raises(TrainingError, match="found 0 of class 0, 0 of class 1"):
         profile_predictions(test_only, ("top_k_mean",))
 
 

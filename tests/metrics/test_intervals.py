@@ -148,3 +148,10 @@ def test_intervals_hold_the_truth_as_often_as_promised(clustered: MakeRows) -> N
 def test_coverage_over_a_thousand_simulations(rate: float, clustered: MakeRows) -> None:
     coverage = measure_coverage(clustered, 1000, 1000, rate, size=10)
     assert all(0.93 <= share <= 0.97 for share in coverage.values()), coverage
+
+
+def test_one_group_has_no_interval() -> None:
+    labels, probs = np.array([0, 1, 0, 1, 1, 0]), np.array([0.1, 0.8, 0.4, 0.6, 0.3, 0.2])
+    found = bootstrap_metrics(labels, probs, ["g"] * 6, 0.5, metrics=("roc_auc",))["roc_auc"]
+    assert found.value is not None and (found.low, found.high) == (None, None)
+    assert found.warning == "one group only: there is nothing to resample"

@@ -12,7 +12,7 @@ from tenor.metrics.verdict import Lead, judge_leads
         (0.25, -0.1, 0.6, "unclear", "does not clearly beat length: "),
         (-0.02, -0.1, 0.06, "worse", "does not beat length: "),
         (0.0, 0.0, 0.0, "unclear", "is level with length: "),
-        (0.25, None, None, "better", "two values without an interval"),
+        (0.25, None, None, "unclear", "two values without an interval"),
     ],
 )
 def test_the_verdict_follows_the_interval(

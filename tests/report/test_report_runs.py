@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import shlex
@@ -23,11 +24,13 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import view_sequences
 from tenor.errors import InputError, UsageError
 from tenor.evaluation import predict, profile_predictions
-from tenor.predictions import concatenate_predictions, write_predictions
+from tenor.predictions import concatenate_predictions, read_predictions, write_predictions
 from tenor.report.card import render_model_card
 from tenor.report.page import render_report
 from tenor.report.reporting import report_run
 from tenor.report.runs import open_run, read_run
+from tenor.report.summaries import count_splits
+from tenor.strings import Strings
 from tenor.training.train import train_model
 
 SMALL: dict[str, Any] = {
@@ -149,6 +152,33 @@ def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> Non
     again = report_run(folder / "author.pt", folder / "corpus", num_errors=0, device="cpu")
     assert "The test split was read 2 times at this level." in again.sections[0].notes
     assert again.sections[0].errors == ()
+
+
+def test_few_groups_and_one_are_said(scores: Path, tmp_path: Path) -> None:
+    parts = [read_predictions(scores / f"author_{split}.parquet") for split in ("validation", "test")]
+    table = concatenate_predictions(parts)
+    for count, words in (
+        (5, "Test has only 5 groups, fewer than 30"),
+        (1, "are of one group: there are no intervals"),
+    ):
+        groups = [f"g{row % count}" for row in range(len(table))]
+        run = tmp_path / f"of-{count}.parquet"
+        write_predictions(dataclasses.replace(table, groups=Strings.of(groups)), run)
+        (author, *_) = report_run(run).sections
+        assert any(words in note for note in author.notes)
+
+
+def test_groups_are_counted_over_labelled_rows(scores: Path, tmp_path: Path) -> None:
+    parts = [read_predictions(scores / f"author_{split}.parquet") for split in ("validation", "test")]
+    table = concatenate_predictions(parts)
+    rows = [row for row, split in enumerate(table.splits.tolist()) if split == "test"]
+    known, unknown = rows[::2], rows[1::2]
+    labels = table.labels.copy()
+    labels[unknown] = -1
+    write_predictions(dataclasses.replace(table, labels=labels), tmp_path / "run.parquet")
+    (author, *_) = report_run(tmp_path / "run.parquet").sections
+    test = next(counts for counts in count_splits(author) if counts.split == "test")
+    assert test.labelled == len(known) and test.groups == len(set(table.groups[known].tolist()))
 
 
 def test_nothing_private_gets_out_unasked(folder: Path) -> None:

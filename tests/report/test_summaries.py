@@ -42,16 +42,16 @@ def test_without_a_threshold_the_ranking_is_measured_only() -> None:
     assert measured.reasons["f1"] == "no threshold was chosen"
 
 
-def test_verdict_better_without_intervals_says_so() -> None:
+def test_ahead_without_an_interval_is_not_better() -> None:
     model, other = (
         measure(Scorer("m", _predictions(PERFECT))),
         measure(Scorer("length", _predictions(MIDDLING))),
     )
     verdict = judge_baselines(model, [other])
     assert verdict is not None
-    assert verdict.kind == "better"
+    assert verdict.kind == "unclear"
     assert verdict.sentence == (
-        "On test the model beats length: ROC AUC 1.000 against 0.750. These are two values without an "
+        "On test the model does not clearly beat length: ROC AUC 1.000 against 0.750. These are two values without an "
         "interval of their difference."
     )
 
@@ -98,7 +98,7 @@ def test_names_cannot_turn_the_direction_of_a_sentence() -> None:
     )
     verdict = judge_baselines(model, [other])
     assert verdict is not None
-    assert "beats ab: ROC AUC 1.000 against 0.750" in verdict.sentence
+    assert "does not clearly beat ab: ROC AUC 1.000 against 0.750" in verdict.sentence
 
 
 def test_summary_has_three_sentences_and_says_when_a_baseline_is_not_beaten() -> None:

@@ -79,6 +79,16 @@ def test_what_only_order_tells_convinces(tmp_path: Path) -> None:
     assert np.mean((scores.probs > 0.5) == (scores.labels == 1)) > 0.8
 
 
+def test_a_history_of_before_gains_were_measured_is_read(tmp_path: Path) -> None:
+    path = train(write_corpus(tmp_path, order_decides=False), tmp_path)
+    history = history_path(path)
+    lines = [json.loads(line) for line in history.read_text().splitlines()]
+    for line in lines:
+        del line["gain"]
+    history.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert [record.gain for record in read_history(history)] == [None] * len(lines)
+
+
 def test_what_is_learned_of_noise_does_not_convince(tmp_path: Path) -> None:
     """The network learns its training data by heart, and some epoch looks better on validation; the start stays."""
     path = train(write_corpus(tmp_path, order_decides=False), tmp_path)

@@ -13,11 +13,14 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
+from tenor.corpus.views import view_sequences
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier, predict
 from tenor.predictions import Predictions
-from tenor.training.out_of_fold import score_out_of_fold
+from tenor.strings import Strings
+from tenor.training.out_of_fold import _deal_folds, score_out_of_fold
 from tenor.training.train import train_model
 
 
@@ -102,6 +105,45 @@ def test_a_models_own_scores_of_its_training_authors_are_refused(noise: tuple[Pa
     test = dataclasses.replace(predict(model, corpus, split="test", device="cpu").labelled(), model_hash="")
     with pytest.raises(UsageError, match="expected authors in train, .* found level author, splits test"):
         evaluate_profile_classifier(model, corpus, "noisy_or", out_of_fold=test, device="cpu")
+
+
+def test_authors_of_test_are_refused_among_training_scores(noise: tuple[Path, Path]) -> None:
+    corpus, model = noise
+    test = predict(model, corpus, split="test", device="cpu").labelled()
+    disguised = dataclasses.replace(test, model_hash="", splits=Strings.of(["train"] * len(test)))
+    with pytest.raises(
+        UsageError, match="expected groups that stand in train only, found [0-9]+ of validation or test"
+    ):
+        evaluate_profile_classifier(model, corpus, "noisy_or", out_of_fold=disguised, device="cpu")
+
+
+def test_a_fold_that_takes_a_whole_class_is_refused(tmp_path: Path) -> None:
+    """Class 0 stands in two groups, beside class 1: dealt by their highest label both may fall into one fold."""
+    draws = np.random.default_rng(0)
+    records = []
+    for group in range(9):
+        labels = {f"{side}-{group}": int(group > 1 or side == "b") for side in "ab"}
+        messages = [{"author": name, "features": draws.normal(size=4).tolist()} for name in labels]
+        record = {
+            "conversation_id": f"c{group}",
+            "group": f"g{group}",
+            "messages": messages,
+            "split": "train",
+        }
+        records.append(record | {"author_labels": labels})
+    source = tmp_path / "chats.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    view = view_sequences(open_corpus(import_corpus(source, tmp_path / "corpus")), "author")
+    refused = 0
+    for seed in range(30):
+        try:
+            codes = _deal_folds(view, 2, seed)
+        except TrainingError as error:
+            assert "of 2 no training sequence is of class 0" in str(error)
+            refused += 1
+        else:
+            assert set(codes[view.labels == 0].tolist()) == {0, 1}
+    assert 0 < refused < 30
 
 
 def test_folds_that_cannot_be_and_another_corpus_are_refused(

@@ -31,6 +31,31 @@ Examples:
 """
 
 
+def _require_sense(model: Path, aggregation: str, rule: str) -> None:
+    """Refuse what would be refused only after trainings, or what would not use them.
+
+    Raises:
+        typer.BadParameter: an aggregation that learns nothing from scores; exit code 2.
+        UsageError, ModelFileError: an unknown rule; a model of another level.
+    """
+    from tenor.aggregation.learned import LEARNED_AGGREGATIONS
+    from tenor.errors import ModelFileError
+    from tenor.metrics.objectives import parse_rule
+    from tenor.models.model_file import read_metadata
+
+    if aggregation not in (*LEARNED_AGGREGATIONS, "compare"):
+        raise typer.BadParameter(
+            f"serves {', '.join(LEARNED_AGGREGATIONS)} and compare, not {aggregation}",
+            param_hint="--out-of-fold",
+        )
+    parse_rule(rule)
+    level = read_metadata(model).level
+    if level != "author":
+        raise ModelFileError(
+            f"{model}: profiles need a model of level 'author', found one of level {level!r}"
+        )
+
+
 def run(
     model: ModelArgument,
     data: Annotated[
@@ -95,6 +120,7 @@ def run(
     rule = "f1" if threshold is None else threshold
     training = None
     if out_of_fold is not None:
+        _require_sense(model, aggregation, rule)
         from tenor.training.out_of_fold import score_out_of_fold
 
         training = score_out_of_fold(model, data, folds=out_of_fold, device=device, progress=progress)

@@ -172,14 +172,21 @@ def run(
         "trackers": () if tracker is None else tracker,
         "progress": progress,
     }
-    validations = {}
+    validations, alone = {}, 0
     for path, own_seed in name_models(level, model, seed, seeds):
         train_model(level, data, epochs, batch_size, learning_rate, model_path=path, seed=own_seed, **options)
-        validations[path] = read_metadata(path).training.get("validation", {})
+        metadata = read_metadata(path)
+        validations[path] = metadata.training.get("validation", {})
+        alone += metadata.is_start_alone
     if seeds is not None:
         print_runs(validations, level)
     elif validations[path]:
         print_metrics({"validation": validations[path]}, title=f"{level} classifier")
+    if alone:
+        which = (
+            "the model is its" if len(validations) == 1 else f"{alone} of {len(validations)} models are their"
+        )
+        print_line(f"{which} start alone: no epoch of the network convinced validation of more")
     for path in validations:
         print_line(f"model: {path}")
 

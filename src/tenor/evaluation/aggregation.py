@@ -151,6 +151,7 @@ def aggregate_baselines(
     *,
     profile_label: LabelRule = "majority",
     threshold: str = "f1",
+    out_of_fold: Mapping[str, Predictions] | None = None,
     seed: int = 0,
 ) -> dict[str, Predictions]:
     """Aggregate baselines' sequences as the model's are: by the mean where that is attention, or cannot be fitted.
@@ -162,14 +163,16 @@ def aggregate_baselines(
         aggregation: the model's.
         profile_label: see profile_predictions.
         threshold: see profile_predictions.
+        out_of_fold: each one's own scores out of fold, where the model's aggregation was fitted to such.
         seed: see profile_predictions.
     """
+    training = {} if out_of_fold is None else out_of_fold
     methods = [REFERENCE] if aggregation in ATTENTIONS else [aggregation, REFERENCE]
     options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
     for method in methods:
         try:
             found = {
-                name: profile_predictions(table, (method,), **options)[method]
+                name: profile_predictions(table, (method,), out_of_fold=training.get(name), **options)[method]
                 for name, table in tables.items()
             }
             if MAJORITY in tables:
@@ -206,7 +209,12 @@ def best_by_validation(tables: Mapping[str, Predictions], metric: str = "average
         value = calculate_metrics(known.labels, known.probs, tables[name].threshold)[metric]
         return -1.0 if value is None else value
 
-    return max(tables, key=score)
+    scores = {name: score(name) for name in tables}
+    if len(tables) > 1 and max(scores.values()) < 0:
+        logger.warning(
+            "validation cannot choose: its %s is undefined; %s stands first", metric, next(iter(tables))
+        )
+    return max(scores, key=lambda name: scores[name])
 
 
 def _score_learned(
@@ -252,6 +260,12 @@ def _as_training(
             f"scores out of fold: expected authors in train, of the classes {sequences.classes}; found level "
             f"{out_of_fold.level}, splits {', '.join(splits) or 'none'}, classes {out_of_fold.classes} "
             "(make them with score_out_of_fold)"
+        )
+    overlap = set(out_of_fold.groups.tolist()) & set(sequences.groups.tolist())
+    if overlap:
+        raise UsageError(
+            f"scores out of fold: expected groups that stand in train only, found {len(overlap)} of validation or test "
+            f"among them, such as {min(overlap)!r} (make them on this corpus, with its splits)"
         )
     if out_of_fold.model_hash:
         raise UsageError(

@@ -73,7 +73,7 @@ def score_learned(
         fitted = fit_aggregation(method, logits[rows], profiles.codes[rows], labels)
         return fitted.logits(logits, profiles.codes, len(profiles))
 
-    folds = _deal(profiles, method, seed)
+    folds = _deal(profiles, method, seed, max(2, logits.shape[1] if logits.ndim == 2 else 2))
     scores = fit_and_score(in_validation)
     for fold in range(folds.max() + 1):
         scores[folds == fold] = fit_and_score(in_validation & (folds != fold))[folds == fold]
@@ -108,7 +108,7 @@ def score_attention(
     """
     from tenor.models.attention_aggregation import Bags, fit_attention
 
-    folds = _deal(profiles, method, seed)
+    folds = _deal(profiles, method, seed, num_classes)
     known = profiles.labels >= 0
     shape = (len(profiles),) if num_classes == 2 else (len(profiles), num_classes)
     scores, mean = np.zeros(shape), np.zeros(shape)
@@ -139,18 +139,19 @@ def score_attention(
     return scores
 
 
-def _deal(profiles: Profiles, method: str, seed: int) -> npt.NDArray[np.int64]:
+def _deal(profiles: Profiles, method: str, seed: int, num_classes: int) -> npt.NDArray[np.int64]:
     """The fold of each validation profile, -1 for profiles of other splits: (P,)."""
     rows = profiles.splits == "validation"
     known = rows & (profiles.labels >= 0)
-    classes = np.unique(profiles.labels[known])
-    groups = [len(set(profiles.groups[known & (profiles.labels == label)].tolist())) for label in classes]
-    if len(groups) < 2 or min(groups) < 2:
-        counts = ", ".join(f"{count} of class {label}" for label, count in zip(classes, groups, strict=True))
+    groups = [
+        len(set(profiles.groups[known & (profiles.labels == label)].tolist())) for label in range(num_classes)
+    ]
+    if min(groups) < 2:
+        counts = ", ".join(f"{count} of class {label}" for label, count in enumerate(groups))
+        remedy = "" if method in ATTENTIONS else ", or learn from scores out of fold"
         raise TrainingError(
-            f"{method} is fitted on validation, which needs labelled groups of two classes or more, two each; found "
-            f"{counts if counts else 'none'} (use a fixed aggregation, give validation a larger share, "
-            "or learn from scores out of fold)"
+            f"{method} is fitted on validation, which needs labelled groups of two classes or more, two of each; found "
+            f"{counts} (use a fixed aggregation, or give validation a larger share{remedy})"
         )
     folds = np.full(len(profiles), -1, dtype=np.int64)
     folds[rows] = assign_folds(

@@ -13,7 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.aggregation.fixed import AGGREGATIONS, COUNTS, LabelRule
+from tenor.aggregation.learned import LEARNED_AGGREGATIONS
+from tenor.baselines import score_baselines_out_of_fold
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.views import view_sequences
 from tenor.devices import start_runtime
 from tenor.evaluation.aggregation import (
     EVERY_AGGREGATION,
@@ -70,7 +73,7 @@ def evaluate_profile_classifier(
         abstain_alpha: also measure decisions about authors that may abstain; see test_model.
         seed: of the bootstrap and of what is learned.
         out_of_fold: of ``score_out_of_fold``: training authors' scores, which a learned aggregation is fitted to
-            instead of to validation; attention is not, and baselines' profiles are not.
+            instead of to validation, and baselines' to their own such scores; attention is not.
         known: predictions of the model, or their file: only sequences that they lack are scored.
         device: where to compute; None = the best there is.
         progress: show a bar.
@@ -100,7 +103,7 @@ def evaluate_profile_classifier(
     )[aggregation]
     metrics = measure_profiles(table, threshold, seed, abstain_alpha)
     if baselines:
-        metrics |= scored.measure_beside(table, aggregation, profile_label, threshold, seed)
+        metrics |= scored.measure_beside(table, aggregation, profile_label, threshold, out_of_fold, seed)
     return {**metrics, "test_reads": scored.count_read()}
 
 
@@ -154,7 +157,7 @@ def compare_aggregation_methods(
         metrics["differences"] = {reference: differences[name]} if name in differences else {}
         results[name] = {**metrics, "best_by_validation": name == best, "test_reads": reads}
     if baselines:
-        beside = scored.measure_beside(tables[best], best, profile_label, threshold, seed)
+        beside = scored.measure_beside(tables[best], best, profile_label, threshold, out_of_fold, seed)
         beside["differences"] = {**results[best]["differences"], **beside["differences"]}
         results[best] |= beside
     return results
@@ -258,11 +261,20 @@ class AuthorScores:
         return self.scorer.count_read(self.corpus, "profile")
 
     def measure_beside(
-        self, table: Predictions, name: str, profile_label: LabelRule, threshold: str, seed: int
+        self,
+        table: Predictions,
+        name: str,
+        profile_label: LabelRule,
+        threshold: str,
+        out_of_fold: Predictions | None,
+        seed: int,
     ) -> Metrics:
-        """An aggregation's profiles beside those of the baselines; see aggregate_baselines."""
+        """An aggregation's profiles beside those of the baselines, fitted as it was; see aggregate_baselines."""
         sequences, notes = find_baselines(self.corpus, self.sequences)
+        training = {}
+        if out_of_fold is not None and sequences and name in LEARNED_AGGREGATIONS:
+            training = score_baselines_out_of_fold(view_sequences(self.corpus, "author"))
         rivals = aggregate_baselines(
-            sequences, name, profile_label=profile_label, threshold=threshold, seed=seed
+            sequences, name, profile_label=profile_label, threshold=threshold, out_of_fold=training, seed=seed
         )
         return {**measure_beside(table, rivals, seed=seed), "notes": list(notes)}

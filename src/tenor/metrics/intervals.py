@@ -32,7 +32,7 @@ class Interval:
 
     Attributes:
         value: on the rows themselves; None when undefined.
-        low, high: ends of the interval; None when `value` is.
+        low, high: ends of the interval; None when `value` is, or where there is one group only.
         groups: how many groups the rows are of.
         warning: why not to lean on it; None when there is no reason.
     """
@@ -123,6 +123,8 @@ def make_interval(
     """
     if np.isnan(value):
         return Interval(None, None, None, groups, "undefined on these rows")
+    if groups < 2:
+        return Interval(float(value), None, None, groups, "one group only: there is nothing to resample")
     rests_on = groups if effective is None else effective
     warnings = []
     if groups < FEW_GROUPS:

@@ -44,7 +44,7 @@ class Threshold:
         parameters: beta; the costs of a false alarm and of a miss; the floor; or the alarms per thousand.
         score: what is reached on the rows it was chosen on: F; mean cost a row (lower is better); recall at
             the precision floor; precision at the recall floor; alarms per thousand. None when undefined.
-        low, high: 95% interval of `value` by resampling groups; None without groups.
+        low, high: 95% interval of `value` by resampling groups; None without groups, or with one.
         warning: what to know before using it; None when there is nothing.
     """
 
@@ -250,6 +250,8 @@ def _interval(
     seed: int,
 ) -> tuple[float, float] | tuple[None, None]:
     codes, num_groups = encode_groups(groups, len(sweep.order))
+    if num_groups < 2:  # nothing to resample
+        return None, None
     ranked_codes = codes[sweep.order]
 
     def measure(weights: Integers) -> dict[str, Floats]:

@@ -29,9 +29,9 @@ class Lead:
     high: float | None = None
 
     @property
-    def least(self) -> float:
-        """The lower end of the interval; the difference itself where there is none."""
-        return self.difference if self.low is None else self.low
+    def is_clear(self) -> bool:
+        """Whether the interval lies above 0; without one nothing is clear."""
+        return self.low is not None and self.low > 0
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Verdict:
 def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | None:
     """Judge the model by the best of the rivals that it does not clearly beat, or of all; None when there is none.
 
-    "Better" means that the interval of the difference lies above 0; without an interval only the two values
-    are compared, and the sentence says so.
+    "Better" means that the interval of the difference lies above 0; without an interval the model is ahead at best, and
+    the sentence says that these are two values.
 
     Args:
         leads: one a rival.
@@ -59,7 +59,7 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
     """
     if not leads:
         return None
-    close = [lead for lead in leads if lead.least <= 0]
+    close = [lead for lead in leads if not lead.is_clear]
     lead = max(close if close else leads, key=lambda lead: lead.rival_value)
     digits = _count_digits([lead.difference, *(end for end in (lead.low, lead.high) if end is not None)])
     value, rival_value, difference = (
@@ -71,7 +71,7 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
     else:
         ends = f"{format_signed(lead.low, digits)} to {format_signed(lead.high, digits)}"
         detail += f", a difference of {difference} (95% interval {ends})"
-    if lead.least > 0:
+    if lead.is_clear:
         each = "every baseline" if len(leads) > 1 else lead.rival
         strongest = f"; the strongest is {lead.rival}" if len(leads) > 1 else ""
         return Verdict("better", f"On test the model beats {each}{strongest}: {detail}.")

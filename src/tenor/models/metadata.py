@@ -56,6 +56,12 @@ class ModelMetadata:
     tenor_version: str = field(default_factory=lambda: __version__)
     format_version: int = MODEL_FORMAT_VERSION
 
+    @property
+    def is_start_alone(self) -> bool:
+        """Whether no epoch convinced validation, so that the network adds nothing to what it started from."""
+        prior = self.training.get("config", {}).get("prior", "none")
+        return prior != "none" and self.training.get("best_epoch") == 0
+
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, checked; what parse_metadata reads back to an equal object.
 

@@ -16,6 +16,7 @@ from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration, measure_calibration
 from tenor.evaluation.sentences import describe_calibration, describe_choice
 from tenor.evaluation.thresholds import describe_threshold
+from tenor.metrics.intervals import FEW_GROUPS
 from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Label, Predictions
 from tenor.report.assemble import assemble_level, assemble_report, summarize_audit
@@ -107,7 +108,7 @@ def _make_section(
 ) -> LevelSection:
     test = level.predictions.in_split("test").labelled()
     columns: dict[str, Strings] | None = None
-    notes = [*level.notes, *_describe_scores(level)]
+    notes = [*level.notes, *_describe_groups(test), *_describe_scores(level)]
     if attributes is not None:
         columns = attributes.join(test)
         if columns is None:
@@ -134,6 +135,22 @@ def _make_section(
         notes=notes,
         seed=seed,
     )
+
+
+def _describe_groups(test: Predictions) -> list[str]:
+    """What the intervals are not, where test has few groups."""
+    groups = test.groups.count_distinct()
+    if groups >= FEW_GROUPS:
+        return []
+    if groups < 2:
+        return [
+            "All labelled rows of test are of one group: there are no intervals, and no comparison is more than two "
+            "values."
+        ]
+    return [
+        f"Test has only {groups} groups, fewer than {FEW_GROUPS}: the intervals come from resampling groups, and are "
+        "rough and rather too narrow."
+    ]
 
 
 def _describe_scores(level: ScoredLevel) -> list[str]:

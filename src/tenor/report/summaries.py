@@ -146,7 +146,7 @@ def _find_lead(model: Measured, other: Measured) -> Lead | None:
 
 @dataclass(frozen=True)
 class SplitCounts:
-    """Rows of one split of one level: all, labelled, of the positive class (None for several), and groups."""
+    """Rows of one split of one level: all, labelled, of the positive class (None for several), groups of labelled."""
 
     level: str
     split: str
@@ -165,7 +165,7 @@ def count_splits(section: LevelSection) -> list[SplitCounts]:
             binary = len(section.classes) == 2
             positives = int((rows.labels == 1).sum()) if binary else None
             labelled = int((rows.labels >= 0).sum())
-            groups = rows.groups.count_distinct()
+            groups = rows.labelled().groups.count_distinct()
             counts.append(SplitCounts(section.level, split, len(rows), labelled, positives, groups))
     return counts
 

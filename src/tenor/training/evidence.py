@@ -10,7 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-#: In standard errors: below it the start stands. One side of a normal distribution, 2.3%.
+#: In standard errors: below it the start stands. One look at noise passes with 2.3%; a run looks after every epoch, and
+#: of 46 trainings on generated corpora without any signal 7 kept an epoch, by gains of 2.0 to 2.7.
 CONVINCING = 2.0
 
 

@@ -26,7 +26,8 @@ class EpochRecord:
         validation: metric -> value, None where it is undefined.
         threshold: chosen on validation by the run's rule; None for several classes.
         seconds: wall time of the epoch, validation included.
-        gain: by how many standard errors validation's losses are below those of epoch 0 (see ``evidence``).
+        gain: by how many standard errors validation's losses are below those of epoch 0 (see ``evidence``);
+            None in histories of before it was measured.
     """
 
     epoch: int
@@ -36,7 +37,7 @@ class EpochRecord:
     validation: dict[str, float | None]
     threshold: float | None
     seconds: float
-    gain: float
+    gain: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""

@@ -112,7 +112,15 @@ def _deal_folds(view: SequenceView, folds: int, seed: int) -> npt.NDArray[np.int
             + ", ".join(f"{count} of class {name}" for name, count in zip(view.classes, counts, strict=True))
             + " (take fewer folds)"
         )
-    return assign_folds(view.labels, view.groups, seed=seed, folds=folds)
+    codes = assign_folds(view.labels, view.groups, seed=seed, folds=folds)
+    for fold in range(folds):
+        missing = sorted(set(range(len(view.classes))) - set(view.labels[codes != fold].tolist()))
+        if missing:
+            raise TrainingError(
+                f"without fold {fold + 1} of {folds} no training sequence is of class "
+                f"{view.classes[missing[0]]}: too few groups hold it (take another number of folds)"
+            )
+    return codes
 
 
 def _train_and_score(

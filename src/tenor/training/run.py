@@ -240,6 +240,7 @@ class Run:
         epoch = progress.epoch + 1 if progress.history else 0
         if epoch == 0:
             self.first_losses = result.losses
+        gain = standardized_gain(self.first_losses, result.losses, self.data.validation.view.group_codes)
         record = EpochRecord(
             epoch=epoch,
             learning_rate=float(self.optimizer.param_groups[0]["lr"]),
@@ -248,9 +249,9 @@ class Run:
             validation={key: value for key, value in metrics.items() if key != "threshold"},
             threshold=threshold,
             seconds=time.monotonic() - started,
-            gain=standardized_gain(self.first_losses, result.losses, self.data.validation.view.group_codes),
+            gain=gain,
         )
-        convinces = self.data.start is None or record.gain >= CONVINCING
+        convinces = self.data.start is None or gain >= CONVINCING
         is_kept = progress.close_epoch(record, score, convinces=convinces)
         if is_kept:
             self.kept = {

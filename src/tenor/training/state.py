@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tenor.devices import Runtime
+from tenor.errors import TrainingError
 from tenor.training.checkpoint import Checkpoint
 from tenor.training.history import EpochRecord
 from tenor.training.schedule import Schedule
@@ -119,7 +120,12 @@ def unpack_state(
     }  # fmt: skip
     for name, tensor in checkpoint.tensors.items():
         kind, rest = name.split(".", 1)
-        parts[kind][rest] = tensor
+        parts.setdefault(kind, {})[rest] = tensor
+    if "first" not in parts["losses"]:
+        raise TrainingError(
+            "the checkpoint was written by an earlier version of tenor: expected the first losses of validation in it "
+            "(finish that run with the version that began it, or begin anew without resume)"
+        )
     model.load_state_dict(parts["model"])
     state = optimizer.state_dict()
     for name, tensor in parts["optimizer"].items():
