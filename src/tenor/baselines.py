@@ -86,7 +86,7 @@ def score_baselines_out_of_fold(
         seed: of the folds.
 
     Returns:
-        name -> predictions of all labelled training sequences.
+        name -> predictions of all labelled training sequences, without a threshold.
 
     Raises:
         TrainingError: a fold leaves training labels of one class.
@@ -102,7 +102,7 @@ def score_baselines_out_of_fold(
         split_codes[rows[codes == fold]] = test
         for name, table in fit_baselines(replace(known, split_codes=split_codes)).items():
             held_out = table.in_split("test")
-            held_out = replace(held_out, splits=Strings.of(["train"] * len(held_out)))
+            held_out = replace(held_out, splits=Strings.of(["train"] * len(held_out)), threshold=None)
             parts.setdefault(name, []).append(held_out)
     return {name: concatenate_predictions(tables) for name, tables in parts.items()}
 

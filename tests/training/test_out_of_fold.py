@@ -95,6 +95,11 @@ def test_a_learned_aggregation_is_fitted_to_training_authors(small_corpus: Path,
     )
     assert compared["score_summary"]["threshold"] == found["threshold"] != compared["mean"]["threshold"]
     assert found["roc_auc"] > 0.8
+    beside = evaluate_profile_classifier(
+        model, small_corpus, "score_summary", out_of_fold=training, **{**options, "baselines": True}
+    )
+    assert set(beside["baselines"]) == {"majority", "length", "lexical", "pooled", "blend"}
+    assert beside["baselines"]["lexical"]["roc_auc"] > 0.8  # fitted: validation alone would not have sufficed
 
 
 def test_a_models_own_scores_of_its_training_authors_are_refused(noise: tuple[Path, Path]) -> None:
