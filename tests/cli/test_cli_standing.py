@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tenor.cli.seeds import print_seeds
 from tenor.corpus.importing import import_corpus
 from tenor.models.model_file import read_metadata
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
@@ -147,3 +148,12 @@ def test_results_stand_beside_baselines(
     assert done.err.startswith("error: the threshold rule must be one of f1, f_beta:BETA")
     done = run_cli("profile", model, analyzed, "--aggregation", "mode", "--no-progress")
     assert done.code == 1 and "not 'mode'" in done.err
+
+
+def test_seeds_that_decided_nothing_are_said(capsys: pytest.CaptureFixture[str]) -> None:
+    same = {"mean": 0.8, "std": 0.0, "low": 0.8, "high": 0.8, "count": 3, "undefined": 0}
+    sentence = "this spread of 0 says nothing of other data"
+    print_seeds({"roc_auc": same, "f1": same}, title="over 3 seeds")
+    assert sentence in " ".join(capsys.readouterr().out.split())
+    print_seeds({"roc_auc": same, "f1": same | {"std": 0.01}}, title="over 3 seeds")
+    assert sentence not in " ".join(capsys.readouterr().out.split())

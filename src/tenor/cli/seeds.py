@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tenor.cli.output import METRIC_HEADINGS, print_table
+from tenor.cli.output import METRIC_HEADINGS, print_line, print_table
 from tenor.cli.standing import INTERVAL_METRICS
 from tenor.evaluation.sentences import format_ends
 
@@ -32,3 +32,6 @@ def print_seeds(seeds: Mapping[str, Mapping[str, Any]], *, title: str) -> None:
         if key in seeds
     ]
     print_table(["", "mean", "std", "95% interval of the mean", "seeds"], rows, title=title)
+    known = [seeds[key] for key in INTERVAL_METRICS if key in seeds and seeds[key]["std"] is not None]
+    if known and all(each["count"] > 1 and each["std"] == 0 for each in known):
+        print_line("all seeds gave the same scores: this spread of 0 says nothing of other data")
