@@ -32,6 +32,14 @@ WORDS = (
 )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """Tensors as small as the tests' cost more to share out than to compute."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
 def make_records(
     num_conversations: int = 80, *, num_authors: int = 40, input_size: int | None = 8, seed: int = 0
 ) -> list[dict[str, Any]]:

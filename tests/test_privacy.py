@@ -9,12 +9,10 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from tenor.cli import main
 from tenor.corpus.importing import import_corpus
@@ -73,14 +71,6 @@ def find_any(planted: list[str], data: bytes) -> list[str]:
     """Which of the planted words stand in the bytes, in any case."""
     lower = data.lower()
     return [word for word in planted if word.lower().encode() in lower]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

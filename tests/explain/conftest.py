@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +54,6 @@ def write_corpus(folder: Path, records: list[dict[str, Any]]) -> Path:
     plain = [{key: value for key, value in record.items() if key != "telling"} for record in records]
     source.write_text("".join(json.dumps(record) + "\n" for record in plain))
     return import_corpus(source, folder / "corpus")
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

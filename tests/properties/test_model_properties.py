@@ -5,7 +5,6 @@ Bounds are on probabilities: 1e-5 in float32, 1e-2 in bfloat16.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,15 +25,6 @@ FP32, BF16 = 1e-5, 1e-2
 #: What may stand at padding.
 FILLERS = st.sampled_from([0.0, 1.0, -1e4, float("nan"), float("inf")])
 LENGTHS = st.lists(st.one_of(st.integers(0, 3), st.integers(0, 20)), min_size=1, max_size=6)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small cost more to share out than to compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -8,13 +8,11 @@ import logging
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from typer.main import get_command
 
 from tenor.baselines import fit_baselines
@@ -44,14 +42,6 @@ SMALL: dict[str, Any] = {
     "device": "cpu",
 }
 WORD = "canaryword"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tenor.corpus.importing import import_corpus
+from tenor.errors import TrainingError
 from tenor.evaluation import predict
 from tenor.models.model_file import read_metadata
+from tenor.training.checkpoint import Checkpoint, RunFolder
 from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.history import history_path, read_history
 from tenor.training.train import train_model
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_a_gain_is_counted_in_standard_errors_with_one_vote_a_group() -> None:
@@ -62,10 +56,11 @@ def write_corpus(folder: Path, *, order_decides: bool) -> Path:
     return import_corpus(source, folder / "corpus")
 
 
-def train(corpus: Path, folder: Path) -> Path:
+def train(corpus: Path, folder: Path, **options: Any) -> Path:  # noqa: ANN401 - of train_model
     return train_model(
         "conversation", corpus, 12, model_path=folder / "m", hidden_size=16, num_layers=1, num_heads=2,
         kernel_sizes=(3,), batch_size=16, learning_rate=3e-3, patience=12, progress=False, device="cpu",
+        **options,
     )  # fmt: skip
 
 
@@ -77,6 +72,59 @@ def test_what_only_order_tells_convinces(tmp_path: Path) -> None:
     assert kept > 0 and history[kept].gain > CONVINCING
     scores = predict(path, corpus, split="test", device="cpu").labelled()
     assert np.mean((scores.probs > 0.5) == (scores.labels == 1)) > 0.8
+
+
+class Killed(Exception):
+    """Stands for a kill right after a checkpoint."""
+
+
+def test_a_run_killed_after_an_epoch_that_convinced_resumes_to_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start's losses and the kept weights come back from the checkpoint, not only what is being trained."""
+    corpus = write_corpus(tmp_path, order_decides=True)
+    whole = train(corpus, tmp_path / "whole")
+    history = read_history(history_path(whole))
+    kept = read_metadata(whole).training["best_epoch"]
+    assert 0 < kept < len(history) - 1
+    save = RunFolder.save
+
+    def save_and_die(folder: RunFolder, checkpoint: Checkpoint) -> Path:
+        saved = save(folder, checkpoint)
+        if checkpoint.state["progress"]["epoch"] > kept:
+            raise Killed
+        return saved
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", save_and_die)
+        with pytest.raises(Killed):
+            train(corpus, tmp_path / "killed", checkpoint_every_steps=5)
+    resumed = train(corpus, tmp_path / "killed", checkpoint_every_steps=5, resume=True)
+    assert resumed.read_bytes() == whole.read_bytes()
+    again = read_history(history_path(resumed))
+    assert [record.gain for record in again] == [record.gain for record in history]
+
+
+def test_a_checkpoint_of_before_is_refused_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = write_corpus(tmp_path, order_decides=False)
+    save = RunFolder.save
+
+    def save_as_before(folder: RunFolder, checkpoint: Checkpoint) -> Path:
+        names = {
+            name: name.replace("kept.", "best.", 1) for name in checkpoint.tensors if name != "losses.first"
+        }
+        save(
+            folder,
+            replace(checkpoint, tensors={old: checkpoint.tensors[name] for name, old in names.items()}),
+        )
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", save_as_before)
+        with pytest.raises(Killed):
+            train(corpus, tmp_path, checkpoint_every_steps=5)
+    with pytest.raises(TrainingError, match="written by an earlier version of tenor"):
+        train(corpus, tmp_path, resume=True)
 
 
 def test_a_history_of_before_gains_were_measured_is_read(tmp_path: Path) -> None:

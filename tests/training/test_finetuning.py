@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from tenor.corpus.audit import audit_corpus
 from tenor.corpus.corpus import open_corpus
@@ -22,14 +20,6 @@ from tenor.training.finetuning import finetune_encoder
 
 pytest.importorskip("sentence_transformers")
 COLOURS = {0: ("crimson", "azure", "beige"), 1: ("scarlet", "cobalt", "ivory")}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def write_chats(path: Path, *, coins: bool = False) -> Path:
@@ -62,7 +52,6 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(corpus: Path, minilm: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
     return finetune_encoder(
         "conversation", corpus, minilm, tmp_path_factory.mktemp("tuned") / "shades", num_epochs=2, learning_rate=2e-4,
         copies="ignore", device="cpu", progress=False,

@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from sklearn.metrics import roc_auc_score
 
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
-from tenor.corpus.views import view_sequences
+from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier, predict
 from tenor.predictions import Predictions
 from tenor.strings import Strings
 from tenor.training.out_of_fold import _deal_folds, score_out_of_fold
 from tenor.training.train import train_model
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +90,22 @@ def test_a_learned_aggregation_is_fitted_to_training_authors(small_corpus: Path,
     )
     assert set(beside["baselines"]) == {"majority", "length", "lexical", "pooled", "blend"}
     assert beside["baselines"]["lexical"]["roc_auc"] > 0.8  # fitted: validation alone would not have sufficed
+
+
+def test_baselines_that_cannot_be_scored_out_of_fold_are_averaged_and_that_is_said(
+    noise: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, model = noise
+    training = score_out_of_fold(model, corpus, folds=2, device="cpu")
+
+    def refuse(view: SequenceView) -> None:
+        raise TrainingError("a fold has one class")
+
+    monkeypatch.setattr("tenor.evaluation.profiles.score_baselines_out_of_fold", refuse)
+    found = evaluate_profile_classifier(model, corpus, "log_odds", out_of_fold=training, device="cpu")
+    assert "the baselines' profiles are by the mean: a fold has one class" in found["notes"]
+    means = evaluate_profile_classifier(model, corpus, "mean", device="cpu")["baselines"]
+    assert found["baselines"]["pooled"]["roc_auc"] == means["pooled"]["roc_auc"]
 
 
 def test_a_models_own_scores_of_its_training_authors_are_refused(noise: tuple[Path, Path]) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tenor.aggregation.fixed import AGGREGATIONS
 from tenor.errors import UsageError
@@ -29,14 +27,6 @@ SMALL: dict[str, Any] = {
     "device": "cpu",
     "prior": "none",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("rule", ["f1", "precision_at_recall:0.9"])

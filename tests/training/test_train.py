@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tenor.batching import load_dataset
 from tenor.errors import CorpusError, StorageError, TrainingError, UsageError
@@ -28,14 +26,6 @@ SMALL: dict[str, Any] = {
     "device": "cpu",
     "prior": "none",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("level", "prior"), [("conversation", "none"), ("author", "lexical")])

@@ -6,14 +6,13 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.readings import FILE_NAME
@@ -46,14 +45,6 @@ COMMAND = (
     *("--search", "hidden_size=16,32", "--search", "num_layers=0:1", "--search", "learning_rate=1e-4:1e-2"),
     *("--search", "batch_size=8,16"),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def tune(corpus: Path, path: Path, **options: Any) -> TuneResult:  # noqa: ANN401 - handed on

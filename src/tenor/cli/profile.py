@@ -31,7 +31,7 @@ Examples:
 """
 
 
-def _require_sense(model: Path, aggregation: str, rule: str) -> None:
+def _check_out_of_fold(model: Path, aggregation: str, rule: str) -> None:
     """Refuse what would be refused only after trainings, or what would not use them.
 
     Raises:
@@ -120,7 +120,7 @@ def run(
     rule = "f1" if threshold is None else threshold
     training = None
     if out_of_fold is not None:
-        _require_sense(model, aggregation, rule)
+        _check_out_of_fold(model, aggregation, rule)
         from tenor.training.out_of_fold import score_out_of_fold
 
         training = score_out_of_fold(model, data, folds=out_of_fold, device=device, progress=progress)

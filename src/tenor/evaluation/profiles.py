@@ -18,6 +18,7 @@ from tenor.baselines import score_baselines_out_of_fold
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import view_sequences
 from tenor.devices import start_runtime
+from tenor.errors import TrainingError
 from tenor.evaluation.aggregation import (
     EVERY_AGGREGATION,
     REFERENCE,
@@ -273,7 +274,10 @@ class AuthorScores:
         sequences, notes = find_baselines(self.corpus, self.sequences)
         training = {}
         if out_of_fold is not None and sequences and name in LEARNED_AGGREGATIONS:
-            training = score_baselines_out_of_fold(view_sequences(self.corpus, "author"))
+            try:
+                training = score_baselines_out_of_fold(view_sequences(self.corpus, "author"))
+            except TrainingError as error:
+                name, notes = REFERENCE, (*notes, f"the baselines' profiles are by the {REFERENCE}: {error}")
         rivals = aggregate_baselines(
             sequences, name, profile_label=profile_label, threshold=threshold, out_of_fold=training, seed=seed
         )

@@ -11,7 +11,9 @@ import torch
 from torch import nn
 
 from tenor.batching import SequenceDataset, StepLoader, make_loader
+from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime
+from tenor.models.model_file import LoadedModel
 from tenor.models.sequence import SequenceClassifier
 from tenor.progress import progress_bar
 
@@ -45,6 +47,14 @@ def score_dataset(
         progress: show a bar.
     """
     return score_loader(model, make_scoring_loader(dataset, runtime), runtime, progress=progress)
+
+
+def score_view(loaded: LoadedModel, view: SequenceView, runtime: Runtime) -> Floats:
+    """Logits of a view's sequences by what a model file holds, its lexical prior included; see score_dataset."""
+    dataset = SequenceDataset(view)
+    if loaded.lexical is not None:
+        dataset = dataset.with_prior(loaded.lexical.logits(view))
+    return score_dataset(loaded.model.to(runtime.device), dataset, runtime)
 
 
 def make_scoring_loader(

@@ -12,14 +12,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tenor.batching import SequenceDataset
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import TrainingError, UsageError
 from tenor.lexical import assign_folds
 from tenor.models.model_file import ModelMetadata, load_model, read_metadata
-from tenor.models.scoring import score_dataset, to_probs
+from tenor.models.scoring import score_view, to_probs
 from tenor.predictions import Predictions
 from tenor.progress import progress_bar
 from tenor.training.preparation import TrainingData, fit_data, prepare_data
@@ -132,7 +131,4 @@ def _train_and_score(
         path = Path(folder) / "fold.safetensors"
         train_on(known, settings, path, runtime=runtime, every=Every(None, None), progress=False)
         loaded = load_model(path)
-    dataset = SequenceDataset(held_out)
-    if loaded.lexical is not None:
-        dataset = dataset.with_prior(loaded.lexical.logits(held_out))
-    return score_dataset(loaded.model.to(runtime.device), dataset, runtime)
+    return score_view(loaded, held_out, runtime)

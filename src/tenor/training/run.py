@@ -226,7 +226,7 @@ class Run:
         self._validate(started)
 
     def _validate(self, started: float) -> None:
-        """Score validation, keep the weights if they are the best so far, write the history."""
+        """Score validation, keep the weights if they convince and are the best so far, write the history."""
         result = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime)
         metrics, threshold = result.metrics, result.threshold
         rule = parse_rule(self.settings.threshold)

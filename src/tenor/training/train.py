@@ -81,7 +81,8 @@ def train_model(
         weight_decay: AdamW's.
         clip_norm: the gradient's largest 2-norm; None = not clipped.
         patience: epochs without a better validation score before training stops.
-        monitor: the validation score that chooses the best epoch: ``average_precision``, ``f1`` or ``roc_auc``.
+        monitor: the validation score that chooses the epoch: ``average_precision``, ``f1`` or ``roc_auc``. With a
+            prior, among those epochs that convince validation of more than the start (tenor.training.evidence).
         threshold: the rule by which validation chooses the thresholds in the file, such as ``"cost:1:20"`` (see
             tenor.metrics.objectives.FORMS).
         prior: what the network starts from and corrects. ``"auto"``: a blend of n-gram models (where the corpus has

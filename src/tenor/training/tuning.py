@@ -25,7 +25,6 @@ from typing import Any
 
 import torch
 
-from tenor.batching import SequenceDataset
 from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.corpus import open_corpus
 from tenor.devices import Runtime, start_runtime
@@ -33,7 +32,7 @@ from tenor.errors import CorpusError, StorageError, TrainingError, UsageError
 from tenor.files import publish_file, write_bytes
 from tenor.metrics.intervals import Interval, bootstrap_metrics
 from tenor.models.model_file import load_model, read_metadata
-from tenor.models.scoring import score_dataset, to_probs
+from tenor.models.scoring import score_view, to_probs
 from tenor.progress import progress_bar
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path
@@ -354,10 +353,7 @@ def _find_best(folder: Path, trials: Sequence[Trial]) -> Trial:
 def _measure(path: Path, data: TrainingData, monitor: str, runtime: Runtime, seed: int) -> Interval:
     """The monitored score of a model file on validation, with its interval."""
     loaded, view = load_model(path), data.validation.view
-    dataset = SequenceDataset(view)
-    if loaded.lexical is not None:
-        dataset = dataset.with_prior(loaded.lexical.logits(view))
-    probs = to_probs(score_dataset(loaded.model.to(runtime.device), dataset, runtime))
+    probs = to_probs(score_view(loaded, view, runtime))
     threshold = loaded.metadata.threshold
     found = bootstrap_metrics(view.labels, probs, view.groups, threshold, metrics=(monitor,), seed=seed)
     return found[monitor]
