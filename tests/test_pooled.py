@@ -74,6 +74,18 @@ def test_a_column_that_holds_next_to_nothing_gets_no_weight() -> None:
     assert model.coefficients[1, 0] == 0 and np.abs(model.coefficients).max() < 100
 
 
+def test_a_mean_that_is_fixed_but_for_rounding_gets_no_weight() -> None:
+    """The place in the conversation, from 0 to 1, is a half on average; the rest is half precision's rounding."""
+    generator = np.random.default_rng(0)
+    places = [
+        np.linspace(0, 1, n).astype(np.float16).astype(np.float32) for n in generator.integers(4, 160, 300)
+    ]
+    table = np.stack([generator.normal(size=300), [each.mean() for each in places]], axis=1)
+    assert 0 < table[:, 1].std() < 1e-3
+    labels = (table[:, 0] + generator.normal(size=300) > 0).astype(np.int64)
+    assert fit_pooled(table, labels).coefficients[1, 0] == 0
+
+
 def test_out_of_fold_scores_come_from_models_that_did_not_see_the_fold() -> None:
     generator = np.random.default_rng(1)
     table, labels = generator.normal(size=(120, 5)), generator.integers(0, 2, size=120)

@@ -22,6 +22,9 @@ Table = npt.NDArray[np.float32]
 #: C of the logistic regression: features are many and alike, so it is held tightly; the first is the default.
 STRENGTHS = (0.003, 0.0003, 0.03)
 
+#: The relative precision of float16, in which features are stored unless told otherwise.
+_RESOLUTION = 2.0**-11
+
 _CHUNK_BYTES = 16 << 20  # of features gathered at a time, in float32
 
 
@@ -75,7 +78,7 @@ def fit_pooled(
     """Fit on the labelled rows of training sequences.
 
     Args:
-        table: (S, D), standardised inside; constant columns get no weight.
+        table: (S, D), standardised inside; columns that vary by less than half precision can show get no weight.
         labels: (S,) class indices of two classes or more.
         num_classes: 2 gives one logit a row, more give one a class (a class without rows that of half a row).
         strength: C, the inverse of the regularisation.
@@ -85,8 +88,9 @@ def fit_pooled(
 
     values = table.astype(np.float64)
     mean, std = values.mean(axis=0), values.std(axis=0)
-    # A column that varies by rounding only, or that a transformer never uses (some hold 1e-33), gets no weight.
-    std[std <= np.maximum(1e-6 * np.abs(mean), 1e-12 * np.abs(values).max(initial=0.0))] = np.inf
+    # Standardised, rounding would count as much as any feature: of a mean that is fixed by its nature (a message's
+    # place in the conversation is the middle on average), or of what a transformer never uses (some hold 1e-33).
+    std[std <= np.maximum(_RESOLUTION * np.abs(mean), 1e-12 * np.abs(values).max(initial=0.0))] = np.inf
     model = LogisticRegression(C=strength, max_iter=200)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # what is left after 200 rounds does not matter
