@@ -1,4 +1,4 @@
-"""Which process this is, and how many were launched together, before anything heavy is imported.
+"""Which process this is, how many were launched together, and its cores, before anything heavy is imported.
 
 ``torchrun``, ``accelerate launch`` and ``mpirun`` tell a process so in its environment; this is the one place that
 reads it. Knows nothing of torch: how the processes work together stands in ``devices``.
@@ -20,6 +20,14 @@ def process_rank() -> int:
 def process_count() -> int:
     """How many processes were launched together; 1 = this one is alone."""
     return _read_first(_COUNT, 1)
+
+
+def count_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    cores = os.cpu_count()
+    return 1 if cores is None else cores
 
 
 def _read_first(names: tuple[str, ...], default: int) -> int:

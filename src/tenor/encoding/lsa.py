@@ -6,7 +6,6 @@ sample of training messages. No vocabulary and no text is kept. Knows nothing of
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,8 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.encoding.messages import Messages, require_texts
+from tenor.encoding.svd import find_leading_directions
 from tenor.errors import UsageError
 from tenor.ngrams import NgramSpace, count_ngrams
+from tenor.processes import count_cores
 from tenor.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ FloatArray = npt.NDArray[np.float32]
 MAX_FIT_MESSAGES = 16_384
 MAX_FIT_CHARACTERS = 4_000_000
 
-_SVD_ITERATIONS = 2
-#: Components whose singular value is below this share of the first are float32 noise, and are set to zero.
+#: Components whose singular value is below this share of the first are left zero: float32 weights know no more.
 _LEAST_SINGULAR_SHARE = 1e-5
 _TEXTS_PER_TASK = 2048
 
@@ -86,7 +86,7 @@ class LsaEncoder:
 
         starts = range(0, len(texts), _TEXTS_PER_TASK)
         # Threads are enough: numpy and scipy release the interpreter's lock in their loops.
-        with ThreadPoolExecutor(_count_cores()) as pool:
+        with ThreadPoolExecutor(count_cores()) as pool:
             for _ in pool.map(encode_range, starts):
                 pass
         return vectors
@@ -123,32 +123,24 @@ def fit_lsa(
     Raises:
         UsageError: input_size is not in 1 ... D.
     """
-    from sklearn.decomposition import TruncatedSVD
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
     space = NgramSpace() if space is None else space
     if not 1 <= input_size <= space.num_columns:
         raise UsageError(f"input_size: expected 1 to {space.num_columns} for lsa, found {input_size}")
     counts = count_ngrams(texts, space)
     idf = _fit_idf(counts)
-    weights = weigh_ngrams(counts, idf)
     components = np.zeros((space.num_columns, input_size), np.float32)
     explained_variance = np.zeros(input_size, np.float32)
     rank = min(input_size, int((np.diff(counts.indptr) > 0).sum()))
     if rank > 0:
-        svd = TruncatedSVD(
-            rank,
-            n_iter=_SVD_ITERATIONS,
-            power_iteration_normalizer="LU",
-            random_state=derive_seed(seed, "lsa") % 2**32,
-        )
-        # One thread: the same bits on any number of cores; most of the time goes into sparse products anyway.
-        with threadpool_limits(1, user_api="blas"), np.errstate(invalid="ignore", divide="ignore"):
-            svd.fit(weights)  # texts without any variance divide 0 by 0
-        kept = svd.singular_values_ > _LEAST_SINGULAR_SHARE * svd.singular_values_[0]
-        components[:, :rank] = np.where(kept[:, None], svd.components_, 0.0).T
-        explained_variance[:rank] = np.where(kept, np.nan_to_num(svd.explained_variance_ratio_), 0.0)
-        components[np.bincount(counts.indices, minlength=space.num_columns) == 0] = 0.0  # rounding noise
+        weights = weigh_ngrams(counts, idf)
+        del counts  # the arrays here are what encoding needs most memory for
+        found = find_leading_directions(weights, rank, seed=derive_seed(seed, "lsa") % 2**32)
+        kept = int((found.values > _LEAST_SINGULAR_SHARE * found.values[0]).sum())
+        if kept == input_size:
+            components = found.vectors
+        else:
+            components[:, :kept] = found.vectors[:, :kept]
+        explained_variance[:kept] = found.variance_shares[:kept]
     return LsaEncoder(idf, components, explained_variance, space)
 
 
@@ -166,11 +158,3 @@ def weigh_ngrams(counts: csr_matrix, idf: FloatArray) -> csr_matrix:
     weights = counts.copy()
     weights.data = (np.log(counts.data) + np.float32(1)) * idf[counts.indices]
     return normalize(weights, copy=False) if counts.nnz else weights
-
-
-def _count_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows
-        return len(os.sched_getaffinity(0))
-    cores = os.cpu_count()
-    return 1 if cores is None else cores

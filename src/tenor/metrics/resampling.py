@@ -8,7 +8,6 @@ metrics: a function of weights is passed in.
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from statistics import NormalDist
@@ -17,6 +16,7 @@ import numpy as np
 
 from tenor.errors import UsageError
 from tenor.metrics.checks import Floats, Integers
+from tenor.processes import count_cores
 from tenor.seeding import numpy_generator
 
 #: Replicates that share one random generator; a unit of work for a thread.
@@ -75,20 +75,13 @@ def resample_groups(
         return results
 
     chunks = range(math.ceil(replicates / _CHUNK))
-    workers = min(len(chunks), _available_cores() if threads is None else threads)
+    workers = min(len(chunks), count_cores() if threads is None else threads)
     if workers <= 1 or (threads is None and rows < _ROWS_FOR_THREADS):
         parts = [part for chunk in chunks for part in run(chunk)]
     else:
         with ThreadPoolExecutor(workers) as pool:
             parts = [part for results in pool.map(run, chunks) for part in results]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _available_cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    count = os.cpu_count()
-    return 1 if count is None else count
 
 
 def expanded_tail(level: float, groups: float) -> float:
