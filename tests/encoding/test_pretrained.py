@@ -17,8 +17,8 @@ from tenor.corpus.schema import Conversation
 from tenor.corpus.views import view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.encoding.encoder_file import ENCODER_NAME, load_encoder
-from tenor.encoding.pretrained import PretrainedEncoder, VectorCache, find_model, hash_model
-from tenor.encoding.sentence import load_sentence
+from tenor.encoding.pretrained import PretrainedEncoder, find_model, hash_model
+from tenor.encoding.sentence import cut_by_length, load_sentence
 from tenor.encoding.static import load_static
 from tenor.errors import CorpusError, MissingExtraError, UsageError
 
@@ -67,7 +67,7 @@ def fake_encoder(calls: list[list[str]], size: int = 3) -> PretrainedEncoder:
         calls.append(texts)
         return np.array([[len(text), hash(text) % 97, 1] for text in texts], np.float32)
 
-    return PretrainedEncoder("static", "fake", None, "0" * 64, size, embed, VectorCache(size))
+    return PretrainedEncoder("static", "fake", None, "0" * 64, size, embed)
 
 
 def test_sentence_vectors_are_the_librarys(sentence_encoder: PretrainedEncoder, minilm_folder: Path) -> None:
@@ -95,29 +95,21 @@ def test_static_vectors_are_the_librarys(static_folder: Path) -> None:
     assert np.linalg.norm(expected[0]) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_duplicates_are_encoded_once_and_sorted_by_length() -> None:
+def test_equal_texts_are_encoded_once() -> None:
     calls: list[list[str]] = []
     encoder = fake_encoder(calls)
-    first = encoder.encode_texts(["ccc", "a", "ccc", "bb", "a"])
-    second = encoder.encode_texts(["bb", "dddd", "ccc"])
-    assert calls == [["a", "bb", "ccc"], ["dddd"]]
-    np.testing.assert_array_equal(first[:, 0], [3, 1, 3, 2, 1])
-    np.testing.assert_array_equal(second[:, 0], [2, 4, 3])
-    np.testing.assert_array_equal(second[2], first[0])
+    found = encoder.encode_texts(["ccc", "a", "ccc", "bb", "a"])
+    assert calls == [["ccc", "a", "bb"]]
+    np.testing.assert_array_equal(found[:, 0], [3, 1, 3, 2, 1])
     assert encoder.encode_texts([]).shape == (0, 3)
 
 
-def test_cache_is_bounded_and_forgets_the_oldest() -> None:
-    cache = VectorCache(50, max_bytes=3000)  # 1000 bytes an entry: 50 floats and room for 200 characters
-    for text in ("a", "b", "c"):
-        cache.put(text, np.full(50, ord(text), np.float32))
-    assert cache.get("a") is not None  # asked for: now the youngest
-    cache.put("d", np.zeros(50, np.float32))
-    assert len(cache) == 3
-    assert cache.get("b") is None
-    assert cache.get("a")[0] == ord("a")
-    cache.put("x" * 201, np.zeros(50, np.float32))
-    assert cache.get("x" * 201) is None
+def test_long_texts_go_in_smaller_batches() -> None:
+    lengths = [4, 400, 8, 4, 400, 0, 100_000, 4]
+    texts = ["x" * length for length in lengths]
+    parts = [part.tolist() for part in cut_by_length(texts, batch_size=3, tokens=210)]
+    assert parts == [[6], [1, 4], [2, 0, 3], [7, 5]]  # 25,002 tokens; 2 x 102; then three texts at most
+    assert [part.tolist() for part in cut_by_length(texts, 3, None)] == [[6, 1, 4, 2, 0, 3, 7, 5]]
 
 
 def test_hash_follows_the_files(static_folder: Path, tmp_path: Path) -> None:

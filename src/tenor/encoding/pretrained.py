@@ -1,4 +1,4 @@
-"""What the encoders with downloaded weights share: finding the model, its hash, encoding a text only once.
+"""What the encoders with downloaded weights share: finding the model, its hash, encoding equal texts once.
 
 Knows nothing of model2vec, of sentence-transformers or of torch: an encoder hands in a function.
 """
@@ -33,40 +33,6 @@ _IGNORED_FOLDERS = ("onnx", "openvino", ".cache", ".git")
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _PICKLE_NAMES = ("pytorch_model.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
 
-#: Vectors of texts seen before are kept up to about this many bytes, for texts of up to so many characters.
-_CACHE_BYTES = 64 << 20
-_CACHED_CHARACTERS = 200
-
-
-class VectorCache:
-    """Vectors of recent texts, bounded in bytes; the one that was not asked for longest goes first."""
-
-    def __init__(self, input_size: int, max_bytes: int = _CACHE_BYTES) -> None:
-        self._capacity = max(1, max_bytes // (4 * input_size + 4 * _CACHED_CHARACTERS))
-        self._vectors: dict[str, FloatArray] = {}
-
-    def __len__(self) -> int:
-        return len(self._vectors)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._vectors.clear()
-
-    def get(self, text: str) -> FloatArray | None:
-        """The (F,) vector of a text; None when it is not here."""
-        vector = self._vectors.pop(text, None)
-        if vector is not None:
-            self._vectors[text] = vector  # now the youngest
-        return vector
-
-    def put(self, text: str, vector: FloatArray) -> None:
-        """Keep a copy of a text's vector, unless the text is long."""
-        if len(text) > _CACHED_CHARACTERS:
-            return
-        if len(self._vectors) >= self._capacity:
-            del self._vectors[next(iter(self._vectors))]
-        self._vectors[text] = vector.copy()
-
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
@@ -86,8 +52,7 @@ class PretrainedEncoder:
         hub_id: where the model can be had again; None for a local folder, whose place is kept nowhere.
         hash: SHA-256 over the model's files.
         input_size: F.
-        embed: texts, sorted by length, to (N, F) float32.
-        cache: vectors of texts that were encoded before.
+        embed: N texts to (N, F) float32.
         finetuned: what labels the model has seen, where it was fine-tuned by tenor; None = none that tenor knows of.
     """
 
@@ -97,7 +62,6 @@ class PretrainedEncoder:
     hash: str
     input_size: int
     embed: Callable[[list[str]], FloatArray] = field(repr=False)
-    cache: VectorCache = field(repr=False)
     finetuned: Finetuned | None = None
 
     @property
@@ -120,22 +84,11 @@ class PretrainedEncoder:
 
     def encode_texts(self, texts: Sequence[str]) -> FloatArray:
         """(N, F) float32 vectors of N texts, equal to the library's own up to rounding."""
+        if not texts:
+            return np.empty((0, self.input_size), np.float32)
         number = {text: index for index, text in enumerate(dict.fromkeys(texts))}
-        vectors = np.empty((len(number), self.input_size), np.float32)
-        missing = []
-        for text, index in number.items():
-            known = self.cache.get(text)
-            if known is None:
-                missing.append(text)
-            else:
-                vectors[index] = known
-        if missing:
-            missing.sort(key=len)
-            found = self.embed(missing)
-            vectors[[number[text] for text in missing]] = found
-            for text, vector in zip(missing, found, strict=True):
-                self.cache.put(text, vector)
-        return vectors[[number[text] for text in texts]] if texts else vectors
+        vectors = self.embed(list(number))
+        return vectors[[number[text] for text in texts]]
 
 
 @dataclass(frozen=True, slots=True)

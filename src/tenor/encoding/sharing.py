@@ -19,7 +19,6 @@ import numpy.typing as npt
 from tenor.corpus.schema import Conversation
 from tenor.encoding.encoder import SumEncoder
 from tenor.encoding.messages import Messages, flatten_conversations
-from tenor.encoding.pretrained import PretrainedEncoder
 
 #: Conversations are encoded together until they hold so many messages, or characters.
 BLOCK_MESSAGES = 4096
@@ -98,9 +97,6 @@ def encode_blocks(
 
 def _encode(messages: Messages, encoder: SumEncoder, dtype: str) -> npt.NDArray[np.floating]:
     """(M, F) features of a block."""
-    for part in encoder.parts:
-        if isinstance(part, PretrainedEncoder):
-            part.cache.clear()  # which texts go through the network together must not depend on earlier blocks
     return encoder.encode(messages).astype(dtype)
 
 

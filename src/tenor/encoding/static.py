@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tenor.encoding.pretrained import FloatArray, ModelFolder, PretrainedEncoder, VectorCache, find_model
+from tenor.encoding.pretrained import FloatArray, ModelFolder, PretrainedEncoder, find_model
 from tenor.errors import MissingExtraError, UsageError
 
 
@@ -34,10 +34,7 @@ def load_static(source: str) -> PretrainedEncoder:
         vectors = model.encode(texts, use_multiprocessing=False)
         return np.asarray(vectors, dtype=np.float32)
 
-    size = int(model.dim)
-    return PretrainedEncoder(
-        "static", folder.name, folder.hub_id, folder.hash, size, embed, VectorCache(size)
-    )
+    return PretrainedEncoder("static", folder.name, folder.hub_id, folder.hash, int(model.dim), embed)
 
 
 def _load_model(model2vec: Any, folder: ModelFolder, source: str) -> Any:  # noqa: ANN401
