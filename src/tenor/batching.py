@@ -30,7 +30,8 @@ SequenceLevel = Literal["conversation", "author"]
 MAX_PADDED_MESSAGES = 8192
 
 #: What starting one more micro-batch costs, in padded messages, which cost little: the model reads real ones only.
-OVERHEAD_MESSAGES = 2048
+#: A step of a single micro-batch needs no sum of gradients either.
+OVERHEAD_MESSAGES = 8192
 
 
 @dataclass(frozen=True, slots=True)
