@@ -447,8 +447,9 @@ def make_corpus(path: Path) -> Path:
 
 def test_a_corpus_as_source_keeps_all(tmp_path: Path) -> None:
     old = open_corpus(make_corpus(tmp_path / "old"))
-    new = open_corpus(import_corpus(tmp_path / "old", tmp_path / "new", seed=9))
+    new = open_corpus(import_corpus(tmp_path / "old", tmp_path / "new"))
     assert new.info.encoder == old.info.encoder
+    assert new.info.split == old.info.split != SplitPlan()  # what is appended is split by it
     assert new.info.feature_names == ("x", "y") and new.info.feature_dtype == "float16"
     assert (tmp_path / "new" / "encoder.safetensors").read_bytes() == b"state"
     assert new.info.split_hash == old.info.split_hash
@@ -457,6 +458,14 @@ def test_a_corpus_as_source_keeps_all(tmp_path: Path) -> None:
         before.features = after.features = None
         before.place = after.place
         assert before == after
+
+
+def test_another_split_of_a_corpus_that_keeps_its_own_is_an_error(tmp_path: Path) -> None:
+    make_corpus(tmp_path / "old")
+    with pytest.raises(UsageError, match=r"keeps its splits, made by .*seed=5.*seed=9.*--column split="):
+        import_corpus(tmp_path / "old", tmp_path / "new", seed=9)
+    assert not (tmp_path / "new").exists()
+    assert open_corpus(import_corpus(tmp_path / "old", tmp_path / "new", seed=5)).info.split.seed == 5
 
 
 def test_a_corpus_as_source_is_split_anew_when_its_splits_are_ignored(tmp_path: Path) -> None:

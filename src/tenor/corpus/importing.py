@@ -72,7 +72,8 @@ def import_corpus(
         columns: which column is which: a ColumnMap, or a mapping from tenor's name to the source's.
         on_error: ``raise`` stops at the first row that breaks a rule; ``quarantine`` sets such rows aside.
         split_by: None = conversations by their id and authors by their name, a named group in place of both;
-            ``author``, ``conversation`` or ``group`` forces one. A given split wins.
+            ``author``, ``conversation`` or ``group`` forces one. A given split wins; a corpus keeps its splits, and
+            their plan.
         fractions: expected shares of train, validation and test.
         seed: of the splits.
         strict: one joint assignment in which neither an author nor a conversation is shared between splits.
@@ -90,7 +91,8 @@ def import_corpus(
 
     Raises:
         InputError: a row breaks a rule (``raise``), a file cannot be read on, or no row is left.
-        UsageError: an argument has a value outside the allowed ones, or `append` to an analyzed corpus.
+        UsageError: an argument has a value outside the allowed ones, a split of its own for a source that is a corpus,
+            or `append` to an analyzed corpus.
         StorageError: `dest` exists or cannot be written.
         CorpusError: the source is a corpus, and damaged, or there is none to append to.
         SplitError: the corpus to append to has a strict plan.
@@ -142,8 +144,10 @@ def import_with_summary(
         first = next(conversations, None)
         if first is None:
             raise quarantine.nothing_left(source)
-        if base is not None and first.author_splits is not None:
-            require_same_plan(base, Path(tally.paths[0]))
+        if first.author_splits is not None:
+            if base is not None:
+                require_same_plan(base, Path(tally.paths[0]))
+            plan = _own_plan(Path(tally.paths[0]), SplitPlan() if plan is None else plan)
         with CorpusWriter(
             dest,
             split=SplitPlan() if plan is None else plan,
@@ -183,6 +187,17 @@ def import_with_summary(
             earlier_messages=base.num_messages,
             new_classes=find_new_classes(base.info, writer.info),
         )
+
+
+def _own_plan(source: Path, asked: SplitPlan) -> SplitPlan:
+    """The plan behind the splits that a corpus brings: what is appended to their copy has to follow it."""
+    plan = read_info(source).split
+    if asked not in (plan, SplitPlan()):
+        raise UsageError(
+            f"{source} is a corpus and keeps its splits, made by {plan}; asked for was {asked}: leave the options of "
+            "the split out, or ignore its splits with --column split="
+        )
+    return plan
 
 
 def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: _Quarantine, base: Corpus | None) -> None:
