@@ -3,7 +3,8 @@
 For each corpus, level and seed: a new split by groups, the corpus encoded anew, a model with tenor's defaults, and
 on the same sequences the baselines, TF-IDF of words (1-2) and characters (2-5) with scikit-learn's logistic
 regression, and, if asked for, the seed's plain recipe (a network that starts from nothing). Profiles: tenor's by the
-aggregation that is best on validation, the rivals' by the mean, and TF-IDF's also by its best (``tfidf_chosen``). Test
+aggregation that is best on validation, the rivals' by the mean, and TF-IDF's also by its best (``tfidf_chosen``);
+what is learned of scores is learned on validation, and of a model that is its start alone on train, out of fold. Test
 average precision and ROC AUC, and the default's lead with a 95% interval: Student's t over seeds, the variance enlarged
 by test size over training size, since the splits overlap (Nadeau & Bengio 2003, "Inference for the Generalization
 Error", sec. 5).
@@ -38,7 +39,9 @@ from tenor.encoding.encode import encode_corpus
 from tenor.evaluation import predict, profile_predictions
 from tenor.evaluation.aggregation import aggregate_possible, best_by_validation
 from tenor.metrics.scores import calculate_metrics
+from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, concatenate_predictions
+from tenor.training.out_of_fold import score_out_of_fold
 from tenor.training.train import train_model
 
 #: Corpus -> the levels of its question; a profile is measured where authors return.
@@ -112,9 +115,11 @@ def measure(predictions: Predictions) -> dict[str, float | None]:
     return {name: found[name] for name in (*METRICS, "accuracy")}
 
 
-def choose_aggregation(sequences: Predictions) -> tuple[str, Predictions]:
+def choose_aggregation(
+    sequences: Predictions, out_of_fold: Predictions | None = None
+) -> tuple[str, Predictions]:
     """The profiles of the aggregation that is best on validation, of all that read scores alone, and its name."""
-    tables = aggregate_possible(sequences)
+    tables = aggregate_possible(sequences, out_of_fold=out_of_fold)
     best = best_by_validation(tables)
     return best, tables[best]
 
@@ -152,7 +157,10 @@ def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace)
         "metrics": {name: measure(found) for name, found in scored.items()},
     }
     if level == "author":
-        best, profiles = choose_aggregation(scored["tenor"])
+        model = analyzed.parent / "tenor.safetensors"
+        # where the network has a part in the scores, this would take five trainings
+        training = score_out_of_fold(model, analyzed) if read_metadata(model).is_start_alone else None
+        best, profiles = choose_aggregation(scored["tenor"], training)
         metrics = {
             "tenor": measure(profiles),
             "tfidf_chosen": measure(choose_aggregation(scored["tfidf"])[1]),

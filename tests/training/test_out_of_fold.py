@@ -16,6 +16,7 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier, predict
+from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions
 from tenor.strings import Strings
 from tenor.training.out_of_fold import _deal_folds, score_out_of_fold
@@ -58,6 +59,32 @@ def test_what_is_known_by_heart_does_not_show_out_of_fold(noise: tuple[Path, Pat
     assert set(honest.splits.tolist()) == {"train"}
     assert auc_of(by_heart) > 0.7  # the best epoch of noise knows much of it already
     assert auc_of(honest) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("prior", ["auto", "lexical"])
+def test_a_start_alone_is_scored_out_of_fold_without_a_training(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prior: str
+) -> None:
+    model = train_model(
+        "author", small_corpus, 1, model_path=tmp_path / "m", hidden_size=16, num_layers=1, num_heads=2,
+        kernel_sizes=(3,), learning_rate=1e-6, prior=prior, progress=False, device="cpu",
+    )  # fmt: skip
+    assert read_metadata(model).is_start_alone  # a step that is too small to convince
+    monkeypatch.setattr("tenor.training.out_of_fold._train_and_score", pytest.fail)
+    honest = score_out_of_fold(model, small_corpus, folds=4, device="cpu")
+    own = predict(model, small_corpus, split="train", device="cpu").labelled()
+    assert honest.id_columns[0].tolist() == own.id_columns[0].tolist()
+    assert auc_of(own) == 1.0
+    assert 0.8 < auc_of(honest)
+    assert np.abs(honest.logits).mean() < np.abs(own.logits).mean()  # less sure of whom it has not seen
+
+
+def test_coins_stay_coins_out_of_the_folds_of_a_start(noise: tuple[Path, Path], tmp_path: Path) -> None:
+    corpus, _ = noise
+    model = train_model("author", corpus, 1, model_path=tmp_path / "m", progress=False, device="cpu")
+    assert read_metadata(model).is_start_alone
+    assert auc_of(predict(model, corpus, split="train", device="cpu").labelled()) > 0.6
+    assert auc_of(score_out_of_fold(model, corpus, folds=3, device="cpu")) == pytest.approx(0.5, abs=0.1)
 
 
 def test_the_same_scores_each_time(small_corpus: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Scores of training sequences by models that did not train on them: one training a fold.
+"""Scores of training sequences by models that did not train on them: one training a fold, or none.
 
 What is fitted on a model's scores, a learned aggregation above all, must not see scores of sequences that the model
 knows by heart. Knows nothing of what the scores are for.
@@ -38,12 +38,14 @@ def score_out_of_fold(
     """Train a model anew without each fold of its training groups, with its own settings, and score that fold.
 
     The corpus's encoder stays: it was fitted on texts of all training groups, never on their labels. Each training
-    stops by the validation split, as the model's own did.
+    stops by the validation split, as the model's own did. A model that is its start alone, whose network convinced
+    nobody, needs no training: its start is fitted anew, which scores every fold by models of the others
+    (Start.train_logits).
 
     Args:
         model_path: a model file of train_model.
         dataset_path: the corpus that it was trained on.
-        folds: into which the training groups are dealt; as many trainings.
+        folds: into which the training groups are dealt; as many trainings, where the network has a part in the scores.
         device: where to compute; None = the best there is.
         progress: show a bar.
 
@@ -65,13 +67,17 @@ def score_out_of_fold(
     data = prepare_data(dataset_path, settings, copies="ignore", show=False, with_start=False)
     view = data.train.view
     codes = _deal_folds(view, folds, settings.seed)
-    shape = (len(view),) if len(view.classes) == 2 else (len(view), len(view.classes))
-    logits = np.zeros(shape)
-    with progress_bar("training without each fold", folds, enabled=progress) as advance:
-        for fold in range(folds):
-            held_out, rest = (view.select(np.flatnonzero(rows)) for rows in (codes == fold, codes != fold))
-            logits[codes == fold] = _train_and_score(data, rest, held_out, settings, runtime)
-            advance(1)
+    if metadata.is_start_alone:
+        logits = _score_start(data, settings, folds)
+    else:
+        logits = np.zeros((len(view),) if len(view.classes) == 2 else (len(view), len(view.classes)))
+        with progress_bar("training without each fold", folds, enabled=progress) as advance:
+            for fold in range(folds):
+                held_out, rest = (
+                    view.select(np.flatnonzero(rows)) for rows in (codes == fold, codes != fold)
+                )
+                logits[codes == fold] = _train_and_score(data, rest, held_out, settings, runtime)
+                advance(1)
     return Predictions(
         level=metadata.level,
         classes=metadata.classes,
@@ -84,7 +90,7 @@ def score_out_of_fold(
         logits=logits,
         probs=to_probs(logits),
         threshold=metadata.threshold,
-        model=f"{path.name}, trained anew without each of {folds} folds",
+        model=f"{path.name}, fitted anew without each of {folds} folds",
         model_hash="",
     )
 
@@ -120,6 +126,17 @@ def _deal_folds(view: SequenceView, folds: int, seed: int) -> npt.NDArray[np.int
                 f"{view.classes[missing[0]]}: too few groups hold it (take another number of folds)"
             )
     return codes
+
+
+def _score_start(data: TrainingData, settings: TrainSettings, folds: int) -> npt.NDArray[np.float64]:
+    """Logits of all training sequences, out of fold, by what the network would start from."""
+    view = data.train.view
+    start = fit_data(data.corpus, view, data.validation.view, settings, folds=folds).start
+    if start is None:
+        raise TrainingError(
+            "expected a start, found none: the model file says that its scores are the start's"
+        )
+    return start.train_logits(view)
 
 
 def _train_and_score(

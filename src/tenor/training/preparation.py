@@ -27,7 +27,7 @@ from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
 from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
 from tenor.training.settings import TrainSettings
-from tenor.training.start import Start, fit_start
+from tenor.training.start import FOLDS, Start, fit_start
 
 logger = logging.getLogger(__name__)
 
@@ -93,7 +93,12 @@ def prepare_data(
 
 
 def fit_data(
-    corpus: Corpus, train_view: SequenceView, validation_view: SequenceView, settings: TrainSettings
+    corpus: Corpus,
+    train_view: SequenceView,
+    validation_view: SequenceView,
+    settings: TrainSettings,
+    *,
+    folds: int = FOLDS,
 ) -> TrainingData:
     """Fit what the network starts from, as the settings say, to training sequences that were audited."""
     train, validation = SequenceDataset(train_view), SequenceDataset(validation_view)
@@ -105,6 +110,7 @@ def fit_data(
         with_pooled=settings.prior == "auto",
         with_context=settings.context == "conversation",
         max_characters=settings.fit_characters,
+        folds=folds,
     )
     if start.lexical is not None:
         train = train.with_prior(start.train_prior)

@@ -43,6 +43,18 @@ class Start:
     pooled: PooledModel | None
     train_prior: FloatArray
 
+    def train_logits(self, view: SequenceView) -> FloatArray:
+        """Scores of the training sequences that it was fitted on, out of fold: (N,) or (N, C).
+
+        Each part's model of a sequence has not seen its group. The handful of weights of the blend, and how strong
+        the pooled part is held, were chosen by all of them.
+        """
+        return (
+            self.train_prior
+            if self.pooled is None
+            else self.train_prior + self.pooled.logits(pool_features(view))
+        )
+
 
 def fit_start(
     view: SequenceView,
@@ -51,6 +63,7 @@ def fit_start(
     with_pooled: bool = True,
     with_context: bool = True,
     max_characters: int = MAX_FIT_CHARACTERS,
+    folds: int = FOLDS,
 ) -> Start:
     """Fit all that can be said of the words and the pooled features of training sequences, and weigh it.
 
@@ -63,9 +76,10 @@ def fit_start(
         with_pooled: whether the pooled features take part.
         with_context: whether what others say beside an author takes part.
         max_characters: about so much is fitted on.
+        folds: into which the groups are dealt.
     """
     drawn = sample_groups(view, seed=seed, max_characters=max_characters, what="what the network starts from")
-    start = _fit_drawn(view.select(drawn), seed, with_pooled, with_context)
+    start = _fit_drawn(view.select(drawn), seed, with_pooled, with_context, folds)
     if len(drawn) == len(view):
         return start
     prior = np.zeros((len(view), *start.train_prior.shape[1:]))
@@ -75,14 +89,14 @@ def fit_start(
     return replace(start, train_prior=prior)
 
 
-def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: bool) -> Start:
+def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: bool, num_folds: int) -> Start:
     num_classes = max(2, len(view.classes))
     parts = parts_of(view.level, with_context=with_context) if view.corpus.has_text else ()
-    fitted = [fit_part(view, part, seed=seed, num_classes=num_classes, folds=FOLDS) for part in parts]
+    fitted = [fit_part(view, part, seed=seed, num_classes=num_classes, folds=num_folds) for part in parts]
     scores = [unseen for _, unseen in fitted]
     pooled, pooled_seen = None, np.zeros(0)
     if with_pooled:
-        folds = assign_folds(view.labels, view.groups, seed=seed, folds=FOLDS)
+        folds = assign_folds(view.labels, view.groups, seed=seed, folds=num_folds)
         pooled, pooled_scores, pooled_seen = _fit_pooled(view, folds, num_classes)
         scores.append(pooled_scores)
     weights, shift = blend_weights(scores, view.labels)
