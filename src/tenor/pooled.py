@@ -25,7 +25,7 @@ STRENGTHS = (0.003, 0.0003, 0.03)
 #: The relative precision of float16, in which features are stored unless told otherwise.
 _RESOLUTION = 2.0**-11
 
-_CHUNK_BYTES = 16 << 20  # of features gathered at a time, in float32
+_CHUNK_BYTES = 4 << 20  # of features gathered at a time, in float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def pool_features(view: SequenceView) -> Table:
     table = np.zeros((len(view), 2 * width + 1), dtype=np.float32)
     for indices in _chunks(view.lengths, max(1, _CHUNK_BYTES // (4 * max(1, width)))):
         lengths = view.lengths[indices]
-        features = view.gather_features(indices).astype(np.float32)  # (M, F)
+        features = view.gather_features(indices).astype(np.float32, copy=False)  # (M, F)
         starts = np.cumsum(lengths) - lengths
         table[indices, :width] = np.add.reduceat(features, starts, axis=0) / lengths[:, None]
         table[indices, width:-1] = np.maximum.reduceat(features, starts, axis=0)
