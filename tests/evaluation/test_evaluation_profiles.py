@@ -18,6 +18,7 @@ from tenor.evaluation import (
     predict,
     profile_predictions,
 )
+from tenor.metrics.thresholds import choose_threshold
 from tenor.predictions import Predictions, concatenate_predictions
 
 FIXED = ("mean", "median", "mean_vote", "total_vote")
@@ -60,12 +61,13 @@ def test_profiles_equal_a_loop_over_authors(sequences: Predictions, name: str) -
         assert own.lengths.tolist() == [int((rows.authors == author).sum()) for author in expected]
 
 
-def test_a_profile_s_threshold_is_validation_s_best_and_ignores_test(sequences: Predictions) -> None:
+def test_a_profile_s_threshold_is_chosen_on_validation_and_ignores_test(sequences: Predictions) -> None:
     found = profile_predictions(sequences)
     for profiles in found.values():
         known = profiles.in_split("validation").labelled()
-        best = max(sk.f1_score(known.labels, known.probs >= cut) for cut in known.probs)
-        assert sk.f1_score(known.labels, known.probs >= profiles.threshold) == pytest.approx(best)
+        chosen = choose_threshold(known.labels, known.probs)
+        assert profiles.threshold == chosen.value
+        assert sk.f1_score(known.labels, known.probs >= profiles.threshold) == pytest.approx(chosen.score)
     is_test = sequences.splits == "test"
     turned = dataclasses.replace(
         sequences,

@@ -17,17 +17,23 @@ PROBS = [0.1, 0.2, 0.3, 0.5, 0.6, 0.9]
 @pytest.mark.parametrize(
     ("objective", "arguments", "value", "score"),
     [
-        ("f1", {}, 0.25, 6 / 7),  # four alarms, three hits; two alarms give 4 / 5
-        ("f_beta", {"beta": 0.5}, 0.55, 1.25 * 2 / (0.25 * 3 + 2)),
-        ("f_beta", {"beta": 2}, 0.25, 5 * 3 / (4 * 3 + 4)),
+        # four alarms with three hits are best, 6 / 7; two with two are within the error, and nearer to 3 / 7
+        ("f1", {}, 0.55, 4 / 5),
+        ("f_beta", {"beta": 0.5}, 0.75, 1.25 / (0.25 * 3 + 1)),  # nearer to (10 / 11) / 1.25
+        ("f_beta", {"beta": 2}, 0.15, 5 * 3 / (4 * 3 + 5)),  # nearer to (15 / 16) / 5
         (
             "cost",
             {"cost_ratio": (1, 1)},
             0.55,
             1 / 6,
-        ),  # one miss; the cut at .25 costs one false alarm: fewer alarms win
-        ("cost", {"cost_ratio": (1, 20)}, 0.25, 1 / 6),
-        ("cost", {"cost_ratio": (20, 1)}, 0.55, 1 / 6),
+        ),  # one miss; .25 costs as much, and is further from 1 / 2
+        (
+            "cost",
+            {"cost_ratio": (1, 20)},
+            0.15,
+            2 / 6,
+        ),  # a false alarm more than at .25, and nearer to 1 / 21
+        ("cost", {"cost_ratio": (20, 1)}, 0.75, 2 / 6),
         ("recall_at_precision", {"floor": 0.9}, 0.55, 2 / 3),
         ("recall_at_precision", {"floor": 0.7}, 0.25, 1.0),
         ("precision_at_recall", {"floor": 0.9}, 0.25, 3 / 4),
@@ -55,8 +61,6 @@ def test_parameters_are_kept() -> None:
 @pytest.mark.parametrize(
     ("objective", "name", "parameter", "argument"),
     [
-        ("f_beta", "beta", 0.7, 0.7),
-        ("cost", "cost_ratio", (1, 3), 3),
         ("recall_at_precision", "floor", 0.6, 0.6),
         ("precision_at_recall", "floor", 0.6, 0.6),
         ("alarms_per_thousand", "alarms_per_thousand", 300, 300),
@@ -80,8 +84,7 @@ def test_no_cut_beats_the_chosen_one(
         if best == -np.inf:
             assert "no threshold reaches precision 0.6" in found.warning
             continue
-        score = -found.score if objective == "cost" else found.score
-        assert score == pytest.approx(best)
+        assert found.score == pytest.approx(best)
         metrics = calculate_metrics(labels, probs, found.value)  # the value means what the score says
         if objective == "recall_at_precision":
             assert metrics["recall"] == pytest.approx(found.score)
@@ -89,6 +92,95 @@ def test_no_cut_beats_the_chosen_one(
         if objective == "precision_at_recall":
             assert metrics["precision"] == pytest.approx(found.score)
             assert metrics["recall"] >= 0.6
+
+
+@pytest.mark.parametrize(
+    ("objective", "arguments", "argument"),
+    [
+        ("f1", {}, 1.0),
+        ("f_beta", {"beta": 0.7}, 0.7),
+        ("f_beta", {"beta": 3}, 3.0),
+        ("f_beta", {"beta": 0}, 0.0),
+        ("cost", {"cost_ratio": (1, 3)}, 3.0),
+        ("cost", {"cost_ratio": (1, 0.25)}, 0.25),
+    ],
+)
+def test_the_chosen_cut_is_the_expected_one_of_those_within_an_error(
+    objective: Any,  # noqa: ANN401
+    arguments: dict[str, Any],
+    argument: float,
+    metric_loop: ModuleType,
+) -> None:
+    rng = np.random.default_rng(1)
+    for round_number in range(80):
+        rows = int(rng.integers(2, 40))
+        labels = rng.integers(0, 2, rows)
+        labels[:2] = 0, 1
+        probs = rng.integers(0, 9, rows) / 8 if round_number % 2 else (rng.random(rows) + labels) / 2
+        goal = "cost" if objective == "cost" else "f_beta"
+        value, score = metric_loop.chosen_threshold_by_loop(labels.tolist(), probs.tolist(), goal, argument)
+        found = choose_threshold(labels, probs, objective, **arguments)
+        assert (found.value, found.score) == (pytest.approx(value), pytest.approx(score))
+        shuffled = rng.permutation(rows)
+        assert choose_threshold(labels[shuffled], probs[shuffled], objective, **arguments) == found
+        if objective == "f1":  # the value means what the score says, and there is always an alarm that hits
+            assert calculate_metrics(labels, probs, found.value)["f1"] == pytest.approx(found.score)
+            assert found.score > 0
+
+
+def test_a_clean_separation_is_kept() -> None:
+    rng = np.random.default_rng(2)
+    for positives, negatives in ((1, 1), (1, 30), (30, 1), (40, 60)):
+        labels = np.repeat([1, 0], [positives, negatives])
+        probs = np.concatenate([0.8 + 0.2 * rng.random(positives), 0.7 + 0.1 * rng.random(negatives)])
+        assert choose_threshold(labels, probs).score == 1
+        assert choose_threshold(labels, probs**4).score == 1
+
+
+def draw_rows(rng: np.random.Generator, rows: int) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and calibrated probabilities."""
+    probs = 1 / (1 + np.exp(-rng.normal(-0.5, 1.5, rows)))
+    return (rng.random(rows) < probs).astype(np.int64), probs
+
+
+@pytest.mark.parametrize(
+    ("objective", "arguments"), [("f1", {}), ("f_beta", {"beta": 2}), ("cost", {"cost_ratio": (1, 5)})]
+)
+def test_few_rows_choose_better_than_by_their_best_cut(objective: Any, arguments: dict[str, Any]) -> None:  # noqa: ANN401
+    rng = np.random.default_rng(4)
+    labels, probs = draw_rows(rng, 100_000)
+
+    def loss(cut: float) -> float:
+        """On all rows: 1 - F, or cost."""
+        alarms = probs >= cut
+        hits = int(labels[alarms].sum())
+        if objective == "cost":
+            return float((alarms.sum() - hits + 5 * (labels.sum() - hits)) / len(labels))
+        square = arguments.get("beta", 1) ** 2
+        return 1 - (1 + square) * hits / (square * int(labels.sum()) + int(alarms.sum()))
+
+    excess = []
+    for _ in range(60):
+        few, scores = draw_rows(rng, 45)
+        found = choose_threshold(few, scores, objective, **arguments)
+        best = choose_threshold(few, 1 + scores, objective, **arguments)  # no probabilities: the best cut
+        assert best.score is not None and found.score is not None
+        assert found.score >= best.score if objective == "cost" else found.score <= best.score
+        excess.append([loss(found.value), loss(best.value - 1)])
+    least = min(loss(cut) for cut in np.linspace(0.02, 0.8, 79))
+    chosen, by_best = np.mean(excess, axis=0) - least
+    assert 0 < chosen < 0.75 * by_best  # what is lost to having few rows is less by a quarter or more
+
+
+def test_many_rows_outweigh_scores_that_are_far_from_calibrated() -> None:
+    labels, probs = draw_rows(np.random.default_rng(5), 30_000)
+    wanted = choose_threshold(labels, probs)
+    found = choose_threshold(labels, probs**6)
+    assert wanted.score is not None and found.score is not None
+    assert abs(found.score - wanted.score) < 0.005
+    assert abs(found.value ** (1 / 6) - wanted.value) < 0.05
+    counts = choose_threshold(labels, 20 * probs)
+    assert counts.score is not None and counts.score >= max(wanted.score, found.score)
 
 
 def test_equal_scores_stay_together() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 
 def metrics_by_loop(labels: list[int], probs: list[float], threshold: float) -> dict[str, float | None]:
@@ -61,6 +62,51 @@ def best_threshold_by_loop(labels: list[int], probs: list[float], goal: str, par
             score = alarms * 1000 / rows if alarms * 1000 <= parameter * rows else -math.inf
         best = max(best, score)
     return best
+
+
+def chosen_threshold_by_loop(
+    labels: list[int], probs: list[float], goal: str, parameter: float
+) -> tuple[float, float]:
+    """The threshold by F or by cost (1, parameter), and its F or cost: every cut against the best, row by row."""
+    distinct = sorted(set(probs), reverse=True)
+    edges = [1.0 if distinct[0] < 1 else math.nextafter(1.0, 2.0), *distinct, min(0.0, distinct[-1])]
+    middles = [(high, low, low + (high - low) / 2) for high, low in pairwise(edges)]
+    cuts = [high if middle == low else middle for high, low, middle in middles]  # neighbours have no middle
+    square = parameter**2
+
+    def shares(cut: float) -> tuple[list[float], list[float]]:
+        """What each row has in the numerator and the denominator of F."""
+        found = [(y, p >= cut) for y, p in zip(labels, probs, strict=True)]
+        return [(1 + square) * (y and a) for y, a in found], [square * y + a for y, a in found]
+
+    def costs(cut: float) -> list[float]:
+        return [
+            parameter if y > (p >= cut) else float(y < (p >= cut)) for y, p in zip(labels, probs, strict=True)
+        ]
+
+    def value(cut: float) -> float:
+        if goal == "cost":
+            return -math.fsum(costs(cut)) / len(labels)
+        above, below = shares(cut)
+        return math.fsum(above) / max(1.0, math.fsum(below))
+
+    best = max(cuts, key=value)  # the first, of the fewest alarms
+
+    def error(cut: float) -> float:
+        if goal == "cost":
+            pairs = zip(costs(cut), costs(best), strict=True)
+            return math.sqrt(math.fsum((one - other) ** 2 for one, other in pairs)) / len(labels)
+        influences = []
+        for each in (cut, best):
+            above, below = shares(each)
+            total, f = max(1.0, math.fsum(below)), value(each)
+            influences.append([(over - f * under) / total for over, under in zip(above, below, strict=True)])
+        return math.sqrt(math.fsum((one - other) ** 2 for one, other in zip(*influences, strict=True)))
+
+    expected = 1 / (1 + parameter) if goal == "cost" else value(best) / (1 + square)
+    close = [cut for cut in cuts if value(best) - value(cut) <= error(cut) * (1 + 1e-9)]
+    chosen = min(close, key=lambda cut: abs(cut - expected))
+    return chosen, abs(value(chosen))
 
 
 def calibration_error_by_loop(labels: list[int], probs: list[float], bins: int) -> float:

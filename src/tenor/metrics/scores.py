@@ -75,14 +75,14 @@ def explain_undefined(metrics: dict[str, float | None]) -> dict[str, str]:
 def calculate_metrics_threshold(
     labels: npt.ArrayLike, probs: npt.ArrayLike, threshold: float | None = None
 ) -> tuple[dict[str, float | None], float | None]:
-    """Measure at a given threshold, or at the one that is best for F1 on these very rows.
+    """Measure at a given threshold, or at the one that choose_threshold takes for F1 on these very rows.
 
     A threshold found here belongs to these rows: find it on validation and pass it on for test.
 
     Args:
         labels: (N,) integers.
         probs: (N,), or (N, C) for several classes.
-        threshold: None looks for the F1-optimal one (0.5 when no row is positive).
+        threshold: None looks for the one for F1 (0.5 when no row is positive).
 
     Returns:
         The metrics of calculate_metrics, and the threshold; None for several classes, which have none.

@@ -2,6 +2,15 @@
 
 A threshold stands midway between two scores, so that scores equal on one machine and a hair apart on another
 fall on the same side. Rows of split test are refused. Knows nothing of models or files.
+
+By F and by cost the best cut of these rows is not simply taken: of a hundred rows it is mostly their noise. The cuts
+that they cannot tell from the best are those within one standard error of it (the "1 SE rule" of Breiman, Friedman,
+Olshen & Stone 1984, sec. 3.4.3; here the error of the difference, since both cut the same rows). Of these the one
+nearest to the threshold of calibrated probabilities is taken. By F that is F* / (1 + beta^2), F* being the best F:
+one more alarm raises F where its probability is above that (F1: Lipton, Elkan & Naryanaswamy 2014, theorem 1). By
+cost it is false alarm / (false alarm + miss) (Elkan 2001, eq. 2). With many rows few cuts are within the error, and
+the choice goes to the best, calibrated or not. Scores outside [0, 1], such as counts, are no probabilities: there it
+is the best.
 """
 
 from __future__ import annotations
@@ -24,6 +33,9 @@ OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 #: The threshold where nothing can be learned from the rows.
 FALLBACK = 0.5
 
+#: Share of the standard error by which rounding may move a cut that lies exactly at it.
+_SLACK = 1e-9
+
 #: Objective -> the argument it takes, its least and highest value, and how many numbers that argument holds.
 _PARAMETERS: dict[str, tuple[str, float, float, int]] = {
     "f_beta": ("beta", 0.0, 1e6, 1),
@@ -42,8 +54,8 @@ class Threshold:
         value: a row is positive at score >= value. Just above the highest score when no alarm at all is best.
         objective: one of OBJECTIVES.
         parameters: beta; the costs of a false alarm and of a miss; the floor; or the alarms per thousand.
-        score: what is reached on the rows it was chosen on: F; mean cost a row (lower is better); recall at
-            the precision floor; precision at the recall floor; alarms per thousand. None when undefined.
+        score: what this threshold reaches on the rows it was chosen on: F; mean cost a row (lower is better); recall
+            at the precision floor; precision at the recall floor; alarms per thousand. None when undefined.
         low, high: 95% interval of `value` by resampling groups; None without groups, or with one.
         warning: what to know before using it; None when there is nothing.
     """
@@ -71,13 +83,14 @@ def choose_threshold(
     replicates: int = 1000,
     seed: int = 0,
 ) -> Threshold:
-    """Choose the threshold that is best for an objective. One sort; equal scores stay together.
+    """Choose the threshold for an objective. One sort; equal scores stay together.
 
-    Of several equally good thresholds the one with the fewest alarms is taken (for a recall floor: the most).
+    By F and by cost it is within one standard error of the best on these rows (see above), by the others the best. Of
+    several equally good thresholds the one with the fewest alarms is taken (for a recall floor: the most).
 
     Args:
         labels: (N,) 0 or 1.
-        probs: (N,) scores.
+        probs: (N,) scores; by F and by cost those in [0, 1] are taken for probabilities, roughly calibrated.
         objective: ``f1``; ``f_beta`` (with `beta`); ``cost`` (with `cost_ratio`); ``recall_at_precision`` and
             ``precision_at_recall`` (with `floor`); ``alarms_per_thousand`` (with the argument of that name).
         beta: how many times recall counts as much as precision (van Rijsbergen 1979).
@@ -105,7 +118,7 @@ def choose_threshold(
         )
     sweep = _Sweep(codes, scores)
     hits, alarms = (counts[0] for counts in sweep.count(np.ones((1, len(codes)), dtype=np.int64)))
-    cut = int(_best_cut(objective, parameters, hits[None], alarms[None])[0])
+    cut = int(_choose_cut(sweep, objective, parameters, hits[None], alarms[None])[0])
     score = _reached(objective, parameters, hits, alarms, cut)
     warning = None
     if objective == "recall_at_precision" and hits[cut] < parameters[0] * alarms[cut]:
@@ -169,6 +182,7 @@ class _Sweep:
         edges: (K + 1,) alarms at each cut: 0, after each distinct score, N.
         cuts: (K + 1,) the threshold of each cut, descending.
         positives: indices into the sorted rows of those with label 1.
+        are_probs: whether all scores lie in [0, 1].
     """
 
     def __init__(self, labels: Integers, scores: Floats) -> None:
@@ -182,6 +196,7 @@ class _Sweep:
         middle = lower + (upper - lower) / 2
         # between neighbouring floats there is no middle: then the upper one, so that the lower is no alarm
         self.cuts: Floats = np.where((middle > lower) | (upper == lower), middle, upper)
+        self.are_probs = bool(0 <= ranked[-1] and ranked[0] <= 1)
         self.positives = np.flatnonzero(labels[self.order] == 1)
         self._found = np.searchsorted(self.positives, self.edges)
 
@@ -194,10 +209,85 @@ class _Sweep:
         return hits[:, self._found], alarms[:, self.edges]
 
 
+def _choose_cut(
+    sweep: _Sweep, objective: Objective, parameters: tuple[float, ...], hits: Integers, alarms: Integers
+) -> Integers:
+    """Which of the cuts is chosen, for each replicate: hits and alarms (R, K + 1) -> (R,)."""
+    best = _best_cut(objective, parameters, hits, alarms)[:, None]
+    if not sweep.are_probs or objective not in ("f1", "f_beta", "cost"):
+        return best[:, 0]
+    away = np.abs(sweep.cuts - _expect_threshold(objective, parameters, hits, alarms, best))  # (R, K + 1)
+    # the best is never refused, so no cut that lies further away in every replicate need be looked at
+    nearer = np.flatnonzero((away <= np.take_along_axis(away, best, axis=1)).any(axis=0))
+    first, inside = nearer[0], slice(nearer[0], nearer[-1] + 1)
+    compare = _compare_costs if objective == "cost" else _compare_f_scores
+    worse, error = compare(parameters, hits[:, inside], alarms[:, inside], best - first, hits[:, -1:])
+    away = np.where(worse <= (1 + _SLACK) * error, away[:, inside], np.inf)
+    return np.asarray(first + away.argmin(axis=1))
+
+
+def _expect_threshold(
+    objective: Objective, parameters: tuple[float, ...], hits: Integers, alarms: Integers, best: Integers
+) -> Floats:
+    """Where the threshold would stand if scores were calibrated, by replicate: best cuts (R, 1) -> (R, 1)."""
+    if objective == "cost":
+        false_alarm, miss = parameters
+        return np.full(best.shape, false_alarm / (false_alarm + miss))
+    weight = parameters[0] ** 2 if parameters else 1.0
+    best_hits, best_alarms = (np.take_along_axis(values, best, axis=1) for values in (hits, alarms))
+    return _f_score(parameters, best_hits, best_alarms, hits[:, -1:]) / (1 + weight)
+
+
+def _compare_f_scores(
+    parameters: tuple[float, ...], hits: Integers, alarms: Integers, best: Integers, positives: Integers
+) -> tuple[Floats, Floats]:
+    """How much lower F is at each cut, (R, K), than at the best, (R, 1); and that difference's standard error.
+
+    F is a ratio of two sums over rows, (1 + beta^2) hits / (beta^2 positives + alarms), and is linearised (Cochran
+    1977, "Sampling Techniques", ch. 6): a row adds (its share above - F * its share below) / all below. That
+    depends on its label and on the side of the cut alone, so the differences' squares are summed from counts.
+    """
+    weight = parameters[0] ** 2 if parameters else 1.0
+    false = alarms - hits
+    scores = _f_score(parameters, hits, alarms, positives)
+    below = np.maximum(weight * positives + alarms, 1)
+    vain = scores / below  # what a false alarm takes away; a miss takes beta^2 times as much
+    gain = (1 + weight) * (1 - scores) / below  # what a hit adds
+    best_score, best_vain, best_gain, best_hits, best_false = (
+        np.take_along_axis(values, best, axis=1) for values in (scores, vain, gain, hits, false)
+    )
+    missed = positives - np.maximum(hits, best_hits)  # at both cuts
+    turned_hit = np.where(hits > best_hits, gain + weight * best_vain, best_gain + weight * vain)
+    turned_false = np.where(false > best_false, vain, best_vain)
+    variance = (
+        (np.minimum(false, best_false) + weight**2 * missed) * (vain - best_vain) ** 2
+        + np.minimum(hits, best_hits) * (gain - best_gain) ** 2
+        + np.abs(hits - best_hits) * turned_hit**2
+        + np.abs(false - best_false) * turned_false**2
+    )
+    return best_score - scores, np.sqrt(variance)
+
+
+def _compare_costs(
+    parameters: tuple[float, ...], hits: Integers, alarms: Integers, best: Integers, _: Integers
+) -> tuple[Floats, Floats]:
+    """How much more each cut, (R, K), costs than the best, (R, 1); and that difference's standard error.
+
+    The rows between two cuts are all that differ, each by what a mistake on it costs; the error is that under equal
+    costs, as in McNemar's test (1947).
+    """
+    false_alarm, miss = parameters
+    more_hits = hits - np.take_along_axis(hits, best, axis=1)
+    more_false = alarms - hits - np.take_along_axis(alarms - hits, best, axis=1)
+    worse = false_alarm * more_false - miss * more_hits
+    variance = false_alarm**2 * np.abs(more_false) + miss**2 * np.abs(more_hits)
+    return worse, np.sqrt(variance)
+
+
 def _best_cut(
     objective: Objective, parameters: tuple[float, ...], hits: Integers, alarms: Integers
 ) -> Integers:
-    """Which of the cuts is best, for each replicate: hits and alarms (R, K + 1) -> (R,)."""
+    """Which of the cuts is best on these rows, for each replicate: hits and alarms (R, K + 1) -> (R,)."""
     positives, count = hits[:, -1:], alarms[:, -1:]
     if objective in ("f1", "f_beta"):
         return np.asarray(_f_score(parameters, hits, alarms, positives).argmax(axis=1))
@@ -256,7 +346,7 @@ def _interval(
 
     def measure(weights: Integers) -> dict[str, Floats]:
         hits, alarms = sweep.count(np.take(weights, ranked_codes, axis=1))
-        chosen = sweep.cuts[_best_cut(objective, parameters, hits, alarms)]
+        chosen = sweep.cuts[_choose_cut(sweep, objective, parameters, hits, alarms)]
         if objective == "alarms_per_thousand":
             return {"threshold": chosen}
         one_class = (hits[:, -1] == 0) | (hits[:, -1] == alarms[:, -1])
