@@ -15,7 +15,7 @@ from sklearn import metrics as sk
 
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.metrics.reliability import calibration_error
-from tenor.metrics.scores import calculate_metrics, explain_undefined
+from tenor.metrics.scores import calculate_metrics, calculate_metrics_threshold, explain_undefined
 from tenor.metrics.thresholds import choose_threshold
 from tenor.metrics.weighted import METRICS, WeightedMetrics
 
@@ -124,6 +124,19 @@ def test_weights_equal_repeated_rows(rows: list[tuple[int, float, int]], weight:
     for name in METRICS:
         value = np.nan if expected[name] is None else expected[name]
         assert measured[name][0] == pytest.approx(value, nan_ok=True)
+
+
+@given(BINARY_ROWS)
+def test_no_threshold_has_a_better_f1_than_the_one_of_the_very_rows(
+    rows: list[tuple[int, float, int]],
+) -> None:
+    labels, probs, _ = columns(rows)
+    metrics, threshold = calculate_metrics_threshold(labels, probs)
+    if len(set(labels.tolist())) < 2:
+        assert threshold == 0.5
+        return
+    best = reference.best_threshold_by_loop(labels.tolist(), probs.tolist(), "f_beta", 1.0)
+    assert metrics["f1"] == pytest.approx(best)
 
 
 @given(BINARY_ROWS)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.metrics.checks import check_scores
-from tenor.metrics.thresholds import choose_threshold
+from tenor.metrics.thresholds import find_best_f1
 from tenor.metrics.weighted import METRICS, WeightedMetrics
 
 
@@ -75,14 +75,14 @@ def explain_undefined(metrics: dict[str, float | None]) -> dict[str, str]:
 def calculate_metrics_threshold(
     labels: npt.ArrayLike, probs: npt.ArrayLike, threshold: float | None = None
 ) -> tuple[dict[str, float | None], float | None]:
-    """Measure at a given threshold, or at the one that choose_threshold takes for F1 on these very rows.
+    """Measure at a given threshold, or at the one that is best for F1 on these very rows.
 
-    A threshold found here belongs to these rows: find it on validation and pass it on for test.
+    A threshold found here belongs to these rows; for decisions on others take choose_threshold's on validation.
 
     Args:
         labels: (N,) integers.
         probs: (N,), or (N, C) for several classes.
-        threshold: None looks for the one for F1 (0.5 when no row is positive).
+        threshold: None looks for the F1-optimal one (0.5 when no row is positive).
 
     Returns:
         The metrics of calculate_metrics, and the threshold; None for several classes, which have none.
@@ -90,5 +90,5 @@ def calculate_metrics_threshold(
     codes, scores = check_scores(labels, probs)
     if scores.ndim == 2:
         return calculate_metrics(codes, scores, None), None
-    used = choose_threshold(codes, scores).value if threshold is None else float(threshold)
+    used = find_best_f1(codes, scores) if threshold is None else float(threshold)
     return calculate_metrics(codes, scores, used), used

@@ -132,6 +132,21 @@ def choose_threshold(
     return Threshold(float(sweep.cuts[cut]), objective, parameters, score, low, high, warning)
 
 
+def find_best_f1(labels: npt.ArrayLike, probs: npt.ArrayLike) -> float:
+    """The threshold of the highest F1 on these very rows, noise and all; choose_threshold is for other rows.
+
+    Args:
+        labels: (N,) 0 or 1; where all are of one class, or there are none, 0.5 is returned.
+        probs: (N,) scores.
+    """
+    codes, scores = check_scores(labels, probs)
+    if len(codes) == 0 or codes.min() == codes.max():
+        return FALLBACK
+    sweep = _Sweep(codes, scores)
+    hits, alarms = sweep.count(np.ones((1, len(codes)), dtype=np.int64))
+    return float(sweep.cuts[_best_cut("f1", (), hits, alarms)[0]])
+
+
 def _refuse_test(splits: Column | None) -> None:
     count = count_test_rows(splits)
     if count:

@@ -195,7 +195,7 @@ def evaluate(
 
     Returns:
         (mean loss, probs (N,) or (N, C), labels (N,), metrics, threshold), in the dataset's order. The threshold is the
-        one for F1 on these data (choose_threshold), so hand in validation data; None for several classes.
+        one with the best F1 on these data, so hand in validation data; None for several classes.
 
     Raises:
         TrainingError: scores that are not finite, with their sequences.
@@ -214,7 +214,7 @@ class Evaluation:
         probs: (N,) or (N, C).
         labels: (N,).
         metrics: at the threshold.
-        threshold: the one for F1 (choose_threshold); None for several classes.
+        threshold: the one with the best F1; None for several classes.
     """
 
     losses: Floats
