@@ -19,7 +19,8 @@ from torch import nn
 from tenor.batching import SequenceDataset, Step, StepLoader
 from tenor.devices import Runtime, plain_runtime
 from tenor.errors import TrainingError, UsageError
-from tenor.metrics.scores import calculate_metrics_threshold
+from tenor.metrics.scores import calculate_metrics
+from tenor.metrics.thresholds import choose_threshold
 from tenor.models.scoring import score_loader, to_probs
 
 Floats = npt.NDArray[np.float64]
@@ -195,7 +196,7 @@ def evaluate(
 
     Returns:
         (mean loss, probs (N,) or (N, C), labels (N,), metrics, threshold), in the dataset's order. The threshold is the
-        one with the best F1 on these data, so hand in validation data; None for several classes.
+        one for F1 on these data (choose_threshold), so hand in validation data; None for several classes.
 
     Raises:
         TrainingError: scores that are not finite, with their sequences.
@@ -214,7 +215,7 @@ class Evaluation:
         probs: (N,) or (N, C).
         labels: (N,).
         metrics: at the threshold.
-        threshold: the one with the best F1; None for several classes.
+        threshold: the one for F1 (choose_threshold); None for several classes.
     """
 
     losses: Floats
@@ -244,7 +245,8 @@ def evaluate_loader(
         *_loss_arguments(torch.from_numpy(logits).float(), torch.from_numpy(labels))
     )
     probs = to_probs(logits)
-    metrics, threshold = calculate_metrics_threshold(labels, probs)
+    threshold = choose_threshold(labels, probs).value if probs.ndim == 1 else None
+    metrics = calculate_metrics(labels, probs, threshold)
     return Evaluation(losses.double().numpy(), probs, labels, metrics, threshold)
 
 
