@@ -129,12 +129,15 @@ class SequenceDataset:
         lengths = self.view.lengths[indices]
         longest = int(lengths.max(initial=0))
         mask = np.arange(longest) < lengths[:, None]  # (B, T)
-        if mask.all():
+        places, dtype = np.flatnonzero(mask), self.view.corpus.feature_chunks[0].dtype
+        if len(places) == mask.size:
             rows = self.view.gather_features(indices)  # (B * T, F)
+        elif 2 * len(places) < mask.size:
+            rows = np.zeros((mask.size, self.input_size), dtype)
+            rows[places] = self.view.gather_features(indices)
         else:
-            dtype = self.view.corpus.feature_chunks[0].dtype
             rows = np.empty((mask.size, self.input_size), dtype)
-            self.view.gather_features(indices, out=rows, places=np.flatnonzero(mask))
+            self.view.gather_features(indices, out=rows, places=places)
             rows[np.flatnonzero(~mask)] = 0
         features = rows.reshape(len(indices), longest, rows.shape[1])
         return Batch(

@@ -25,6 +25,8 @@ Embeddings = npt.NDArray[np.float32]
 _WINDOW, _WINDOW_BYTES = 4096, 16 << 20
 #: The input of one micro-batch, in float32; the model makes several copies of it.
 _BATCH_BYTES = 8 << 20
+#: Padded messages of one micro-batch on a CPU, at most: what a layer makes of them then stays in its caches.
+_CPU_MESSAGES = 2048
 
 
 def to_probs(logits: Floats) -> Floats:
@@ -63,6 +65,8 @@ def make_scoring_loader(
     """Steps for scoring, in the dataset's order, which is that of the file: it is read once, from begin to end."""
     mean = max(1.0, float(dataset.lengths.mean()) if len(dataset) else 1.0)
     most = max(1, _BATCH_BYTES // (4 * dataset.input_size))
+    if runtime.device.type == "cpu":
+        most = min(most, _CPU_MESSAGES)
     window = min(_WINDOW, max(256, int(_WINDOW_BYTES / (mean * dataset.message_bytes))))
     return make_loader(
         dataset,
