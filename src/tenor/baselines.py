@@ -54,7 +54,7 @@ def fit_baselines(view: SequenceView, *, max_characters: int = MAX_FIT_CHARACTER
 
     Returns:
         name -> predictions, in the order of BASELINES; rows: validation, then test, each in the view's order.
-        The thresholds of binary baselines maximise F1 on validation.
+        The thresholds of binary baselines are those for F1 on validation (choose_threshold).
 
     Raises:
         TrainingError: the training labels are of fewer than two classes.

@@ -86,7 +86,7 @@ def run(
         typer.Option(
             metavar="FOLDS",
             min=2,
-            help="Train the model anew without each of so many folds of its training authors, and learn the "
+            help="Fit the model anew without each of so many folds of its training authors, and learn the "
             "aggregation from their scores instead of from validation's (attention excepted).",
         ),
     ] = None,

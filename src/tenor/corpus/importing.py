@@ -134,8 +134,9 @@ def import_with_summary(
     if on_error not in ("raise", "quarantine"):
         raise UsageError(f"on_error: expected raise or quarantine, found {on_error!r}")
     dest, counts, base, tally = Path(dest), _Counts(), None, Tally()
+    plan = SplitPlan() if plan is None else plan
     if append:
-        base = open_base(dest, source, SplitPlan() if plan is None else plan)
+        base = open_base(dest, source, plan)
         plan, tally = base.info.split, prepare_tally(base)
     items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
     with tempfile.TemporaryFile() as spool, progress_bar("importing", None, enabled=progress) as advance:
@@ -144,13 +145,13 @@ def import_with_summary(
         first = next(conversations, None)
         if first is None:
             raise quarantine.nothing_left(source)
-        if first.author_splits is not None:
-            if base is not None:
-                require_same_plan(base, Path(tally.paths[0]))
-            plan = _own_plan(Path(tally.paths[0]), SplitPlan() if plan is None else plan)
+        if first.author_splits is not None and base is not None:
+            require_same_plan(base, Path(tally.paths[0]))
+        elif first.author_splits is not None:
+            plan = _own_plan(Path(tally.paths[0]), plan)
         with CorpusWriter(
             dest,
-            split=SplitPlan() if plan is None else plan,
+            split=plan,
             feature_dtype=_feature_dtype(first),
             encoder=None if base is not None else _find_encoder(tally),
             feature_names=tally.agreement.feature_names,
