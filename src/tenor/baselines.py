@@ -30,7 +30,7 @@ BASELINES: tuple[Baseline, ...] = get_args(Baseline)
 MAJORITY: Baseline = "majority"
 
 #: Messages scored at a time, and numbers of theirs.
-_BLOCK_MESSAGES, _BLOCK_NUMBERS = 16_384, 1 << 22
+_BLOCK_MESSAGES, _BLOCK_NUMBERS = 16_384, 1 << 20
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -49,8 +49,8 @@ def fit_baselines(view: SequenceView, *, max_characters: int = MAX_FIT_CHARACTER
 
     Args:
         view: sequences of one level with all their splits.
-        max_characters: lexical and pooled are fitted on about so many characters of training text, a draw of groups
-            where there is more; the others on all.
+        max_characters: all but majority are fitted on about so many characters of training text, a draw of groups
+            where there is more.
 
     Returns:
         name -> predictions, in the order of BASELINES; rows: validation, then test, each in the view's order.
@@ -61,18 +61,20 @@ def fit_baselines(view: SequenceView, *, max_characters: int = MAX_FIT_CHARACTER
     """
     require_both_classes(view.in_split("train"))
     data = _prepare(view)
-    logits = {"majority": _majority_logits(data), "length": _regress(data, _length_table, (1.0,))}
+    del view  # of a large corpus that is a good part of what is held
+    logits: dict[str, FloatArray] = {MAJORITY: _majority_logits(data)}
     drawn = sample_groups(data.train, seed=0, max_characters=max_characters, what="a baseline")
     data = replace(data, train=data.train.select(drawn))
-    if view.corpus.has_text:
+    logits["length"] = _regress(data, _length_table, (1.0,))
+    if data.scored.corpus.has_text:
         logits["lexical"] = _lexical_logits(data)
-    if view.corpus.info.input_size is not None:
+    if data.scored.corpus.info.input_size is not None:
         logits["pooled"] = _regress(data, pool_features, STRENGTHS)
     if "lexical" in logits and "pooled" in logits:
         logits["blend"] = blend_logits(
             [logits["lexical"], logits["pooled"]], data.scored.splits == "validation"
         )
-    return {name: _as_predictions(data, name, values) for name, values in logits.items()}
+    return _as_predictions(data, logits)
 
 
 def score_baselines_out_of_fold(
@@ -211,17 +213,11 @@ def blend_logits(parts: list[FloatArray], reference: npt.NDArray[np.bool_]) -> F
     return blended
 
 
-def _as_predictions(data: _Data, name: str, logits: FloatArray) -> Predictions:
+def _as_predictions(data: _Data, logits: dict[str, FloatArray]) -> dict[str, Predictions]:
+    """A table a baseline; what is not a score stands in memory once."""
     rows = data.scored
-    if logits.ndim == 1:
-        probs = np.exp(-np.logaddexp(0.0, -logits))
-    else:
-        probs = np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None])
-    threshold = None
-    if data.num_classes == 2:
-        known = (rows.splits == "validation") & (rows.labels != UNLABELLED)
-        threshold = 0.5 if name == MAJORITY else choose_threshold(rows.labels[known], probs[known]).value
-    return Predictions(
+    known = (rows.split_codes == SPLITS.index("validation")) & (rows.labels != UNLABELLED)
+    majority = Predictions(
         level=rows.level,
         classes=rows.classes,
         conversation_ids=rows.conversation_ids,
@@ -230,9 +226,23 @@ def _as_predictions(data: _Data, name: str, logits: FloatArray) -> Predictions:
         splits=rows.splits,
         labels=rows.labels,
         lengths=rows.lengths,
-        logits=logits,
-        probs=probs,
-        threshold=threshold,
-        model=name,
+        logits=logits[MAJORITY],
+        probs=_to_probs(logits[MAJORITY]),
+        threshold=0.5 if data.num_classes == 2 else None,
+        model=MAJORITY,
         model_hash="",
     )
+    tables: dict[str, Predictions] = {MAJORITY: majority}
+    for name, values in logits.items():
+        if name != MAJORITY:
+            probs, threshold = _to_probs(values), None
+            if data.num_classes == 2:
+                threshold = choose_threshold(rows.labels[known], probs[known]).value
+            tables[name] = replace(majority, logits=values, probs=probs, threshold=threshold, model=name)
+    return tables
+
+
+def _to_probs(logits: FloatArray) -> FloatArray:
+    if logits.ndim == 1:
+        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+    return np.asarray(np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None]))

@@ -205,7 +205,7 @@ class StepLoader:
         steps, view = self._cut_steps(start), self.dataset.view
         if not view.corpus.is_read_ahead:
             return steps
-        return ask_ahead(steps, lambda step: view.will_need(step.indices), lambda step: step.num_bytes)
+        return ask_ahead(steps, lambda step: view.bring(step.indices), lambda step: step.num_bytes)
 
     def _cut_steps(self, start: int) -> Iterator[Step]:
         order = np.arange(len(self.dataset), dtype=np.int64)

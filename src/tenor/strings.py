@@ -161,7 +161,7 @@ class Strings:
 
     def find_codes(self, others: Strings) -> Integers:
         """The code that each other string has here: (N of the others,) int64, -1 where it is not among the values."""
-        if others.values is self.values:
+        if others.values is self.values or others.values.equals(self.values):
             return others.codes.astype(np.int64)
         used, places = others._used()
         found = pc.fill_null(pc.index_in(used, self.values), make_scalar(-1, pa.int32()))

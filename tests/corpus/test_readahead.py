@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import mmap
+import os
+import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +27,31 @@ def test_the_pages_of_wanted_rows_are_asked_for(tmp_path: Path, monkeypatch: pyt
     assert asked == [(base + 3 * 4096, 10 * 4096), (base + 400 * 4096, 4096), (base + 700 * 4096, 4096)]
     readahead.will_need(array, np.array([], dtype=np.int64))
     assert len(asked) == 3
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_rows_are_in_memory_once_they_are_brought(tmp_path: Path) -> None:
+    path, page = tmp_path / "array", mmap.PAGESIZE
+    np.zeros((4000, page // 4), np.float32).tofile(path)
+    with path.open("rb") as handle:
+        os.fsync(handle.fileno())
+        os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    array = np.memmap(path, np.float32, "r", shape=(4000, page // 4))
+    before, rows = count_held_pages(array), np.arange(0, 4000, 40)
+    readahead.bring(array, rows)
+    assert count_held_pages(array) >= before + len(rows)
+
+
+def count_held_pages(array: np.ndarray) -> int:
+    """Pages of a mapped array that this process holds (Rss of its mapping)."""
+    found = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            first, last = (int(part, 16) for part in line.split()[0].split("-"))
+            is_ours = first <= array.ctypes.data < last
+        elif line.startswith("Rss:") and is_ours:
+            found += (int(line.split()[1]) << 10) // mmap.PAGESIZE
+    return found
 
 
 def test_a_large_corpus_gives_the_same_features(
@@ -68,7 +97,7 @@ def test_what_is_read_next_is_asked_for_in_order_and_in_bounds() -> None:
     assert list(readahead.ask_ahead([], asked.append, lambda _: size)) == []
 
 
-def test_a_view_asks_for_the_rows_of_its_sequences(
+def test_a_view_brings_the_rows_of_its_sequences(
     write_corpus: Callable[..., Corpus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = SyntheticPlan(conversations=50, input_size=4)
@@ -79,8 +108,8 @@ def test_a_view_asks_for_the_rows_of_its_sequences(
     def note(array: np.ndarray, rows: np.ndarray) -> None:
         asked[starts.index(array.ctypes.data)] = set(rows.tolist())
 
-    monkeypatch.setattr("tenor.corpus.views.will_need", note)
-    view.will_need(indices)
+    monkeypatch.setattr("tenor.corpus.views.bring", note)
+    view.bring(indices)
     found = {int(corpus.chunk_offsets[chunk]) + row for chunk, rows in asked.items() for row in rows}
     assert len(asked) > 1
     assert found == set(view.message_rows(indices).tolist())

@@ -22,8 +22,9 @@ import pyarrow as pa
 LEAST_BYTES = 256 << 20
 #: Rows that lie closer than so many bytes are asked for together.
 _GAP_BYTES = 32 << 10
-#: What is asked for before its turn is about so many bytes, but one item at least.
-_BYTES_AHEAD = 16 << 20
+#: What is brought before its turn is about so many bytes, but one item at least. Whole pages are read, several times as
+#: much: more than the kernel has room for would be gone again before its turn.
+_BYTES_AHEAD = 4 << 20
 _WILL_NEED, _RANDOM = 3, 1  # of madvise(2); the same on Linux and macOS
 
 Item = TypeVar("Item")
@@ -75,16 +76,26 @@ def will_need(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
         _advise(base + first * size, (last - first + 1) * size, _WILL_NEED)
 
 
+def bring(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
+    """Have some rows of an array read into memory, in any order; returns when they are there.
+
+    Args:
+        array: (M, F), memory-mapped.
+        rows: which of the M.
+    """
+    will_need(array, rows)
+    for column in (0, -1):  # a row lies in one page or two; where in more, those between have been asked for
+        array[rows, column]
+
+
 def ask_ahead(
     items: Iterable[Item], ask: Callable[[Item], None], num_bytes: Callable[[Item], int]
 ) -> Iterator[Item]:
-    """Hand items on in their order; what those that follow read is asked for meanwhile, in a thread.
-
-    In a thread because asking waits, too, where the disk is slow or the kernel has to make room.
+    """Hand items on in their order; what those that follow read is brought into memory meanwhile, in a thread.
 
     Args:
         items: what is worked through.
-        ask: asks for what an item reads (see `will_need`).
+        ask: brings what an item reads (see `bring`).
         num_bytes: how much that is.
     """
     waiting: deque[Item] = deque()

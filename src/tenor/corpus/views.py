@@ -27,7 +27,7 @@ from tenor.corpus.ordering import (
     encode_conversation_groups,
     sort_messages,
 )
-from tenor.corpus.readahead import will_need
+from tenor.corpus.readahead import bring, will_need
 from tenor.corpus.schema import SPLITS, UNLABELLED, Label, Level, Split
 from tenor.errors import CorpusError, UsageError
 from tenor.strings import Strings
@@ -191,10 +191,10 @@ class SequenceView:
             np.take(chunks[chunk], inside, axis=0, out=out, mode="clip")
         return out
 
-    def will_need(self, indices: npt.ArrayLike) -> None:
-        """Ask for some sequences' features to be read into memory, in the order of the file; returns soon."""
+    def bring(self, indices: npt.ArrayLike) -> None:
+        """Have some sequences' features read into memory; returns when they are there."""
         for chunk, _, inside in _by_chunk(self.corpus, self.message_rows(indices)):
-            will_need(self.corpus.feature_chunks[chunk], inside)
+            bring(self.corpus.feature_chunks[chunk], inside)
 
     def texts(self, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
         """Read some sequences' texts, a few sequences in memory at a time.

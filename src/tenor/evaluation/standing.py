@@ -13,7 +13,7 @@ from tenor.baselines import MAJORITY, fit_baselines
 from tenor.corpus.audit import require_clean_splits
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
-from tenor.corpus.views import view_sequences
+from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import SplitError, TrainingError, UsageError
 from tenor.metrics.comparison import Difference, compare_many
 from tenor.metrics.intervals import bootstrap_metrics
@@ -174,23 +174,26 @@ def find_baselines(
     """
     if predictions.level == "profile":
         raise UsageError("baselines are fitted on sequences: aggregate theirs as the model's")
+    try:
+        fitted = fit_baselines(_view_clean(corpus, predictions), max_characters=max_characters)
+    except (SplitError, TrainingError) as error:
+        return {}, (f"no baselines: {error}",)
+    is_scored = find_rows(predictions.id_columns, fitted[MAJORITY].id_columns) >= 0
+    tables = {name: table if is_scored.all() else table.select(is_scored) for name, table in fitted.items()}
+    if threshold != "f1":
+        rule = parse_rule(threshold)
+        for name in tables.keys() - {MAJORITY}:
+            known_rows = tables[name].in_split("validation").labelled()
+            chosen = rule.choose(known_rows.labels, known_rows.probs, splits=known_rows.splits)
+            tables[name] = replace(tables[name], threshold=chosen.value)
+    return tables, ()
+
+
+def _view_clean(corpus: Corpus, predictions: Predictions) -> SequenceView:
+    """The sequences of the predictions' level, of the same classes and with nothing in two splits."""
     view = view_sequences(corpus, predictions.level)
     if view.classes != predictions.classes:
         known, found = (", ".join(map(str, names)) for names in (predictions.classes, view.classes))
-        return {}, (f"no baselines: the model knows the classes {known}, the corpus has {found}",)
-    try:
-        require_clean_splits(view)
-        fitted = fit_baselines(view, max_characters=max_characters)
-    except (SplitError, TrainingError) as error:
-        return {}, (f"no baselines: {error}",)
-    tables = {}
-    for name, table in fitted.items():
-        rows = table.select(find_rows(predictions.id_columns, table.id_columns) >= 0)
-        if threshold != "f1" and name != MAJORITY:
-            validation = rows.in_split("validation").labelled()
-            chosen = parse_rule(threshold).choose(
-                validation.labels, validation.probs, splits=validation.splits
-            )
-            rows = replace(rows, threshold=chosen.value)
-        tables[name] = rows
-    return tables, ()
+        raise TrainingError(f"the model knows the classes {known}, the corpus has {found}")
+    require_clean_splits(view)
+    return view

@@ -170,9 +170,9 @@ def _prepare(
     codes, num_groups = encode_groups(base.groups[labelled], int(labelled.sum()))
     if num_groups == 0:
         raise UsageError("nothing to compare: no row is labelled")
-    prepared = {}
+    prepared, ids = {}, Strings.of(base.ids)
     for name, model in models.items():
-        rows = _match_rows(base, model, reference, name)[labelled]
+        rows = _match_rows(base, ids, model, reference, name)[labelled]
         labels, probs = check_scores(model.labels[rows], model.probs[rows])
         prepared[name] = WeightedMetrics(
             labels, probs, model.threshold, codes=codes, num_groups=num_groups, metrics=metrics
@@ -230,11 +230,11 @@ def adjust_holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _match_rows(base: Scored, other: Scored, base_name: str, other_name: str) -> Integers:
-    """Indices (N,) of `other`'s rows in the order of `base`'s."""
+def _match_rows(base: Scored, ids: Strings, other: Scored, base_name: str, other_name: str) -> Integers:
+    """Indices (N,) of `other`'s rows in the order of `base`'s, whose `ids` are passed, made once for all others."""
     if base is other:
         return np.arange(len(base.labels))
-    ids, others = Strings.of(base.ids), Strings.of(other.ids)
+    others = Strings.of(other.ids)
     rows = find_rows([others], [ids])
     _require_equal_ids(ids, others, rows, base_name, other_name)
     checks = {
