@@ -16,7 +16,8 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.corpus.voices import read_voice
 from tenor.errors import UsageError
-from tenor.lexical import LexicalPrior, fit_lexical, fit_part, parts_of
+from tenor.lexical import LexicalPrior, fit_out_of_fold, fit_part, parts_of
+from tenor.lexical.fitting import BAYES, TFIDF
 from tenor.lexical.peaks import _draw_share, fit_peaks
 from tenor.training.start import fit_start
 
@@ -90,12 +91,13 @@ def fit_models(level: str, num_classes: int) -> LexicalPrior:
     """A model a part, each of other texts."""
     texts = [f"{WORDS[i % 17]} {'please' if i % 3 else 'pay me'} {WORDS[i % 5]}" for i in range(60)]
     labels = np.arange(60) % 3 % num_classes
-    return LexicalPrior(
-        {
-            part: fit_lexical(texts[place:], labels[: 60 - place], num_classes=num_classes)
-            for place, part in enumerate(parts_of(level))  # type: ignore[arg-type]
-        }
-    )
+    models = {}
+    for place, part in enumerate(parts_of(level)):  # type: ignore[arg-type]
+        some, known = texts[place:], labels[: 60 - place]
+        recipe = BAYES if part == "bayes" else TFIDF
+        names = [str(index) for index in range(len(some))]
+        models[part], _ = fit_out_of_fold(some, known, names, seed=0, num_classes=num_classes, recipe=recipe)
+    return LexicalPrior(models)
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])
@@ -174,21 +176,29 @@ def test_scores_are_out_of_fold(tmp_path: Path) -> None:
 def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
     prior = fit_models("conversation", 2)
     again = LexicalPrior.from_tensors(prior.to_tensors())
-    assert list(again.models) == ["own", "first", "rest", "peak"]
+    assert list(again.models) == ["own", "first", "rest", "bayes", "peak"]
+    assert {part: model.weighting for part, model in again.models.items()} == {
+        **dict.fromkeys(["own", "first", "rest", "peak"], "tfidf"),
+        "bayes": "presence",
+    }
     assert again.to_tensors().keys() == prior.to_tensors().keys()
     for name, array in prior.to_tensors().items():
         assert np.array_equal(array, again.to_tensors()[name])
     own = prior.models["own"]
     assert LexicalPrior.from_tensors(own.to_tensors()).models.keys() == {"own"}
     renamed = {f"listener.{name}": array for name, array in own.to_tensors().items()}
-    with pytest.raises(UsageError, match="expected parts of own, first, rest, others, peak, found listener"):
+    with pytest.raises(
+        UsageError, match="expected parts of own, first, rest, others, bayes, peak, found listener"
+    ):
         LexicalPrior.from_tensors(renamed)
     missing = {name: array for name, array in prior.to_tensors().items() if name != "peak.idf"}
     with pytest.raises(UsageError, match="peak: expected the tensors columns, idf"):
         LexicalPrior.from_tensors(missing)
     with pytest.raises(UsageError, match="expected parts of as many outputs, found {'own': 1, 'peak': 3}"):
         LexicalPrior({"own": own, "peak": fit_models("conversation", 3).models["peak"]})
-    with pytest.raises(UsageError, match="expected parts of own, first, rest, others, peak, found \\[\\]"):
+    with pytest.raises(
+        UsageError, match="expected parts of own, first, rest, others, bayes, peak, found \\[\\]"
+    ):
         LexicalPrior({})
 
 

@@ -24,6 +24,7 @@ def prior_by_loop(
     opener = messages[0]["author"] if messages else None
     voices = {
         "own": own,
+        "bayes": own,
         "first": [message for message in own if message["author"] == opener],
         "rest": [message for message in own if message["author"] != opener],
         "others": [message for message in messages if message["author"] != author],

@@ -1,9 +1,10 @@
 """A linear model of texts: hashed n-grams, TF-IDF, logistic regression.
 
-``weighting``: texts to weighted columns; ``model``: the fitted state, its logits and what they are made of;
-``fitting``: fitting and scoring out of fold; ``peaks``: the same for the strongest message of a sequence; ``prior``:
-several such models, one for each part in a conversation. The prior's logits are what a SequenceClassifier corrects;
-those of one model of the whole text are a baseline. Files are not known here, and corpora only to ``prior``.
+``weighting``: texts to weighted columns; ``logistic``: their coefficients; ``model``: the fitted state, its logits and
+what they are made of; ``fitting``: fitting and scoring out of fold; ``peaks``: the same for the strongest message of a
+sequence; ``prior``: several such models, one for each part in a conversation. The prior's logits are what a
+SequenceClassifier corrects; those of one model of the whole text are a baseline. Files are not
+known here, and corpora only to ``prior``.
 """
 
 from tenor.lexical.fitting import DEFAULT_STRENGTH as DEFAULT_STRENGTH

@@ -5,16 +5,17 @@ Knows nothing of what the groups are.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+from tenor.lexical.logistic import fit_logistic, fit_ratios
 from tenor.lexical.model import LexicalModel
-from tenor.lexical.weighting import SPACE, as_counts, weigh_counts
+from tenor.lexical.weighting import SPACE, Weighting, as_counts, weigh
 from tenor.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -22,10 +23,32 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+#: From counts and labels to a model.
+Fit = Callable[["csr_matrix", IntArray], LexicalModel]
 
 #: C of the logistic regression; fit_out_of_fold chooses among them, starting from the default.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 DEFAULT_STRENGTH = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is fitted.
+
+    Attributes:
+        weighting: of a text's n-grams; those by ``presence`` are scaled by their log-count ratios (see fit_ratios).
+        strengths: to choose among, rising.
+        first: of the strengths, from which the choice starts.
+    """
+
+    weighting: Weighting
+    strengths: tuple[float, ...]
+    first: float
+
+
+TFIDF = Recipe("tfidf", STRENGTHS, DEFAULT_STRENGTH)
+#: Columns are not brought to one length, so long texts want far less strength than short ones.
+BAYES = Recipe("presence", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 0.03)
 
 _MIN_TEXTS = 2  # a column needs n-grams of this many training texts to be kept
 _NGRAMS_TO_CHOOSE_BY = 10_000_000  # of a corpus with more only some folds are compared
@@ -66,10 +89,11 @@ def fit_out_of_fold(
     seed: int,
     num_classes: int = 2,
     folds: int = 5,
+    recipe: Recipe = TFIDF,
 ) -> tuple[LexicalModel, FloatArray]:
     """Choose the strength by log loss out of fold, then fit on all texts.
 
-    Starting from the default, the strength climbs STRENGTHS as long as the loss falls.
+    Starting from the recipe's first, the strength climbs its strengths as long as the loss falls.
 
     Args:
         texts: N texts, or their counts (see count_texts).
@@ -78,6 +102,7 @@ def fit_out_of_fold(
         seed: chooses the folds (see assign_folds).
         num_classes: as for fit_lexical.
         folds: how many.
+        recipe: how the model is fitted.
 
     Returns:
         The model, and the logits out of fold that models of the same strength gave, (N,) or (N, C).
@@ -92,20 +117,22 @@ def fit_out_of_fold(
     compared = (codes < num_compared) & (checked >= 0)
     scored: dict[float, FloatArray] = {}
 
+    def fit(strength: float) -> Fit:
+        return lambda some, its: _fit(some, its, num_classes, strength, weighting=recipe.weighting)
+
     def loss(strength: float) -> float:
         if strength not in scored:
-            scored[strength] = _score_folds(counts, checked, codes, num_compared, num_classes, strength)
+            scored[strength] = _score_folds(counts, checked, codes, num_compared, num_classes, fit(strength))
         return _log_loss(scored[strength][compared], checked[compared])
 
-    place = STRENGTHS.index(DEFAULT_STRENGTH)
+    strengths, place = recipe.strengths, recipe.strengths.index(recipe.first)
     for step in (1, -1):
-        while 0 <= place + step < len(STRENGTHS) and loss(STRENGTHS[place + step]) < loss(STRENGTHS[place]):
+        while 0 <= place + step < len(strengths) and loss(strengths[place + step]) < loss(strengths[place]):
             place += step
-    strength = STRENGTHS[place]
-    logits = scored.get(strength)
+    logits = scored.get(strengths[place])
     if logits is None or num_compared < folds:
-        logits = _score_folds(counts, checked, codes, folds, num_classes, strength)
-    return _fit(counts, checked, num_classes, strength), logits
+        logits = _score_folds(counts, checked, codes, folds, num_classes, fit(strengths[place]))
+    return fit(strengths[place])(counts, checked), logits
 
 
 def out_of_fold_logits(
@@ -138,7 +165,11 @@ def out_of_fold_logits(
     counts = as_counts(texts)
     checked = _check_labels(labels, counts.shape[0], num_classes)
     codes = assign_folds(checked, groups, seed=seed, folds=folds)
-    return _score_folds(counts, checked, codes, folds, num_classes, strength)
+
+    def fit(some: csr_matrix, its: IntArray) -> LexicalModel:
+        return _fit(some, its, num_classes, strength)
+
+    return _score_folds(counts, checked, codes, folds, num_classes, fit)
 
 
 def assign_folds(labels: npt.ArrayLike, groups: npt.ArrayLike, *, seed: int, folds: int = 5) -> IntArray:
@@ -181,21 +212,14 @@ def _check_labels(labels: npt.ArrayLike, num_texts: int, num_classes: int) -> In
 
 
 def _score_folds(
-    counts: csr_matrix,
-    labels: IntArray,
-    codes: IntArray,
-    folds: int,
-    num_classes: int,
-    strength: float,
+    counts: csr_matrix, labels: IntArray, codes: IntArray, folds: int, num_classes: int, fit: Fit
 ) -> FloatArray:
     """Logits of the texts in the first `folds` folds, each by a model of all other folds; zeros elsewhere."""
     logits = np.zeros(len(labels) if num_classes == 2 else (len(labels), num_classes))
     for fold in range(folds):
-        held_out = np.flatnonzero(codes == fold)
+        held_out, others = np.flatnonzero(codes == fold), np.flatnonzero(codes != fold)
         if len(held_out):
-            others = np.flatnonzero(codes != fold)
-            model = _fit(counts[others], labels[others], num_classes, strength)
-            logits[held_out] = model.logits(counts[held_out])
+            logits[held_out] = fit(counts[others], labels[others]).logits(counts[held_out])
     return logits
 
 
@@ -214,6 +238,7 @@ def _fit(
     num_classes: int,
     strength: float,
     importance: FloatArray | None = None,
+    weighting: Weighting = "tfidf",
 ) -> LexicalModel:
     rows = np.flatnonzero(labels >= 0)
     if len(rows) < len(labels):
@@ -222,16 +247,26 @@ def _fit(
     frequencies = np.bincount(labels, minlength=num_classes)
     document_counts = np.bincount(counts.indices, minlength=SPACE.num_columns)
     columns = np.flatnonzero(document_counts >= _MIN_TEXTS)
+    if weighting == "presence":
+        columns = columns[columns < SPACE.word_columns]
     if np.count_nonzero(frequencies) < 2 or not len(columns):
-        return _constant_model(frequencies)
-    # Smoothed idf as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
-    idf = (np.log((1 + len(labels)) / (1 + document_counts[columns])) + 1).astype(np.float32)
-    weights = weigh_counts(counts, columns, idf)
-    coefficients, intercept = _fit_logistic(weights, labels, frequencies, strength, importance)
-    return LexicalModel(columns, idf, coefficients.astype(np.float32), intercept.astype(np.float32))
+        return _constant_model(frequencies, weighting)
+    if weighting == "presence":
+        idf = np.ones(len(columns), np.float32)
+        coefficients, intercept = fit_ratios(
+            weigh(counts, columns, idf, weighting), labels, frequencies, strength
+        )
+    else:
+        # Smoothed idf as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
+        idf = (np.log((1 + len(labels)) / (1 + document_counts[columns])) + 1).astype(np.float32)
+        weights = weigh(counts, columns, idf, weighting)
+        coefficients, intercept = fit_logistic(weights, labels, frequencies, strength, importance)
+    return LexicalModel(
+        columns, idf, coefficients.astype(np.float32), intercept.astype(np.float32), weighting
+    )
 
 
-def _constant_model(frequencies: IntArray) -> LexicalModel:
+def _constant_model(frequencies: IntArray, weighting: Weighting) -> LexicalModel:
     logs = np.log(frequencies + 0.5)  # the half of Jeffreys' prior keeps an absent class finite
     intercept = logs[1:] - logs[:1] if len(logs) == 2 else logs - logs.mean()
     return LexicalModel(
@@ -239,38 +274,5 @@ def _constant_model(frequencies: IntArray) -> LexicalModel:
         np.zeros(0, np.float32),
         np.zeros((0, len(intercept)), np.float32),
         intercept.astype(np.float32),
+        weighting,
     )
-
-
-def _fit_logistic(
-    weights: csr_matrix,
-    labels: IntArray,
-    frequencies: IntArray,
-    strength: float,
-    importance: FloatArray | None,
-) -> tuple[FloatArray, FloatArray]:
-    """Coefficients (K, C) and intercept (C,). A class without texts gets the intercept of half a text."""
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    binary = len(frequencies) == 2
-    # For far more columns than rows the dual coordinate descent of liblinear is many times faster than L-BFGS.
-    solver = {"solver": "liblinear", "dual": True} if binary else {"solver": "lbfgs"}
-    model = LogisticRegression(C=strength, tol=1e-3, max_iter=200, random_state=0, **solver)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # after 200 rounds what is left does not matter
-        model.fit(weights, labels, sample_weight=importance)
-    if binary:
-        return model.coef_.T, model.intercept_
-    present = model.classes_
-    if len(present) == 2:  # scikit-learn then gives one logit, for the second
-        coefficients = np.concatenate([-model.coef_, model.coef_]) / 2
-        intercepts = np.concatenate([-model.intercept_, model.intercept_]) / 2
-    else:
-        coefficients, intercepts = model.coef_, model.intercept_
-    all_coefficients = np.zeros((weights.shape[1], len(frequencies)))
-    all_coefficients[:, present] = coefficients.T
-    mean_of_present = np.log(frequencies[present]).mean()
-    all_intercepts = np.full(len(frequencies), intercepts.mean() + np.log(0.5) - mean_of_present)
-    all_intercepts[present] = intercepts
-    return all_coefficients, all_intercepts

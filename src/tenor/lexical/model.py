@@ -7,13 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
-from tenor.lexical.weighting import SPACE, as_counts, count_texts, describe_space, is_counts, weigh_counts
+from tenor.lexical.weighting import (
+    SPACE,
+    Weighting,
+    as_counts,
+    count_texts,
+    describe_space,
+    is_counts,
+    weigh,
+)
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -34,12 +42,14 @@ class LexicalModel:
         idf: (K,) float32, inverse document frequencies.
         coefficients: (K, C) float32.
         intercept: (C,) float32.
+        weighting: what the coefficients are multiplied by; by ``presence`` all of `idf` is 1.
     """
 
     columns: IntArray
     idf: Float32Array
     coefficients: Float32Array
     intercept: Float32Array
+    weighting: Weighting = "tfidf"
 
     def logits(self, texts: Sequence[str] | csr_matrix) -> FloatArray:
         """Score texts, or their counts (see count_texts): (N,) float64 for binary labels, else (N, C).
@@ -50,7 +60,7 @@ class LexicalModel:
         scores = np.empty((num_texts, self.coefficients.shape[1]))
         for start in range(0, num_texts, _TEXTS_AT_A_TIME):
             block = slice(start, start + _TEXTS_AT_A_TIME)
-            weights = weigh_counts(as_counts(texts[block]), self.columns, self.idf)
+            weights = self._weigh(as_counts(texts[block]))
             scores[block] = weights @ self.coefficients.astype(np.float64) + self.intercept
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
@@ -65,7 +75,7 @@ class LexicalModel:
             keep the spaces that stand for word boundaries.
         """
         ngrams = _find_ngrams(text)
-        weights = weigh_counts(count_texts([text]), self.columns, self.idf)
+        weights = self._weigh(count_texts([text]))
         column_weights = np.zeros((SPACE.num_columns, self.coefficients.shape[1]))
         column_weights[self.columns] = weights.toarray().T * self.coefficients.astype(np.float64)
         counts = np.zeros(SPACE.num_columns)
@@ -94,7 +104,7 @@ class LexicalModel:
         """
         total = count_texts(["\n".join(messages)])
         counts = total[:, self.columns].toarray()[0].astype(np.float64)
-        weights = weigh_counts(total, self.columns, self.idf).toarray()[0] / np.maximum(counts, 1)
+        weights = self._weigh(total).toarray()[0] / np.maximum(counts, 1)
         shares = _count_messages(messages)[:, self.columns]
         found: FloatArray = shares @ (weights[:, None] * self.coefficients.astype(np.float64))
         return found[:, 0] if found.shape[1] == 1 else found
@@ -106,8 +116,11 @@ class LexicalModel:
             "idf": self.idf,
             "coefficients": self.coefficients,
             "intercept": self.intercept,
-            "space": describe_space(),
+            "space": describe_space(self.weighting),
         }
+
+    def _weigh(self, counts: csr_matrix) -> csr_matrix:
+        return weigh(counts, self.columns, self.idf, self.weighting)
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, npt.NDArray[np.generic]]) -> LexicalModel:
@@ -131,11 +144,7 @@ class LexicalModel:
                 raise UsageError(f"{name}: expected {np.dtype(dtype)}, found {tensors[name].dtype}")
             if not np.isfinite(tensors[name].astype(np.float64)).all():
                 raise UsageError(f"{name}: expected finite numbers, found others")
-        if not np.array_equal(tensors["space"], describe_space()):
-            raise UsageError(
-                f"space: expected the n-grams {describe_space().tolist()}, found {tensors['space'].tolist()[:6]} "
-                "(train the model again with this version)"
-            )
+        weighting = _find_weighting(tensors["space"])
         columns, coefficients = tensors["columns"].astype(np.int64), tensors["coefficients"]
         if columns.ndim != 1 or coefficients.ndim != 2 or coefficients.shape[1] < 1:
             raise UsageError(
@@ -145,15 +154,33 @@ class LexicalModel:
         if coefficients.shape[0] != len(columns) or any(tensors[n].shape != s for n, s in shapes.items()):
             found = ", ".join(f"{name} {tensor.shape}" for name, tensor in tensors.items())
             raise UsageError(f"the tensors' shapes do not fit together: {found}")
-        inside = not len(columns) or (columns[0] >= 0 and columns[-1] < SPACE.num_columns)
+        limit = SPACE.num_columns if weighting == "tfidf" else SPACE.word_columns
+        inside = not len(columns) or (columns[0] >= 0 and columns[-1] < limit)
         if not inside or (np.diff(columns) <= 0).any():
-            raise UsageError(f"columns: expected ascending numbers in [0, {SPACE.num_columns})")
+            raise UsageError(f"columns: expected ascending numbers in [0, {limit})")
         return cls(
             columns,
             tensors["idf"].astype(np.float32),
             coefficients.astype(np.float32),
             tensors["intercept"].astype(np.float32),
+            weighting,
         )
+
+
+def _find_weighting(space: npt.NDArray[np.generic]) -> Weighting:
+    """The weighting that a model file's ``space`` describes.
+
+    Raises:
+        UsageError: none that this version knows.
+    """
+    for weighting in get_args(Weighting):
+        if np.array_equal(space, describe_space(weighting)):
+            found: Weighting = weighting
+            return found
+    raise UsageError(
+        f"space: expected the n-grams {describe_space().tolist()}, found {space.tolist()[:6]} "
+        "(train the model again with this version)"
+    )
 
 
 def _count_messages(messages: Sequence[str]) -> csr_matrix:

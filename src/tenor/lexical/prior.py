@@ -1,6 +1,7 @@
 """The lexical prior: several models of a sequence's words, one a part, whose logits add up.
 
-A part is a voice (see ``corpus.voices``) read as one text, or the strongest single message. Each has been weighed
+A part is a voice (see ``corpus.voices``) read as one text, its own text once more by the words that occur, or the
+strongest single message. Each has been weighed
 before it gets here; those that did not help are left out. Knows nothing of how the weights were found.
 """
 
@@ -18,15 +19,16 @@ from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import VOICES, Voice, mark_voice, read_voice
 from tenor.errors import UsageError
-from tenor.lexical.fitting import fit_out_of_fold
+from tenor.lexical.fitting import BAYES, TFIDF, fit_out_of_fold
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks, score_peaks
 
 FloatArray = npt.NDArray[np.float64]
 
-#: A voice's whole text, or (``peak``) the strongest of the sequence's own messages.
-Part = Voice | Literal["peak"]
-PARTS: tuple[Part, ...] = ("own", "first", "rest", "others", "peak")
+#: A voice's whole text; (``bayes``) the words of the own one by naive Bayes' ratios; or (``peak``) the strongest of the
+#: sequence's own messages.
+Part = Voice | Literal["bayes", "peak"]
+PARTS: tuple[Part, ...] = ("own", "first", "rest", "others", "bayes", "peak")
 
 #: Characters read at a time.
 _BLOCK_CHARACTERS = 125_000
@@ -35,7 +37,7 @@ _BLOCK_CHARACTERS = 125_000
 def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:
     """The parts that sequences of a level have; without context none of what others say beside an author."""
     voices = [voice for voice in VOICES[level] if with_context or voice != "others"]
-    return (*voices, "peak")
+    return (*voices, "bayes", "peak")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class LexicalPrior:
             elif part == "others":
                 rest += score_part(model, view.select([index]), part).reshape(-1) - model.intercept
             else:
-                meant = mark_voice(view, part, index)
+                meant = mark_voice(view, _voice_of(part), index)
                 spoken = [text for text, is_meant in zip(texts, meant.tolist(), strict=True) if is_meant]
                 if spoken:
                     found[meant] += model.message_contributions(spoken).reshape(len(spoken), -1)
@@ -150,7 +152,7 @@ def score_part(model: LexicalModel, view: SequenceView, part: Part) -> FloatArra
     """One part's logits of a view's sequences: (S,) or (S, C)."""
     if part == "peak":
         return score_peaks(model, list(view.texts()))
-    return model.logits(["\n".join(texts) for texts in read_voice(view, part)])
+    return model.logits(["\n".join(texts) for texts in read_voice(view, _voice_of(part))])
 
 
 def fit_part(
@@ -160,8 +162,16 @@ def fit_part(
     labels, groups = view.labels, view.groups
     if part == "peak":
         return fit_peaks(list(view.texts()), labels, groups, seed=seed, num_classes=num_classes, folds=folds)
-    texts = ["\n".join(texts) for texts in read_voice(view, part)]
-    return fit_out_of_fold(texts, labels, groups, seed=seed, num_classes=num_classes, folds=folds)
+    texts = ["\n".join(texts) for texts in read_voice(view, _voice_of(part))]
+    recipe = BAYES if part == "bayes" else TFIDF
+    return fit_out_of_fold(
+        texts, labels, groups, seed=seed, num_classes=num_classes, folds=folds, recipe=recipe
+    )
+
+
+def _voice_of(part: Part) -> Voice:
+    """Whose text a part reads as a whole."""
+    return "own" if part == "bayes" or part == "peak" else part
 
 
 def _spoken_texts(
@@ -174,7 +184,7 @@ def _spoken_texts(
             winners = model.logits(texts).reshape(len(texts), -1).argmax(axis=0)
             yield from (([column], texts[winners[column]]) for column in columns)
     elif part != "others":
-        meant = mark_voice(view, part, index).tolist()
+        meant = mark_voice(view, _voice_of(part), index).tolist()
         spoken = [text for text, is_meant in zip(texts, meant, strict=True) if is_meant]
         if spoken:
             yield columns, "\n".join(spoken)

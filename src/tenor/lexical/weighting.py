@@ -1,4 +1,4 @@
-"""Texts to weighted columns: hashed n-grams and their TF-IDF.
+"""Texts to weighted columns: hashed n-grams and their TF-IDF, or which words occur.
 
 Words (one and two; runs of punctuation and line ends are words too) and characters inside word boundaries (two
 to four) are hashed to columns, so there is no vocabulary to keep. A sequence's text is its messages, one a line.
@@ -8,7 +8,7 @@ Knows nothing of labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ from tenor.ngrams import NgramSpace, count_ngrams
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
+
+#: ``tfidf``: see weigh_counts; ``presence``: 1 for each column of words that occurs, whatever the text's length.
+Weighting = Literal["tfidf", "presence"]
 
 SPACE = NgramSpace(word_columns=1 << 18, char_columns=1 << 18, char_sizes=(2, 4), marks=True)
 
@@ -30,12 +33,14 @@ def count_texts(texts: Sequence[str]) -> csr_matrix:
     return count_ngrams(texts, SPACE)
 
 
-def describe_space() -> npt.NDArray[np.int64]:
+def describe_space(weighting: Weighting = "tfidf") -> npt.NDArray[np.int64]:
     """What a column and its weight mean, (6,): a model file holds it, so that no other version misreads it.
 
     Word columns, character columns, least and greatest length of a character n-gram, whether marks are words, and
-    the length of the vector of words in hundredths.
+    the length of the vector of words in hundredths; by presence there are no characters and no length, all 0.
     """
+    if weighting == "presence":
+        return np.array([SPACE.word_columns, 0, 0, 0, int(SPACE.marks), 0], dtype=np.int64)
     sizes = (SPACE.word_columns, SPACE.char_columns, *SPACE.char_sizes)
     return np.array([*sizes, int(SPACE.marks), round(100 * _WORD_LENGTH)], dtype=np.int64)
 
@@ -50,6 +55,30 @@ def as_counts(texts: Sequence[str] | csr_matrix) -> csr_matrix:
     return texts if is_counts(texts) else count_texts(texts)
 
 
+def weigh(
+    counts: csr_matrix, columns: npt.NDArray[np.int64], idf: npt.NDArray[np.float32], weighting: Weighting
+) -> csr_matrix:
+    """The weights of the kept columns, (N, K) float64; `idf` is of no account by presence."""
+    if weighting == "tfidf":
+        return weigh_counts(counts, columns, idf)
+    from scipy.sparse import csr_matrix
+
+    kept, kept_columns = _keep_columns(counts, columns)
+    ends = np.append(0, np.cumsum(kept))[counts.indptr]
+    return csr_matrix((np.ones(len(kept_columns)), kept_columns, ends), shape=(len(ends) - 1, len(columns)))
+
+
+def _keep_columns(
+    counts: csr_matrix, columns: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int32]]:
+    """Which of the counts' entries stand in kept columns, and in which of those."""
+    place = np.full(SPACE.num_columns, -1, dtype=np.int32)
+    place[columns] = np.arange(len(columns), dtype=np.int32)
+    kept_columns = place[counts.indices]
+    kept = kept_columns >= 0
+    return kept, kept_columns[kept]
+
+
 def weigh_counts(
     counts: csr_matrix, columns: npt.NDArray[np.int64], idf: npt.NDArray[np.float32]
 ) -> csr_matrix:
@@ -60,11 +89,7 @@ def weigh_counts(
     """
     from scipy.sparse import csr_matrix
 
-    place = np.full(SPACE.num_columns, -1, dtype=np.int32)
-    place[columns] = np.arange(len(columns), dtype=np.int32)
-    kept_columns = place[counts.indices]
-    kept = kept_columns >= 0
-    kept_columns = kept_columns[kept]
+    kept, kept_columns = _keep_columns(counts, columns)
     times = counts.data[kept].astype(np.int64)
     values = (1.0 + np.log(np.arange(1, times.max(initial=0) + 1)))[times - 1] * idf[kept_columns]
 
