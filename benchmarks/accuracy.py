@@ -2,12 +2,13 @@
 
 For each corpus, level and seed: a new split by groups, the corpus encoded anew, a model with tenor's defaults, and
 on the same sequences the baselines, TF-IDF of words (1-2) and characters (2-5) with scikit-learn's logistic
-regression, and, if asked for, the seed's plain recipe (a network that starts from nothing). Profiles: tenor's by the
-aggregation that is best on validation, the rivals' by the mean, and TF-IDF's also by its best (``tfidf_chosen``);
-what is learned of scores is learned on validation, and of a model that is its start alone on train, out of fold. Test
-average precision and ROC AUC, and the default's lead with a 95% interval: Student's t over seeds, the variance enlarged
-by test size over training size, since the splits overlap (Nadeau & Bengio 2003, "Inference for the Generalization
-Error", sec. 5).
+regression, and, if asked for, the seed's plain recipe (a network that starts from nothing) and a pretrained encoder
+of text, which Hugging Face's Trainer fine-tunes on the sequence's messages as one text (see _finetuned.py). Profiles:
+tenor's by the aggregation that is best on validation, the rivals' by the mean, and TF-IDF's also by its best
+(``tfidf_chosen``); what is learned of scores is learned on validation, and of a model that is its start alone on
+train, out of fold. Test average precision and ROC AUC, and the default's lead with a 95% interval: Student's t over
+seeds, the variance enlarged by test size over training size, since the splits overlap (Nadeau & Bengio 2003,
+"Inference for the Generalization Error", sec. 5).
 
 Not part of `make bench`: ten seeds over all corpora take hours. Results are kept one JSON line a run, so that a stopped
 study goes on where it was.
@@ -15,6 +16,7 @@ study goes on where it was.
     python benchmarks/accuracy.py --seeds 10 --out bench-out/accuracy.jsonl [--encoder lsa+dynamics] [--plain]
     python benchmarks/accuracy.py --corpora persuasion chitchat --encoder sentence:MODEL --seeds 3
     python benchmarks/accuracy.py --seeds 3 --set hidden_size=256 learning_rate=1e-4
+    python benchmarks/accuracy.py --corpora persuasion --seeds 3 --finetuned MODEL --out bench-out/finetuned.jsonl
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from _common import find_source, print_machine, print_table
+from _finetuned import MAX_TOKENS, finetune
 from tenor.baselines import fit_baselines
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
@@ -53,7 +56,7 @@ TASKS = {
 }
 PROFILES = ("persuasion", "chitchat", "switchboard")
 METRICS = ("average_precision", "roc_auc")
-RIVALS = ("majority", "length", "tfidf", "tfidf_chosen", "lexical", "pooled", "blend", "plain")
+RIVALS = ("majority", "length", "tfidf", "tfidf_chosen", "lexical", "pooled", "blend", "finetuned", "plain")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -69,6 +72,15 @@ def parse_arguments() -> argparse.Namespace:
         "--set", nargs="+", default=[], metavar="NAME=VALUE", help="arguments of train_model, values as JSON"
     )
     parser.add_argument("--plain", action="store_true", help="train the seed's plain recipe too")
+    parser.add_argument(
+        "--finetuned",
+        type=Path,
+        metavar="FOLDER",
+        help="a pretrained encoder to fine-tune too; takes minutes a run",
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=MAX_TOKENS, help="of a text, that the fine-tuned encoder reads"
+    )
     parser.add_argument("--out", type=Path, default=Path("bench-out/accuracy.jsonl"))
     parser.add_argument(
         "--quick", action="store_true", help="one seed of generated chats, to see that it runs"
@@ -76,6 +88,21 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--picture", type=Path, help="a PNG or SVG of the leads to draw")
     return parser.parse_args()
+
+
+def join_texts(view: SequenceView) -> dict[str, list[str]]:
+    """Split -> the messages of each of its sequences as one text."""
+    return {
+        split: [" ".join(messages) for messages in view.in_split(split).texts()]  # type: ignore[arg-type]
+        for split in ("train", "validation", "test")
+    }
+
+
+def fit_finetuned(view: SequenceView, seed: int, options: argparse.Namespace) -> dict[str, np.ndarray]:
+    """Probabilities of validation and test sequences, by the encoder of ``--finetuned``."""
+    labels = {split: view.in_split(split).labels for split in ("train", "validation")}  # type: ignore[arg-type]
+    size = {"epochs": 1, "max_tokens": 16} if options.quick else {"max_tokens": options.max_tokens}
+    return finetune(join_texts(view), labels, options.finetuned, seed=seed, **size)
 
 
 def fit_tfidf(view: SequenceView) -> dict[str, np.ndarray]:
@@ -91,10 +118,7 @@ def fit_tfidf(view: SequenceView) -> dict[str, np.ndarray]:
         ),
         LogisticRegression(max_iter=1000),
     )
-    texts = {
-        split: [" ".join(messages) for messages in view.in_split(split).texts()]  # type: ignore[arg-type]
-        for split in ("train", "validation", "test")
-    }
+    texts = join_texts(view)
     model.fit(texts["train"], view.in_split("train").labels)
     return {split: model.predict_proba(texts[split])[:, 1] for split in ("validation", "test")}
 
@@ -149,6 +173,10 @@ def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace)
     scored |= fit_baselines(view)
     seconds["baselines"] = round(time.perf_counter() - begin, 1)
     scored["tfidf"] = as_predictions(scored["lexical"], fit_tfidf(view))
+    if options.finetuned is not None:
+        begin = time.perf_counter()
+        scored["finetuned"] = as_predictions(scored["lexical"], fit_finetuned(view, seed, options))
+        seconds["finetuned"] = round(time.perf_counter() - begin, 1)
     sizes = {split: int((view.splits == split).sum()) for split in ("train", "validation", "test")}
     yield {
         "level": level,
