@@ -26,7 +26,7 @@ MAX_FIT_CHARACTERS = 16_000_000
 #: A message without text, or a very short one, counts as so many characters.
 _LEAST_CHARACTERS = 40
 #: Texts read at a time; scoring their n-grams takes some 150 bytes a character.
-_BLOCK_CHARACTERS = 125_000
+_BLOCK_CHARACTERS = 64_000
 
 
 def sample_groups(
@@ -87,8 +87,12 @@ def blocks_of_messages(view: SequenceView, num_messages: int) -> Iterator[Intege
     yield from (part for part in np.split(np.arange(len(view)), cuts) if len(part))
 
 
+def blocks_of_texts(view: SequenceView) -> Iterator[Integers]:
+    """Positions of all sequences in order, as many at a time as have their n-grams counted at once."""
+    yield from blocks_of_messages(view, max(1, int(_BLOCK_CHARACTERS / mean_characters(view))))
+
+
 def join_texts(view: SequenceView) -> Iterator[tuple[Integers, list[str]]]:
     """Each sequence's messages, one a line: positions in order and their texts, bounded blocks at a time."""
-    block = max(1, int(_BLOCK_CHARACTERS / mean_characters(view)))
-    for rows in blocks_of_messages(view, block):
+    for rows in blocks_of_texts(view):
         yield rows, ["\n".join(messages) for messages in view.texts(rows)]

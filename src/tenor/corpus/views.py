@@ -256,6 +256,7 @@ def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> 
         raise UsageError(
             f"level: expected conversation or author, found {level!r} (profiles are made of authors)"
         )
+    pa.default_memory_pool().release_unused()  # what sorting names and messages took
     return view if split is None else view.in_split(split)
 
 

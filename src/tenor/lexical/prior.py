@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tenor.corpus.sampling import blocks_of_messages, mean_characters
+from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import VOICES, Voice, mark_voice, read_voice
@@ -29,9 +29,6 @@ FloatArray = npt.NDArray[np.float64]
 #: sequence's own messages.
 Part = Voice | Literal["bayes", "peak"]
 PARTS: tuple[Part, ...] = ("own", "first", "rest", "others", "bayes", "peak")
-
-#: Characters read at a time.
-_BLOCK_CHARACTERS = 125_000
 
 
 def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:
@@ -70,8 +67,7 @@ class LexicalPrior:
             CorpusError: the corpus has no text.
         """
         scores = np.zeros((len(view),) if self.num_outputs == 1 else (len(view), self.num_outputs))
-        messages = max(1, int(_BLOCK_CHARACTERS / mean_characters(view)))
-        for rows in blocks_of_messages(view, messages):
+        for rows in blocks_of_texts(view):
             block = view.select(rows)
             for part, model in self.models.items():
                 scores[rows] += score_part(model, block, part)

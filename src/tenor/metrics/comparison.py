@@ -170,9 +170,9 @@ def _prepare(
     codes, num_groups = encode_groups(base.groups[labelled], int(labelled.sum()))
     if num_groups == 0:
         raise UsageError("nothing to compare: no row is labelled")
-    prepared, ids = {}, Strings.of(base.ids)
+    prepared = {}
     for name, model in models.items():
-        rows = _match_rows(base, ids, model, reference, name)[labelled]
+        rows = _match_rows(base, model, reference, name)[labelled]
         labels, probs = check_scores(model.labels[rows], model.probs[rows])
         prepared[name] = WeightedMetrics(
             labels, probs, model.threshold, codes=codes, num_groups=num_groups, metrics=metrics
@@ -230,13 +230,16 @@ def adjust_holm(p_values: Sequence[float | None]) -> list[float | None]:
     return adjusted
 
 
-def _match_rows(base: Scored, ids: Strings, other: Scored, base_name: str, other_name: str) -> Integers:
-    """Indices (N,) of `other`'s rows in the order of `base`'s, whose `ids` are passed, made once for all others."""
+def _match_rows(base: Scored, other: Scored, base_name: str, other_name: str) -> Integers:
+    """Indices (N,) of `other`'s rows in the order of `base`'s."""
     if base is other:
         return np.arange(len(base.labels))
-    others = Strings.of(other.ids)
-    rows = find_rows([others], [ids])
-    _require_equal_ids(ids, others, rows, base_name, other_name)
+    own, others = _id_columns(base), _id_columns(other)
+    if len(own) != len(others):
+        own, others = (Strings.of(base.ids),), (Strings.of(other.ids),)
+    rows = find_rows(others, own)
+    if len(base.labels) != len(other.labels) or (rows < 0).any():
+        _refuse_other_ids(Strings.of(base.ids), Strings.of(other.ids), base_name, other_name)
     checks = {
         "labels": base.labels != other.labels[rows],
         "groups": base.groups != other.groups[rows],
@@ -245,19 +248,23 @@ def _match_rows(base: Scored, ids: Strings, other: Scored, base_name: str, other
         wrong = np.flatnonzero(differs)
         if len(wrong):
             raise UsageError(
-                f"{base_name} and {other_name} have different {what} in {len(wrong)} of {len(ids)} rows, "
-                f"such as {_examples(ids[wrong[:3]])}: predict both from one corpus"
+                f"{base_name} and {other_name} have different {what} in {len(wrong)} of {len(rows)} rows, "
+                f"such as {_examples(Strings.of(base.ids)[wrong[:3]])}: predict both from one corpus"
             )
     if base.probs.shape[1:] != other.probs.shape[1:]:
         raise UsageError(f"{base_name} and {other_name} have different numbers of classes")
     return rows
 
 
-def _require_equal_ids(a: Strings, b: Strings, rows: Integers, name_a: str, name_b: str) -> None:
-    """Refuse ids of `a` without a row in `b`, and the other way round; `rows` (N,) are those of `a` in `b`."""
-    only_a, only_b = a[rows < 0], b[np.setdiff1d(np.arange(len(b)), rows)]
-    if not len(only_a) and not len(only_b):
-        return
+def _id_columns(scored: Scored) -> tuple[Strings, ...]:
+    """What the ids are made of, where the table can tell: a join of ids takes more than all else here."""
+    columns: tuple[Strings, ...] | None = getattr(scored, "id_columns", None)
+    return (Strings.of(scored.ids),) if columns is None else columns
+
+
+def _refuse_other_ids(a: Strings, b: Strings, name_a: str, name_b: str) -> None:
+    """Raise UsageError about the ids that only one of two tables has."""
+    only_a, only_b = (some[find_rows([other], [some]) < 0] for some, other in ((a, b), (b, a)))
     parts = [
         f"{len(only)} rows only in {name}" + (f", such as {_examples(only.rank()[1])}" if len(only) else "")
         for name, only in ((name_a, only_a), (name_b, only_b))
