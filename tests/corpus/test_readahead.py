@@ -85,16 +85,27 @@ def test_a_large_corpus_gives_the_same_features(
     assert list(view.texts(indices)) == texts
 
 
-def test_what_is_read_next_is_asked_for_in_order_and_in_bounds() -> None:
+def test_what_is_read_next_is_brought_in_order_and_in_bounds() -> None:
     size, asked = readahead._BYTES_AHEAD // 4, list[int]()
     handed = []
-    for item in readahead.ask_ahead(range(20), asked.append, lambda _: size):
+    for item in readahead.bring_ahead(range(20), asked.append, lambda _: size):
         handed.append(item)
         assert len(asked) <= item + 4  # itself and three, which with it are as many bytes as may be
     assert handed == asked == list(range(20))
-    large = readahead.ask_ahead(range(3), lambda _: None, lambda _: 100 * size)
+    large = readahead.bring_ahead(range(3), lambda _: None, lambda _: 100 * size)
     assert list(large) == [0, 1, 2]
-    assert list(readahead.ask_ahead([], asked.append, lambda _: size)) == []
+    assert list(readahead.bring_ahead([], asked.append, lambda _: size)) == []
+
+
+def test_what_fails_while_it_is_brought_is_raised_in_its_turn() -> None:
+    def fail(item: int) -> None:
+        if item == 2:
+            raise OSError("the disk has gone")
+
+    handed = readahead.bring_ahead(range(5), fail, lambda _: 0)
+    assert [next(handed), next(handed)] == [0, 1]
+    with pytest.raises(OSError, match="the disk has gone"):
+        next(handed)
 
 
 def test_a_view_brings_the_rows_of_its_sequences(

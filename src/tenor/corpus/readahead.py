@@ -11,7 +11,7 @@ import functools
 import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
@@ -88,27 +88,33 @@ def bring(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
         array[rows, column]
 
 
-def ask_ahead(
-    items: Iterable[Item], ask: Callable[[Item], None], num_bytes: Callable[[Item], int]
+def bring_ahead(
+    items: Iterable[Item], bring_item: Callable[[Item], None], num_bytes: Callable[[Item], int]
 ) -> Iterator[Item]:
-    """Hand items on in their order; what those that follow read is brought into memory meanwhile, in a thread.
+    """Hand items on in their order, each once what it reads is in memory; a thread brings it in the meantime.
 
     Args:
         items: what is worked through.
-        ask: brings what an item reads (see `bring`).
+        bring_item: brings what an item reads (see `bring`); what it raises is raised here.
         num_bytes: how much that is.
     """
-    waiting: deque[Item] = deque()
+    waiting: deque[tuple[Item, Future[None]]] = deque()
     ahead = 0
     with ThreadPoolExecutor(1, "readahead") as thread:
         for item in items:
-            thread.submit(ask, item)
-            waiting.append(item)
+            waiting.append((item, thread.submit(bring_item, item)))
             ahead += num_bytes(item)
             while len(waiting) > 1 and ahead >= _BYTES_AHEAD:
-                ahead -= num_bytes(waiting[0])
-                yield waiting.popleft()
-    yield from waiting
+                ahead -= num_bytes(waiting[0][0])
+                yield _wait_for(waiting.popleft())
+        while waiting:
+            yield _wait_for(waiting.popleft())
+
+
+def _wait_for(entry: tuple[Item, Future[None]]) -> Item:
+    item, brought = entry
+    brought.result()
+    return item
 
 
 def _advise(address: int, size: int, advice: int) -> None:
