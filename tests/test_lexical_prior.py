@@ -16,7 +16,7 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.corpus.voices import read_voice
 from tenor.errors import UsageError
-from tenor.lexical import LexicalPrior, fit_out_of_fold, fit_part, parts_of
+from tenor.lexical import LexicalPrior, fit_out_of_fold, fit_parts, parts_of
 from tenor.lexical.fitting import BAYES, TFIDF
 from tenor.lexical.peaks import _draw_share, fit_peaks
 from tenor.training.start import fit_start
@@ -151,7 +151,7 @@ def test_a_part_finds_what_the_whole_text_does_not_show(
     start = fit_start(view, seed=0, with_pooled=False)
     assert start.lexical is not None
     assert part in start.lexical.models
-    _, own = fit_part(view, "own", seed=0, num_classes=2, folds=5)
+    _, own = fit_parts(view, ("own",), seed=0, num_classes=2, folds=5)["own"]
     whole, parts = (roc_auc_score(view.labels, scores) for scores in (own, start.train_prior))
     assert parts > 0.9
     assert parts > whole + 0.05
@@ -166,17 +166,25 @@ def test_scores_are_out_of_fold(tmp_path: Path) -> None:
     view = open_view(make_records("opener", 200), tmp_path)
     labels = np.random.default_rng(1).permutation(view.labels)
     object.__setattr__(view, "labels", labels)
-    for part in parts_of("conversation"):
-        model, unseen = fit_part(view, part, seed=0, num_classes=2, folds=5)
+    parts = parts_of("conversation")
+    for part, (model, unseen) in fit_parts(view, parts, seed=0, num_classes=2, folds=5).items():
         assert 0.35 < roc_auc_score(labels, unseen) < 0.65
         seen = LexicalPrior({part: model}).logits(view)
         assert roc_auc_score(labels, seen) > 0.8
 
 
+def test_a_part_of_another_weighting_is_refused() -> None:
+    models = fit_models("conversation", 2).models
+    with pytest.raises(UsageError, match="own cannot weigh n-grams by presence"):
+        LexicalPrior({"own": models["bayes"]})
+    with pytest.raises(UsageError, match="bayes cannot weigh n-grams by tfidf"):
+        LexicalPrior({"own": models["own"], "bayes": models["own"]})
+
+
 def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
     prior = fit_models("conversation", 2)
     again = LexicalPrior.from_tensors(prior.to_tensors())
-    assert list(again.models) == ["own", "first", "rest", "bayes", "peak"]
+    assert list(again.models) == ["own", "bayes", "first", "rest", "peak"]
     assert {part: model.weighting for part, model in again.models.items()} == {
         **dict.fromkeys(["own", "first", "rest", "peak"], "tfidf"),
         "bayes": "presence",
@@ -188,7 +196,7 @@ def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
     assert LexicalPrior.from_tensors(own.to_tensors()).models.keys() == {"own"}
     renamed = {f"listener.{name}": array for name, array in own.to_tensors().items()}
     with pytest.raises(
-        UsageError, match="expected parts of own, first, rest, others, bayes, peak, found listener"
+        UsageError, match="expected parts of own, bayes, first, rest, others, peak, found listener"
     ):
         LexicalPrior.from_tensors(renamed)
     missing = {name: array for name, array in prior.to_tensors().items() if name != "peak.idf"}
@@ -197,7 +205,7 @@ def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
     with pytest.raises(UsageError, match="expected parts of as many outputs, found {'own': 1, 'peak': 3}"):
         LexicalPrior({"own": own, "peak": fit_models("conversation", 3).models["peak"]})
     with pytest.raises(
-        UsageError, match="expected parts of own, first, rest, others, bayes, peak, found \\[\\]"
+        UsageError, match="expected parts of own, bayes, first, rest, others, peak, found \\[\\]"
     ):
         LexicalPrior({})
 

@@ -48,25 +48,51 @@ def test_ratios_equal_a_loop_over_texts() -> None:
 
 @pytest.mark.parametrize("num_classes", [2, 4])
 def test_coefficients_are_those_of_scaled_columns(num_classes: int) -> None:
-    """One class of four has no texts: its log odds are those of half a text."""
+    """One class of four has no texts."""
     texts, labels, _ = draw_texts(90, min(num_classes, 3))
+    presence, dense = make_presence(texts)
+    frequencies = np.bincount(labels, minlength=num_classes)
+    coefficients, intercepts = fit_ratios(presence, labels, frequencies, 0.1)
+    for place, name in enumerate([1] if num_classes == 2 else range(3)):
+        ratios = count_ratios(presence, labels == name)
+        model = LogisticRegression(
+            C=0.1, solver="liblinear", dual=True, tol=1e-8, max_iter=100_000, intercept_scaling=10
+        )
+        model.fit(dense * ratios, labels == name)
+        expected = model.decision_function(dense * ratios)
+        np.testing.assert_allclose(dense @ coefficients[:, place] + intercepts[place], expected, atol=0.02)
+    if num_classes == 4:  # that of half a text, where the others' are of 30
+        assert not coefficients[:, 3].any()
+        assert intercepts[3] == pytest.approx(intercepts[:3].mean() + log(0.5 / 30))
+
+
+def test_two_classes_are_told_apart_as_surely_where_a_third_is_absent() -> None:
+    texts, labels, _ = draw_texts(90)
+    presence, dense = make_presence(texts)
+    two, intercept = fit_ratios(presence, labels, np.bincount(labels), 0.1)
+    three, intercepts = fit_ratios(presence, labels, np.bincount(labels, minlength=3), 0.1)
+    logits = dense @ three + intercepts
+    np.testing.assert_allclose(logits[:, 1] - logits[:, 0], dense @ two[:, 0] + intercept[0], atol=1e-9)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05])
+def test_a_text_that_says_nothing_has_the_base_rate(share: float) -> None:
+    """Not near .5, with the words of long texts carrying what positives are rare by."""
+    texts, _, groups = draw_texts(1000)
+    labels = (np.random.default_rng(3).random(1000) < share).astype(int)
+    model, _ = fit_out_of_fold(texts, labels, groups, seed=0, recipe=BAYES)
+    base = log(labels.sum() / (1000 - labels.sum()))
+    assert model.logits([""])[0] == pytest.approx(base, abs=1.9)
+
+
+def make_presence(texts: list[str]) -> tuple[csr_matrix, np.ndarray]:
+    """Which words occur in which texts, as tenor has it and as a dense table."""
     counts = count_texts(texts)
     columns = np.unique(counts.indices[counts.indices < SPACE.word_columns]).astype(np.int64)
     presence = weigh(counts, columns, np.ones(len(columns), np.float32), "presence")
     dense = (counts[:, columns].toarray() > 0).astype(float)
     assert np.array_equal(presence.toarray(), dense)
-    frequencies = np.bincount(labels, minlength=num_classes)
-    coefficients, intercepts = fit_ratios(presence, labels, frequencies, 0.1)
-    for place, name in enumerate([1] if num_classes == 2 else range(num_classes)):
-        if frequencies[name] == 0:
-            assert not coefficients[:, place].any()
-            assert intercepts[place] == pytest.approx(log(0.5) - log(90.5))
-            continue
-        ratios = count_ratios(presence, labels == name)
-        model = LogisticRegression(C=0.1, solver="liblinear", dual=True, tol=1e-8, max_iter=100_000)
-        model.fit(dense * ratios, labels == name)
-        expected = model.decision_function(dense * ratios)
-        np.testing.assert_allclose(dense @ coefficients[:, place] + intercepts[place], expected, atol=0.02)
+    return presence, dense
 
 
 def test_folds_do_not_see_the_ratios_of_their_own_texts() -> None:
@@ -89,7 +115,7 @@ def test_contributions_sum_to_the_logit(num_classes: int) -> None:
     by_message = model.message_contributions(messages).reshape(len(messages), -1)
     np.testing.assert_allclose(by_message.sum(axis=0) + model.intercept, logit, atol=1e-9)
     by_ngram = np.array([np.atleast_1d(weight) for _, weight in model.contributions("\n".join(messages))])
-    np.testing.assert_allclose(by_ngram.sum(axis=0) + model.intercept, logit, atol=1e-5)
+    np.testing.assert_allclose(by_ngram.sum(axis=0) + model.intercept, logit, atol=1e-9)
     assert all(not ngram.startswith(" ") for ngram, _ in model.contributions(texts[1]))  # words alone
 
 
@@ -103,6 +129,10 @@ def test_tensors_come_back_and_character_columns_are_refused() -> None:
     columns = np.append(model.columns[:-1], SPACE.word_columns)
     with pytest.raises(UsageError, match="ascending numbers in \\[0, 262144\\)"):
         LexicalModel.from_tensors({**tensors, "columns": columns})
+    with pytest.raises(UsageError, match="idf: expected ones"):
+        LexicalModel.from_tensors({**tensors, "idf": 2 * tensors["idf"]})
+    with pytest.raises(UsageError, match="space: expected the n-grams"):
+        LexicalModel.from_tensors({**tensors, "space": np.array(3)})
 
 
 @pytest.mark.parametrize("labels", [[1, 1, 1, 1], [-1, -1, -1, -1], [0, 1, 0, 1]])

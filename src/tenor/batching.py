@@ -124,20 +124,20 @@ class SequenceDataset:
         """The same sequences with a prior logit (or one a class) each."""
         return replace(self, prior=None if prior is None else prior.astype(np.float32))
 
-    def batch(self, indices: Indices, *, is_brought: bool = False) -> Batch:
-        """Pad the sequences at `indices` to the longest of them; `is_brought`: see SequenceView.gather_features."""
+    def batch(self, indices: Indices) -> Batch:
+        """Pad the sequences at `indices` to the longest of them."""
         lengths = self.view.lengths[indices]
         longest = int(lengths.max(initial=0))
         mask = np.arange(longest) < lengths[:, None]  # (B, T)
         places, dtype = np.flatnonzero(mask), self.view.corpus.feature_chunks[0].dtype
         if len(places) == mask.size:
-            rows = self.view.gather_features(indices, is_brought=is_brought)  # (B * T, F)
+            rows = self.view.gather_features(indices)  # (B * T, F)
         elif 2 * len(places) < mask.size:
             rows = np.zeros((mask.size, self.input_size), dtype)
-            rows[places] = self.view.gather_features(indices, is_brought=is_brought)
+            rows[places] = self.view.gather_features(indices)
         else:
             rows = np.empty((mask.size, self.input_size), dtype)
-            self.view.gather_features(indices, out=rows, places=places, is_brought=is_brought)
+            self.view.gather_features(indices, out=rows, places=places)
             rows[np.flatnonzero(~mask)] = 0
         features = rows.reshape(len(indices), longest, rows.shape[1])
         return Batch(
@@ -164,7 +164,7 @@ class Step:
     count: int
 
     def __iter__(self) -> Iterator[Batch]:
-        return (self.dataset.batch(cut, is_brought=True) for cut in self.cuts)  # see StepLoader.steps
+        return (self.dataset.batch(cut) for cut in self.cuts)
 
     @property
     def indices(self) -> Indices:

@@ -4,6 +4,7 @@ import mmap
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,14 +33,14 @@ def test_the_pages_of_wanted_rows_are_asked_for(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_rows_are_in_memory_once_they_are_brought(tmp_path: Path) -> None:
     path, page = tmp_path / "array", mmap.PAGESIZE
-    np.zeros((4000, page // 4), np.float32).tofile(path)
+    np.zeros((4000, 3 * page // 8), np.float32).tofile(path)  # every other row begins in the middle of a page
     with path.open("rb") as handle:
         os.fsync(handle.fileno())
         os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    array = np.memmap(path, np.float32, "r", shape=(4000, page // 4))
-    before, rows = count_held_pages(array), np.arange(0, 4000, 40)
+    array = np.memmap(path, np.float32, "r", shape=(4000, 3 * page // 8))
+    before, rows = count_held_pages(array), np.arange(1, 4000, 40)
     readahead.bring(array, rows)
-    assert count_held_pages(array) >= before + len(rows)
+    assert count_held_pages(array) >= before + 2 * len(rows)  # each lies in two pages
 
 
 def count_held_pages(array: np.ndarray) -> int:
@@ -106,6 +107,28 @@ def test_what_fails_while_it_is_brought_is_raised_in_its_turn() -> None:
     assert [next(handed), next(handed)] == [0, 1]
     with pytest.raises(OSError, match="the disk has gone"):
         next(handed)
+
+
+def test_who_stops_early_waits_for_one_item_at_most() -> None:
+    begun, go_on = list[int](), threading.Event()
+
+    def hold(item: int) -> None:
+        begun.append(item)
+        if item > 0:
+            go_on.wait(60)
+
+    handed = readahead.bring_ahead(range(20), hold, lambda _: 0)
+    assert next(handed) == 0
+    threading.Timer(0.2, go_on.set).start()
+    handed.close()
+    assert begun in ([0], [0, 1])
+
+
+def test_what_is_larger_than_may_be_ahead_is_not_brought() -> None:
+    brought = list[int]()
+    sizes = [1, readahead._BYTES_AHEAD + 1, 2]
+    assert list(readahead.bring_ahead(range(3), brought.append, sizes.__getitem__)) == [0, 1, 2]
+    assert brought == [0, 2]
 
 
 def test_a_view_brings_the_rows_of_its_sequences(

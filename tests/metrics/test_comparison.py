@@ -86,6 +86,16 @@ def test_rows_are_matched_by_id_and_unlabelled_ones_left_out() -> None:
     assert compare(a.take(kept), b.take(kept), replicates=50) == expected
 
 
+def test_an_id_that_stands_twice_is_refused_and_named() -> None:
+    a, b = make_tables([1.0, 0.5])
+    twice = b.ids.copy()
+    twice[1] = twice[0]
+    with pytest.raises(UsageError, match=r"1 ids more than once in a, such as 'c0'"):
+        compare(replace(a, ids=twice), b)
+    with pytest.raises(UsageError, match=r"1 ids more than once in b, such as 'c0'"):
+        compare(a, replace(b, ids=twice))
+
+
 def test_tables_of_other_rows_are_refused_with_counts_and_examples() -> None:
     a, b = make_tables([1.0, 0.5], groups=3)
     message = r"b has 10 rows and a has 12.*0 rows only in b; 2 rows only in a, such as 'c10', 'c11'"

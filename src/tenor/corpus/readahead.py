@@ -93,27 +93,35 @@ def bring_ahead(
 ) -> Iterator[Item]:
     """Hand items on in their order, each once what it reads is in memory; a thread brings it in the meantime.
 
+    An item that reads more than may be ahead is left to who reads it: its first part would be gone before its last is
+    there.
+
     Args:
         items: what is worked through.
         bring_item: brings what an item reads (see `bring`); what it raises is raised here.
         num_bytes: how much that is.
     """
-    waiting: deque[tuple[Item, Future[None]]] = deque()
+    waiting: deque[tuple[Item, Future[None] | None]] = deque()
     ahead = 0
-    with ThreadPoolExecutor(1, "readahead") as thread:
+    thread = ThreadPoolExecutor(1, "readahead")
+    try:
         for item in items:
-            waiting.append((item, thread.submit(bring_item, item)))
-            ahead += num_bytes(item)
+            size = num_bytes(item)
+            waiting.append((item, thread.submit(bring_item, item) if size <= _BYTES_AHEAD else None))
+            ahead += size
             while len(waiting) > 1 and ahead >= _BYTES_AHEAD:
                 ahead -= num_bytes(waiting[0][0])
                 yield _wait_for(waiting.popleft())
         while waiting:
             yield _wait_for(waiting.popleft())
+    finally:
+        thread.shutdown(cancel_futures=True)  # who stops early waits for one item at most
 
 
-def _wait_for(entry: tuple[Item, Future[None]]) -> Item:
+def _wait_for(entry: tuple[Item, Future[None] | None]) -> Item:
     item, brought = entry
-    brought.result()
+    if brought is not None:
+        brought.result()
     return item
 
 

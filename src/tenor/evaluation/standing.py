@@ -182,7 +182,7 @@ def find_baselines(
     tables = {name: table if is_scored.all() else table.select(is_scored) for name, table in fitted.items()}
     if threshold != "f1":
         rule = parse_rule(threshold)
-        for name in tables.keys() - {MAJORITY}:
+        for name in [name for name in tables if name != MAJORITY]:
             known_rows = tables[name].in_split("validation").labelled()
             chosen = rule.choose(known_rows.labels, known_rows.probs, splits=known_rows.splits)
             tables[name] = replace(tables[name], threshold=chosen.value)

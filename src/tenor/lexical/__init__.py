@@ -1,10 +1,10 @@
-"""A linear model of texts: hashed n-grams, TF-IDF, logistic regression.
+"""Linear models of texts: hashed n-grams, by TF-IDF or by presence, and logistic regression.
 
 ``weighting``: texts to weighted columns; ``logistic``: their coefficients; ``model``: the fitted state, its logits and
 what they are made of; ``fitting``: fitting and scoring out of fold; ``peaks``: the same for the strongest message of a
 sequence; ``prior``: several such models, one for each part in a conversation. The prior's logits are what a
-SequenceClassifier corrects; those of one model of the whole text are a baseline. Files are not
-known here, and corpora only to ``prior``.
+SequenceClassifier corrects; those of one model of the whole text are a baseline. Files are not known here, and corpora
+only to ``prior``.
 """
 
 from tenor.lexical.fitting import DEFAULT_STRENGTH as DEFAULT_STRENGTH
@@ -16,6 +16,6 @@ from tenor.lexical.fitting import out_of_fold_logits as out_of_fold_logits
 from tenor.lexical.model import LexicalModel as LexicalModel
 from tenor.lexical.prior import LexicalPrior as LexicalPrior
 from tenor.lexical.prior import Part as Part
-from tenor.lexical.prior import fit_part as fit_part
+from tenor.lexical.prior import fit_parts as fit_parts
 from tenor.lexical.prior import parts_of as parts_of
 from tenor.lexical.weighting import count_texts as count_texts

@@ -47,7 +47,8 @@ class Recipe:
 
 
 TFIDF = Recipe("tfidf", STRENGTHS, DEFAULT_STRENGTH)
-#: Columns are not brought to one length, so long texts want far less strength than short ones.
+#: Columns are not brought to one length, so long texts want far less strength than short ones; and a text that is far
+#: longer than those of training has a logit beyond theirs.
 BAYES = Recipe("presence", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 0.03)
 
 _MIN_TEXTS = 2  # a column needs n-grams of this many training texts to be kept
@@ -111,6 +112,8 @@ def fit_out_of_fold(
         UsageError: labels or groups that do not fit the texts.
     """
     counts = as_counts(texts)
+    if recipe.weighting == "presence":
+        counts = counts[:, : SPACE.word_columns]
     checked = _check_labels(labels, counts.shape[0], num_classes)
     codes = assign_folds(checked, groups, seed=seed, folds=folds)
     num_compared = min(max(_NGRAMS_TO_CHOOSE_BY // max(counts.nnz, 1), 1), folds)
@@ -247,15 +250,12 @@ def _fit(
     frequencies = np.bincount(labels, minlength=num_classes)
     document_counts = np.bincount(counts.indices, minlength=SPACE.num_columns)
     columns = np.flatnonzero(document_counts >= _MIN_TEXTS)
-    if weighting == "presence":
-        columns = columns[columns < SPACE.word_columns]
     if np.count_nonzero(frequencies) < 2 or not len(columns):
         return _constant_model(frequencies, weighting)
     if weighting == "presence":
         idf = np.ones(len(columns), np.float32)
-        coefficients, intercept = fit_ratios(
-            weigh(counts, columns, idf, weighting), labels, frequencies, strength
-        )
+        weights = weigh(counts, columns, idf, weighting)
+        coefficients, intercept = fit_ratios(weights, labels, frequencies, strength)
     else:
         # Smoothed idf as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
         idf = (np.log((1 + len(labels)) / (1 + document_counts[columns])) + 1).astype(np.float32)

@@ -6,7 +6,7 @@ Knows nothing of texts, folds and hashing.
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+
+#: liblinear holds the intercept to be small like any coefficient. Where positives are rare and the strength is low the
+#: words would carry the base rate in its place: long texts would score low for their length, empty ones near .5. So
+#: many times larger its column is; more changes nothing.
+_FREE_INTERCEPT = 10.0
 
 
 def fit_logistic(
@@ -41,13 +46,21 @@ def fit_logistic(
     model = _regress(weights, labels, strength, importance, binary=len(frequencies) == 2)
     if len(frequencies) == 2:
         return model.coef_.T, model.intercept_
-    present = model.classes_
-    if len(present) == 2:  # scikit-learn then gives one logit, for the second
-        coefficients = np.concatenate([-model.coef_, model.coef_]) / 2
-        intercepts = np.concatenate([-model.intercept_, model.intercept_]) / 2
-    else:
-        coefficients, intercepts = model.coef_, model.intercept_
-    all_coefficients = np.zeros((weights.shape[1], len(frequencies)))
+    return _spread(model.coef_, model.intercept_, frequencies)
+
+
+def _spread(
+    coefficients: FloatArray, intercepts: FloatArray, frequencies: IntArray
+) -> tuple[FloatArray, FloatArray]:
+    """Coefficients (P, K) and intercepts (P,) of the classes that have texts as (K, C) and (C,) of all.
+
+    Of two present classes one logit is given, for the second, and shared out: half for it, half against the other.
+    """
+    present = np.flatnonzero(frequencies)
+    if len(present) == 2:
+        coefficients = np.concatenate([-coefficients, coefficients]) / 2
+        intercepts = np.concatenate([-intercepts, intercepts]) / 2
+    all_coefficients = np.zeros((coefficients.shape[1], len(frequencies)))
     all_coefficients[:, present] = coefficients.T
     mean_of_present = np.log(frequencies[present]).mean()
     all_intercepts = np.full(len(frequencies), intercepts.mean() + np.log(0.5) - mean_of_present)
@@ -62,30 +75,33 @@ def fit_ratios(
 
     What naive Bayes would believe of a word is the size of its column, so that the regression, which holds all
     coefficients to be small, moves along it most easily. Source: Wang & Manning 2012, "Baselines and Bigrams: Simple,
-    Good Sentiment and Topic Classification", sec. 2.3, with logistic regression in place of the SVM. Several classes
-    are told each from the rest.
+    Good Sentiment and Topic Classification", sec. 2.3, with logistic regression in place of the SVM. Of more than two
+    classes each is told from the rest, so their logits are not of one regression.
 
     Args:
         presence: (N, K) of zeros and ones.
-        labels: as for fit_logistic, and so for what follows.
-        frequencies: see there.
-        strength: see there.
+        labels: (N,) of two classes at least.
+        frequencies: (C,) texts a class; C = 2 makes one output.
+        strength: C of the regressions.
 
     Returns:
-        As fit_logistic, the ratios multiplied in.
+        Coefficients (K, outputs), the ratios multiplied in, and intercept (outputs,), as fit_logistic.
     """
     from scipy.sparse import diags
 
-    classes = [1] if len(frequencies) == 2 else list(range(len(frequencies)))
-    coefficients = np.zeros((presence.shape[1], len(classes)))
-    intercepts = np.log(frequencies[classes] + 0.5) - np.log(frequencies.sum() - frequencies[classes] + 0.5)
-    for column, name in enumerate(classes):
-        if frequencies[name]:
-            is_class = labels == name
-            ratios = count_ratios(presence, is_class)
-            model = _regress(presence @ diags(ratios), is_class, strength, None, binary=True)
-            coefficients[:, column], intercepts[column] = ratios * model.coef_[0], model.intercept_[0]
-    return coefficients, intercepts
+    present = np.flatnonzero(frequencies)
+    found = []
+    for name in present[1:] if len(present) == 2 else present:
+        is_class = labels == name
+        ratios = count_ratios(presence, is_class)
+        model = _regress(
+            presence @ diags(ratios), is_class, strength, None, binary=True, intercept_scaling=_FREE_INTERCEPT
+        )
+        found.append((ratios * model.coef_[0], model.intercept_[0]))
+    coefficients, intercepts = (np.stack(parts) for parts in zip(*found, strict=True))
+    if len(frequencies) == 2:
+        return coefficients.T, intercepts
+    return _spread(coefficients, intercepts, frequencies)
 
 
 def count_ratios(presence: csr_matrix, is_class: npt.NDArray[np.bool_]) -> FloatArray:
@@ -104,12 +120,15 @@ def _regress(
     importance: FloatArray | None,
     *,
     binary: bool,
+    intercept_scaling: float = 1.0,
 ) -> LogisticRegression:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     # For far more columns than rows the dual coordinate descent of liblinear is many times faster than L-BFGS.
-    solver = {"solver": "liblinear", "dual": True} if binary else {"solver": "lbfgs"}
+    solver: dict[str, Any] = {"solver": "lbfgs"}
+    if binary:
+        solver = {"solver": "liblinear", "dual": True, "intercept_scaling": intercept_scaling}
     model = LogisticRegression(C=strength, tol=1e-3, max_iter=200, random_state=0, **solver)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # after 200 rounds what is left does not matter

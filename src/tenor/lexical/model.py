@@ -155,6 +155,8 @@ class LexicalModel:
             found = ", ".join(f"{name} {tensor.shape}" for name, tensor in tensors.items())
             raise UsageError(f"the tensors' shapes do not fit together: {found}")
         limit = SPACE.num_columns if weighting == "tfidf" else SPACE.word_columns
+        if weighting == "presence" and (tensors["idf"] != 1).any():
+            raise UsageError("idf: expected ones, as words count by presence, found others")
         inside = not len(columns) or (columns[0] >= 0 and columns[-1] < limit)
         if not inside or (np.diff(columns) <= 0).any():
             raise UsageError(f"columns: expected ascending numbers in [0, {limit})")
@@ -178,7 +180,7 @@ def _find_weighting(space: npt.NDArray[np.generic]) -> Weighting:
             found: Weighting = weighting
             return found
     raise UsageError(
-        f"space: expected the n-grams {describe_space().tolist()}, found {space.tolist()[:6]} "
+        f"space: expected the n-grams {describe_space().tolist()}, found {np.ravel(space)[:6].tolist()} "
         "(train the model again with this version)"
     )
 

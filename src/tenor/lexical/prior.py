@@ -1,15 +1,15 @@
 """The lexical prior: several models of a sequence's words, one a part, whose logits add up.
 
 A part is a voice (see ``corpus.voices``) read as one text, its own text once more by the words that occur, or the
-strongest single message. Each has been weighed
-before it gets here; those that did not help are left out. Knows nothing of how the weights were found.
+strongest single message. Each has been weighed before it gets here; those that did not help are left out. Knows nothing
+of how the weights were found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,22 +19,26 @@ from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import VOICES, Voice, mark_voice, read_voice
 from tenor.errors import UsageError
-from tenor.lexical.fitting import BAYES, TFIDF, fit_out_of_fold
+from tenor.lexical.fitting import BAYES, TFIDF, Recipe, fit_out_of_fold
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks, score_peaks
+from tenor.lexical.weighting import count_texts
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 FloatArray = npt.NDArray[np.float64]
 
 #: A voice's whole text; (``bayes``) the words of the own one by naive Bayes' ratios; or (``peak``) the strongest of the
 #: sequence's own messages.
 Part = Voice | Literal["bayes", "peak"]
-PARTS: tuple[Part, ...] = ("own", "first", "rest", "others", "bayes", "peak")
+PARTS: tuple[Part, ...] = ("own", "bayes", "first", "rest", "others", "peak")
 
 
 def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:
     """The parts that sequences of a level have; without context none of what others say beside an author."""
-    voices = [voice for voice in VOICES[level] if with_context or voice != "others"]
-    return (*voices, "bayes", "peak")
+    own, *others = (voice for voice in VOICES[level] if with_context or voice != "others")
+    return (own, "bayes", *others, "peak")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,9 @@ class LexicalPrior:
         unknown = [name for name in outputs if name not in PARTS]
         if unknown or not outputs:
             raise UsageError(f"lexical prior: expected parts of {', '.join(PARTS)}, found {list(outputs)}")
+        for name, model in self.models.items():
+            if model.weighting != _recipe_of(name).weighting:
+                raise UsageError(f"lexical prior: {name} cannot weigh n-grams by {model.weighting}")
         if len(set(outputs.values())) > 1:
             raise UsageError(f"lexical prior: expected parts of as many outputs, found {outputs}")
 
@@ -68,10 +75,21 @@ class LexicalPrior:
         """
         scores = np.zeros((len(view),) if self.num_outputs == 1 else (len(view), self.num_outputs))
         for rows in blocks_of_texts(view):
-            block = view.select(rows)
-            for part, model in self.models.items():
-                scores[rows] += score_part(model, block, part)
+            scores[rows] = self._score_block(view.select(rows))
         return scores
+
+    def _score_block(self, view: SequenceView) -> FloatArray:
+        counted, counts = None, None  # the voice whose n-grams are counted, once for all parts that read it
+        total: FloatArray = np.zeros(1)
+        for part, model in self.models.items():
+            if part == "peak":
+                total = total + score_peaks(model, list(view.texts()))
+                continue
+            voice = _voice_of(part)
+            if voice != counted or counts is None:
+                counted, counts = voice, _count_voice(view, voice)
+            total = total + model.logits(counts)
+        return total
 
     def message_contributions(self, view: SequenceView, index: int) -> tuple[FloatArray, FloatArray]:
         """What each of one sequence's own messages adds to its logit.
@@ -93,7 +111,8 @@ class LexicalPrior:
                     columns = np.arange(self.num_outputs)
                     found[winners, columns] += scores[winners, columns] - model.intercept
             elif part == "others":
-                rest += score_part(model, view.select([index]), part).reshape(-1) - model.intercept
+                counts = _count_voice(view.select([index]), part)
+                rest += model.logits(counts).reshape(-1) - model.intercept
             else:
                 meant = mark_voice(view, _voice_of(part), index)
                 spoken = [text for text, is_meant in zip(texts, meant.tolist(), strict=True) if is_meant]
@@ -144,25 +163,32 @@ class LexicalPrior:
         return cls(models)
 
 
-def score_part(model: LexicalModel, view: SequenceView, part: Part) -> FloatArray:
-    """One part's logits of a view's sequences: (S,) or (S, C)."""
-    if part == "peak":
-        return score_peaks(model, list(view.texts()))
-    return model.logits(["\n".join(texts) for texts in read_voice(view, _voice_of(part))])
-
-
-def fit_part(
-    view: SequenceView, part: Part, *, seed: int, num_classes: int, folds: int
-) -> tuple[LexicalModel, FloatArray]:
-    """Fit one part on labelled sequences, and score them out of fold: the model, and (S,) or (S, C)."""
+def fit_parts(
+    view: SequenceView, parts: Sequence[Part], *, seed: int, num_classes: int, folds: int
+) -> dict[Part, tuple[LexicalModel, FloatArray]]:
+    """Fit parts on labelled sequences, and score them out of fold: part -> the model, and (S,) or (S, C)."""
     labels, groups = view.labels, view.groups
-    if part == "peak":
-        return fit_peaks(list(view.texts()), labels, groups, seed=seed, num_classes=num_classes, folds=folds)
-    texts = ["\n".join(texts) for texts in read_voice(view, _voice_of(part))]
-    recipe = BAYES if part == "bayes" else TFIDF
-    return fit_out_of_fold(
-        texts, labels, groups, seed=seed, num_classes=num_classes, folds=folds, recipe=recipe
-    )
+    options: dict[str, int] = {"seed": seed, "num_classes": num_classes, "folds": folds}
+    fitted: dict[Part, tuple[LexicalModel, FloatArray]] = {}
+    counted, counts = None, None  # as in LexicalPrior
+    for part in parts:
+        if part == "peak":
+            fitted[part] = fit_peaks(list(view.texts()), labels, groups, **options)
+            continue
+        voice = _voice_of(part)
+        if voice != counted or counts is None:
+            counted, counts = voice, _count_voice(view, voice)
+        fitted[part] = fit_out_of_fold(counts, labels, groups, recipe=_recipe_of(part), **options)
+    return fitted
+
+
+def _count_voice(view: SequenceView, voice: Voice) -> csr_matrix:
+    """The n-grams of each sequence's texts in one voice."""
+    return count_texts(["\n".join(texts) for texts in read_voice(view, voice)])
+
+
+def _recipe_of(part: Part) -> Recipe:
+    return BAYES if part == "bayes" else TFIDF
 
 
 def _voice_of(part: Part) -> Voice:

@@ -238,7 +238,7 @@ def _match_rows(base: Scored, other: Scored, base_name: str, other_name: str) ->
     if len(own) != len(others):
         own, others = (Strings.of(base.ids),), (Strings.of(other.ids),)
     rows = find_rows(others, own)
-    if len(base.labels) != len(other.labels) or (rows < 0).any():
+    if len(base.labels) != len(other.labels) or (rows < 0).any() or len(np.unique(rows)) < len(rows):
         _refuse_other_ids(Strings.of(base.ids), Strings.of(other.ids), base_name, other_name)
     checks = {
         "labels": base.labels != other.labels[rows],
@@ -263,12 +263,17 @@ def _id_columns(scored: Scored) -> tuple[Strings, ...]:
 
 
 def _refuse_other_ids(a: Strings, b: Strings, name_a: str, name_b: str) -> None:
-    """Raise UsageError about the ids that only one of two tables has."""
+    """Raise UsageError about the ids that only one of two tables has, or has twice."""
     only_a, only_b = (some[find_rows([other], [some]) < 0] for some, other in ((a, b), (b, a)))
     parts = [
         f"{len(only)} rows only in {name}" + (f", such as {_examples(only.rank()[1])}" if len(only) else "")
         for name, only in ((name_a, only_a), (name_b, only_b))
     ]
+    for name, ids in ((name_a, a), (name_b, b)):
+        ranks, distinct = ids.rank()
+        repeated = distinct[np.bincount(ranks, minlength=len(distinct)) > 1]
+        if len(repeated):
+            parts.append(f"{len(repeated)} ids more than once in {name}, such as {_examples(repeated)}")
     raise UsageError(
         f"{name_a} has {len(a)} rows and {name_b} has {len(b)}, which are not the same: {'; '.join(parts)}. "
         "Predict the same split of the same corpus with both models"

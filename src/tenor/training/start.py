@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS, sample_groups
 from tenor.corpus.views import SequenceView
-from tenor.lexical import LexicalModel, LexicalPrior, Part, assign_folds, fit_part, parts_of
+from tenor.lexical import LexicalModel, LexicalPrior, Part, assign_folds, fit_parts, parts_of
 from tenor.pooled import STRENGTHS, PooledModel, fit_pooled, log_loss, out_of_fold_pooled, pool_features
 
 FloatArray = npt.NDArray[np.float64]
@@ -92,8 +92,8 @@ def fit_start(
 def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: bool, num_folds: int) -> Start:
     num_classes = max(2, len(view.classes))
     parts = parts_of(view.level, with_context=with_context) if view.corpus.has_text else ()
-    fitted = [fit_part(view, part, seed=seed, num_classes=num_classes, folds=num_folds) for part in parts]
-    scores = [unseen for _, unseen in fitted]
+    fitted = fit_parts(view, parts, seed=seed, num_classes=num_classes, folds=num_folds)
+    scores = [unseen for _, unseen in fitted.values()]
     pooled, pooled_seen = None, np.zeros(0)
     if with_pooled:
         folds = assign_folds(view.labels, view.groups, seed=seed, folds=num_folds)
@@ -102,7 +102,7 @@ def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: b
     weights, shift = blend_weights(scores, view.labels)
     prior = np.zeros_like(scores[0])
     models: dict[Part, LexicalModel] = {}
-    for part, (model, unseen), weight in zip(parts, fitted, weights.tolist(), strict=False):
+    for (part, (model, unseen)), weight in zip(fitted.items(), weights.tolist(), strict=False):
         # The whole text's part stays in any case, so that there is a lexical prior wherever there is text.
         if part == "own" or weight > 0:
             prior += weight * unseen
