@@ -6,11 +6,13 @@ word, so that a model that works finds it within a few epochs.
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -110,11 +112,21 @@ def small_corpus(small_source: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="session")
 def prior_by_loop() -> Callable[..., np.ndarray]:
-    path = Path(__file__).parent / "reference" / "prior_loop.py"
-    spec = importlib.util.spec_from_file_location("prior_loop", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found: Callable[..., np.ndarray] = module.prior_by_loop
+    found: Callable[..., np.ndarray] = load_reference("prior_loop").prior_by_loop
     return found
+
+
+@pytest.fixture(scope="session")
+def surface_by_loop() -> Callable[..., dict[str, float]]:
+    found: Callable[..., dict[str, float]] = load_reference("surface_loop").surface_by_loop
+    return found
+
+
+def load_reference(name: str) -> ModuleType:
+    """A module of tests/reference."""
+    folder = str(Path(__file__).parent / "reference")
+    sys.path.insert(0, folder)  # they may import each other
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.remove(folder)

@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     for row in (
         "errors arrays",
         "seeding files progress processes strings",
-        "corpus predictions metrics aggregation ngrams",
+        "corpus predictions metrics aggregation ngrams linear",
         "encoding nn batching lexical pooled synthetic devices",
         "models baselines",
         "training evaluation",

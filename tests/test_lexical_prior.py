@@ -19,6 +19,8 @@ from tenor.errors import UsageError
 from tenor.lexical import LexicalPrior, fit_out_of_fold, fit_parts, parts_of
 from tenor.lexical.fitting import BAYES, TFIDF
 from tenor.lexical.peaks import _draw_share, fit_peaks
+from tenor.lexical.surface import SURFACE_FEATURES
+from tenor.linear import LinearModel
 from tenor.training.start import fit_start
 
 WORDS = "yes no maybe fine later today game match talk think read play good hello thanks sure why".split()
@@ -97,7 +99,10 @@ def fit_models(level: str, num_classes: int) -> LexicalPrior:
         recipe = BAYES if part == "bayes" else TFIDF
         names = [str(index) for index in range(len(some))]
         models[part], _ = fit_out_of_fold(some, known, names, seed=0, num_classes=num_classes, recipe=recipe)
-    return LexicalPrior(models)
+    draws = np.random.default_rng(0).normal(
+        0, 0.1, (len(SURFACE_FEATURES), 1 if num_classes == 2 else num_classes)
+    )
+    return LexicalPrior(models, LinearModel(draws, draws.mean(axis=0)))
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])
@@ -111,7 +116,7 @@ def test_logits_and_contributions_are_those_of_a_plain_loop(
     authors = [None] * len(view) if view.authors is None else view.authors.tolist()
     found = prior.logits(view).reshape(len(view), -1)
     for index, (name, author) in enumerate(zip(view.conversation_ids.tolist(), authors, strict=True)):
-        expected = prior_by_loop(prior.models, messages[name], author)
+        expected = prior_by_loop(prior, messages[name], author)
         np.testing.assert_allclose(found[index], expected, atol=1e-9)
         by_message, rest = prior.message_contributions(view, index)
         assert by_message.shape == (view.lengths[index], prior.num_outputs)
@@ -196,7 +201,7 @@ def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
     assert LexicalPrior.from_tensors(own.to_tensors()).models.keys() == {"own"}
     renamed = {f"listener.{name}": array for name, array in own.to_tensors().items()}
     with pytest.raises(
-        UsageError, match="expected parts of own, bayes, first, rest, others, peak, found listener"
+        UsageError, match="expected parts of own, bayes, first, rest, others, peak, surface, found listener"
     ):
         LexicalPrior.from_tensors(renamed)
     missing = {name: array for name, array in prior.to_tensors().items() if name != "peak.idf"}

@@ -18,8 +18,9 @@ from tenor.corpus.sampling import MAX_FIT_CHARACTERS, blocks_of_messages, join_t
 from tenor.corpus.schema import SPLITS, UNLABELLED
 from tenor.corpus.views import SequenceView
 from tenor.lexical import assign_folds, fit_out_of_fold
+from tenor.linear import STRENGTHS, fit_linear, log_loss
 from tenor.metrics.thresholds import choose_threshold
-from tenor.pooled import STRENGTHS, fit_pooled, log_loss, pool_features
+from tenor.pooled import pool_features
 from tenor.predictions import Predictions, concatenate_predictions
 from tenor.strings import Strings
 
@@ -168,7 +169,7 @@ def _regress(
     known = (data.scored.split_codes == SPLITS.index("validation")) & (data.scored.labels != UNLABELLED)
     table = make_table(data.train)
     models = [
-        fit_pooled(table, data.labels, num_classes=data.num_classes, strength=strength)
+        fit_linear(table, data.labels, num_classes=data.num_classes, strength=strength)
         for strength in strengths
     ]
     del table

@@ -38,7 +38,7 @@ def assert_equals_loop(view: SequenceView, sequences: list, classes: tuple) -> N
     np.testing.assert_array_equal(spread[places], features)
     for index in range(0, len(view), 5):
         times = [math.nan if time is None else time for time in sequences[index].timestamps]
-        np.testing.assert_array_equal(view.timestamps(index), times)
+        np.testing.assert_array_equal(view.timestamps([index]), times)
 
 
 @pytest.mark.parametrize("level", ["conversation", "author"])

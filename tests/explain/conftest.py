@@ -13,6 +13,8 @@ import torch
 
 from tenor.corpus.importing import import_corpus
 from tenor.lexical import LexicalPrior, fit_lexical
+from tenor.lexical.surface import SURFACE_FEATURES
+from tenor.linear import LinearModel
 from tenor.models.model_file import ModelMetadata, save_model
 from tenor.models.sequence import SequenceClassifier
 from tenor.training.train import train_model
@@ -130,7 +132,11 @@ def random_model(
             part: fit_lexical(texts[shift:], labels[shift:], num_classes=num_classes)
             for shift, part in enumerate(parts)
         }
-        lexical = LexicalPrior(models) if prior else None  # type: ignore[arg-type]
+        draws = np.random.default_rng(4).normal(
+            0, 0.1, (len(SURFACE_FEATURES), 1 if num_classes == 2 else num_classes)
+        )
+        surface = LinearModel(draws, 1 + draws.mean(axis=0))
+        lexical = LexicalPrior(models, surface) if prior else None  # type: ignore[arg-type]
         path = tmp_path_factory.mktemp("model") / f"{level}.safetensors"
         return save_model(path, model, metadata, lexical=lexical)
 

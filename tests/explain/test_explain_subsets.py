@@ -30,7 +30,7 @@ def score_by_loop(
     for row in keep:
         prior = None
         if lexical is not None:
-            found = prior_by_loop(lexical.models, messages, author, row.tolist())
+            found = prior_by_loop(lexical, messages, author, row.tolist())
             prior = torch.from_numpy(found if model.num_classes == 2 else found[None])
         with torch.inference_mode():
             logits.append(model(features[torch.from_numpy(row)][None], None, prior)[0].double().numpy())

@@ -5,15 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from surface_loop import surface_by_loop
+
+from tenor.lexical import LexicalPrior
+from tenor.lexical.surface import SURFACE_FEATURES
 
 
 def prior_by_loop(
-    models: dict[str, Any], messages: list[dict[str, Any]], author: str | None, keep: list[bool] | None = None
+    prior: LexicalPrior, messages: list[dict[str, Any]], author: str | None, keep: list[bool] | None = None
 ) -> np.ndarray:
     """The logits (K,) of one conversation, or of one author in it.
 
     Args:
-        models: LexicalModel by part.
+        prior: a LexicalPrior.
         messages: of the whole conversation, with author and text.
         author: whose messages are the sequence's; None = all.
         keep: which of the sequence's messages are there; None = all.
@@ -30,7 +34,11 @@ def prior_by_loop(
         "others": [message for message in messages if message["author"] != author],
     }
     total = 0.0
-    for part, model in models.items():
+    if prior.surface is not None:
+        found = surface_by_loop(messages, author, keep)
+        total = np.array([found[name] for name in SURFACE_FEATURES]) @ prior.surface.coefficients
+        total = total + prior.surface.intercept
+    for part, model in prior.models.items():
         if part == "peak":
             scores = [np.atleast_1d(model.logits([message["text"]])[0]) for message in own]
             total = total + (np.max(scores, axis=0) if scores else model.intercept)

@@ -8,7 +8,8 @@ import pytest
 
 from tenor.batching import load_dataset
 from tenor.corpus.sampling import sample_groups
-from tenor.pooled import log_loss, pool_features
+from tenor.linear import log_loss
+from tenor.pooled import pool_features
 from tenor.training.start import blend_weights, fit_start
 
 

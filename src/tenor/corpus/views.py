@@ -208,31 +208,23 @@ class SequenceView:
         Raises:
             CorpusError: the corpus has no text.
         """
-        chunks = self.corpus.text_chunks
         index = np.arange(len(self)) if indices is None else np.asarray(indices, dtype=np.int64)
         for first in range(0, len(index), _TEXTS_AT_A_TIME):
             block = index[first : first + _TEXTS_AT_A_TIME]
             rows = self.message_rows(block)
             texts = np.empty(len(rows), dtype=object)
-            for chunk, places, inside in _by_chunk(self.corpus, rows):
-                self.corpus.will_need_text(chunk)
-                texts[places] = chunks[chunk].take(pa.array(inside)).to_pylist()
+            for places, found in read_texts(self.corpus, rows):
+                texts[places] = found.to_pylist()
             ends = np.cumsum(self.lengths[block])
             for start, end in zip(ends - self.lengths[block], ends, strict=True):
                 yield texts[start:end].tolist()
 
-    def timestamps(self, index: int) -> npt.NDArray[np.float64]:
-        """One sequence's timestamps in seconds since 1970 UTC, (T,) float64; NaN where a message has none."""
-        rows = self.message_rows([index])
-        if len(rows) == 0:
-            return np.empty(0)
-        conversation = int(np.searchsorted(self.corpus.message_offsets, rows[0], side="right")) - 1
-        values = self.corpus.column("timestamp")[conversation].values
-        if values is None:
-            return np.full(len(rows), np.nan)
-        times: npt.NDArray[np.float64] = np.array(values.to_numpy(zero_copy_only=False), dtype=np.float64)
-        inside: npt.NDArray[np.float64] = times[rows - self.corpus.message_offsets[conversation]]
-        return inside
+    def timestamps(self, indices: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Some sequences' timestamps, one sequence after another: (sum of lengths,) seconds since 1970 UTC.
+
+        NaN where a message has none.
+        """
+        return read_timestamps(self.corpus, self.message_rows(indices))
 
 
 def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> SequenceView:
@@ -349,3 +341,33 @@ def _by_chunk(corpus: Corpus, rows: Integers) -> Iterator[tuple[int, Integers, I
     for chunk in np.unique(chunk_of):
         places = np.flatnonzero(chunk_of == chunk)
         yield int(chunk), places, rows[places] - corpus.chunk_offsets[chunk]
+
+
+def read_texts(corpus: Corpus, rows: Integers) -> Iterator[tuple[Integers, pa.Array]]:
+    """Some messages' texts, given as rows among all of the corpus: (places in `rows`, their texts), all in all.
+
+    Raises:
+        CorpusError: the corpus has no text.
+    """
+    chunks = corpus.text_chunks
+    for chunk, places, inside in _by_chunk(corpus, rows):
+        corpus.will_need_text(chunk)
+        yield places, chunks[chunk].take(pa.array(inside))
+
+
+def read_timestamps(corpus: Corpus, rows: Integers) -> npt.NDArray[np.float64]:
+    """When some messages were written, given as rows among all of the corpus: (M,) seconds, NaN where not known."""
+    times = np.full(len(rows), np.nan)
+    lists = corpus.column("timestamp").chunks
+    firsts = np.cumsum([0, *map(len, lists)])
+    conversations = np.searchsorted(corpus.message_offsets, rows, side="right") - 1
+    inside = rows - corpus.message_offsets[conversations]
+    chunk_of = np.searchsorted(firsts, conversations, side="right") - 1
+    for chunk in np.unique(chunk_of).tolist():
+        at = np.flatnonzero(chunk_of == chunk)
+        local = conversations[at] - firsts[chunk]
+        is_known = lists[chunk].is_valid().to_numpy(zero_copy_only=False)[local]  # not: a list without times
+        at, local = at[is_known], local[is_known]
+        places = lists[chunk].offsets.to_numpy()[local] + inside[at]
+        times[at] = lists[chunk].values.take(pa.array(places)).to_numpy(zero_copy_only=False)
+    return times

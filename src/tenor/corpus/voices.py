@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from itertools import compress
+from itertools import chain, compress
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,8 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
 from tenor.errors import UsageError
+
+Integers = npt.NDArray[np.int64]
 
 #: ``own``: all of the sequence's messages. Of a conversation, ``first``: those of the author of its first message;
 #: ``rest``: all others'. Of one author in it, ``others``: what everybody else says there.
@@ -69,6 +71,31 @@ def mark_voice(view: SequenceView, voice: Voice, index: int) -> npt.NDArray[np.b
     if voice in ("own", "others"):
         return np.full(int(block.lengths[0]), voice == "own")
     return np.array(next(_tell_apart(block, block, voice)), dtype=bool)
+
+
+def lay_out_turns(view: SequenceView) -> tuple[Integers, Integers, npt.NDArray[np.bool_]]:
+    """What the sequences' conversations say, in order, and by whom.
+
+    Central is the author of an author sequence, and of a conversation the author of its first message.
+
+    Args:
+        view: sequences; a message that one leaves out is left out here, what others say beside an author never is.
+
+    Returns:
+        The messages as rows among all of the corpus (M,), one sequence's after another; whose they are, as positions
+        in the view (M,); and whether their author is the central one (M,).
+    """
+    everything = np.arange(len(view))
+    rows, owners = view.message_rows(everything), np.repeat(everything, view.lengths)
+    if view.authors is None:
+        return rows, owners, np.array(list(chain(*_tell_apart(view, view, "first"))), dtype=bool)
+    spoken = whole_conversations(view)
+    is_other = np.array(list(chain(*_tell_apart(spoken, view, "others"))), dtype=bool)
+    is_central = np.arange(len(rows) + np.count_nonzero(is_other)) < len(rows)
+    rows = np.concatenate([rows, spoken.message_rows(everything)[is_other]])
+    owners = np.concatenate([owners, np.repeat(everything, spoken.lengths)[is_other]])
+    order = np.lexsort((rows, owners))
+    return rows[order], owners[order], is_central[order]
 
 
 def whole_conversations(view: SequenceView) -> SequenceView:

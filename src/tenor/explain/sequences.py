@@ -55,7 +55,8 @@ def explain_sequence(
       then each seem to matter little, for without one the others still stand. The lexical prior is computed
       anew on the text without the message.
     * ``integrated_gradients``: the network's logit as a sum over messages (see tenor.explain.gradients), plus
-      the lexical logit as a sum over the n-grams in them.
+      the lexical logit as a sum over the n-grams in them; how the sequence is written, turns and delays belong to no
+      single message, and so to the base.
 
     Of two classes the logit is that of the second, so a contribution above 0 speaks for it; of several it is the
     predicted class's.

@@ -1,8 +1,9 @@
-"""Linear models of texts: hashed n-grams, by TF-IDF or by presence, and logistic regression.
+"""Linear models of texts: hashed n-grams, by TF-IDF or by presence, and how a text is written, whatever its words.
 
 ``weighting``: texts to weighted columns; ``logistic``: their coefficients; ``model``: the fitted state, its logits and
 what they are made of; ``fitting``: fitting and scoring out of fold; ``peaks``: the same for the strongest message of a
-sequence; ``prior``: several such models, one for each part in a conversation. The prior's logits are what a
+sequence; ``surface``: lengths, punctuation, turns and delays; ``prior``: several such models, one for each part in a
+conversation, and one of the surface. The prior's logits are what a
 SequenceClassifier corrects; those of one model of the whole text are a baseline. Files are not known here, and corpora
 only to ``prior``.
 """
@@ -18,4 +19,5 @@ from tenor.lexical.prior import LexicalPrior as LexicalPrior
 from tenor.lexical.prior import Part as Part
 from tenor.lexical.prior import fit_parts as fit_parts
 from tenor.lexical.prior import parts_of as parts_of
+from tenor.lexical.surface import describe_surface as describe_surface
 from tenor.lexical.weighting import count_texts as count_texts

@@ -16,6 +16,7 @@ from tenor.errors import UsageError
 from tenor.lexical.logistic import fit_logistic, fit_ratios
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.weighting import SPACE, Weighting, as_counts, weigh
+from tenor.linear import log_loss
 from tenor.seeding import derive_seed
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def fit_out_of_fold(
     def loss(strength: float) -> float:
         if strength not in scored:
             scored[strength] = _score_folds(counts, checked, codes, num_compared, num_classes, fit(strength))
-        return _log_loss(scored[strength][compared], checked[compared])
+        return log_loss(scored[strength][compared], checked[compared])
 
     strengths, place = recipe.strengths, recipe.strengths.index(recipe.first)
     for step in (1, -1):
@@ -224,15 +225,6 @@ def _score_folds(
         if len(held_out):
             logits[held_out] = fit(counts[others], labels[others]).logits(counts[held_out])
     return logits
-
-
-def _log_loss(logits: FloatArray, labels: IntArray) -> float:
-    """Mean negative log likelihood of (N,) or (N, C) logits; 0 without labels."""
-    if len(labels) == 0:
-        return 0.0
-    if logits.ndim == 1:
-        logits = np.stack([np.zeros_like(logits), logits], axis=1)
-    return float(np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]))
 
 
 def _fit(

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tenor.linear import spread_classes
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
     from sklearn.linear_model import LogisticRegression
@@ -44,28 +46,8 @@ def fit_logistic(
         Coefficients (K, outputs) and intercept (outputs,). A class without texts gets the intercept of half a text.
     """
     model = _regress(weights, labels, strength, importance, binary=len(frequencies) == 2)
-    if len(frequencies) == 2:
-        return model.coef_.T, model.intercept_
-    return _spread(model.coef_, model.intercept_, frequencies)
-
-
-def _spread(
-    coefficients: FloatArray, intercepts: FloatArray, frequencies: IntArray
-) -> tuple[FloatArray, FloatArray]:
-    """Coefficients (P, K) and intercepts (P,) of the classes that have texts as (K, C) and (C,) of all.
-
-    Of two present classes one logit is given, for the second, and shared out: half for it, half against the other.
-    """
-    present = np.flatnonzero(frequencies)
-    if len(present) == 2:
-        coefficients = np.concatenate([-coefficients, coefficients]) / 2
-        intercepts = np.concatenate([-intercepts, intercepts]) / 2
-    all_coefficients = np.zeros((coefficients.shape[1], len(frequencies)))
-    all_coefficients[:, present] = coefficients.T
-    mean_of_present = np.log(frequencies[present]).mean()
-    all_intercepts = np.full(len(frequencies), intercepts.mean() + np.log(0.5) - mean_of_present)
-    all_intercepts[present] = intercepts
-    return all_coefficients, all_intercepts
+    coefficients, intercept = spread_classes(model.coef_, model.intercept_, frequencies)
+    return coefficients.T, intercept
 
 
 def fit_ratios(
@@ -99,9 +81,8 @@ def fit_ratios(
         )
         found.append((ratios * model.coef_[0], model.intercept_[0]))
     coefficients, intercepts = (np.stack(parts) for parts in zip(*found, strict=True))
-    if len(frequencies) == 2:
-        return coefficients.T, intercepts
-    return _spread(coefficients, intercepts, frequencies)
+    coefficients, intercepts = spread_classes(coefficients, intercepts, frequencies)
+    return coefficients.T, intercepts
 
 
 def count_ratios(presence: csr_matrix, is_class: npt.NDArray[np.bool_]) -> FloatArray:

@@ -6,7 +6,7 @@ Knows nothing of fitting.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, get_args
 
 import numpy as np
@@ -108,6 +108,18 @@ class LexicalModel:
         shares = _count_messages(messages)[:, self.columns]
         found: FloatArray = shares @ (weights[:, None] * self.coefficients.astype(np.float64))
         return found[:, 0] if found.shape[1] == 1 else found
+
+    def scale(self, weight: float) -> LexicalModel:
+        """The model whose logits are so many times as large."""
+        return replace(
+            self,
+            coefficients=(weight * self.coefficients).astype(np.float32),
+            intercept=(weight * self.intercept).astype(np.float32),
+        )
+
+    def shift(self, amount: float) -> LexicalModel:
+        """The model whose logits are so much higher."""
+        return replace(self, intercept=self.intercept + np.float32(amount))
 
     def to_tensors(self) -> dict[str, npt.NDArray[np.generic]]:
         """The state as named arrays; from_tensors takes them back."""

@@ -1,12 +1,13 @@
-"""The lexical prior: several models of a sequence's words, one a part, whose logits add up.
+"""The lexical prior: several models of a sequence's words, one a part, and one of its surface; their logits add up.
 
 A part is a voice (see ``corpus.voices``) read as one text, its own text once more by the words that occur, or the
-strongest single message. Each has been weighed before it gets here; those that did not help are left out. Knows nothing
-of how the weights were found.
+strongest single message. The surface is how it was written, turns and delays (``surface``). Each has been weighed
+before it gets here; those that did not help are left out. Knows nothing of how the weights were found.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -22,7 +23,9 @@ from tenor.errors import UsageError
 from tenor.lexical.fitting import BAYES, TFIDF, Recipe, fit_out_of_fold
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks, score_peaks
+from tenor.lexical.surface import SURFACE_FEATURES, describe_surface
 from tenor.lexical.weighting import count_texts
+from tenor.linear import LinearModel
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -32,6 +35,8 @@ FloatArray = npt.NDArray[np.float64]
 #: A voice's whole text; (``bayes``) the words of the own one by naive Bayes' ratios; or (``peak``) the strongest of the
 #: sequence's own messages.
 Part = Voice | Literal["bayes", "peak"]
+#: The name of the surface's tensors, beside those of the parts.
+SURFACE = "surface"
 PARTS: tuple[Part, ...] = ("own", "bayes", "first", "rest", "others", "peak")
 
 
@@ -47,18 +52,27 @@ class LexicalPrior:
 
     Attributes:
         models: at least one, in the order of PARTS.
+        surface: of the table of describe_surface; None where it has no weight.
     """
 
     models: dict[Part, LexicalModel]
+    surface: LinearModel | None = None
 
     def __post_init__(self) -> None:
-        outputs = {name: len(model.intercept) for name, model in self.models.items()}
+        outputs: dict[str, int] = {name: len(model.intercept) for name, model in self.models.items()}
         unknown = [name for name in outputs if name not in PARTS]
         if unknown or not outputs:
             raise UsageError(f"lexical prior: expected parts of {', '.join(PARTS)}, found {list(outputs)}")
         for name, model in self.models.items():
             if model.weighting != _recipe_of(name).weighting:
                 raise UsageError(f"lexical prior: {name} cannot weigh n-grams by {model.weighting}")
+        if self.surface is not None:
+            outputs[SURFACE] = len(self.surface.intercept)
+            if len(self.surface.coefficients) != len(SURFACE_FEATURES):
+                raise UsageError(
+                    f"lexical prior: expected {len(SURFACE_FEATURES)} coefficients of the surface, found "
+                    f"{len(self.surface.coefficients)}"
+                )
         if len(set(outputs.values())) > 1:
             raise UsageError(f"lexical prior: expected parts of as many outputs, found {outputs}")
 
@@ -89,19 +103,21 @@ class LexicalPrior:
             if voice != counted or counts is None:
                 counted, counts = voice, _count_voice(view, voice)
             total = total + model.logits(counts)
-        return total
+        return total if self.surface is None else total + self.surface.logits(describe_surface(view))
 
     def message_contributions(self, view: SequenceView, index: int) -> tuple[FloatArray, FloatArray]:
         """What each of one sequence's own messages adds to its logit.
 
         A voice's text is shared out as LexicalModel.message_contributions says; the peak belongs to the message that
-        is it; what others say belongs to no message of the sequence, and so to the rest.
+        is it; what others say and the surface belong to no message of the sequence, and so to the rest.
 
         Returns:
             (T, K) for the messages and (K,) for the rest, which add up to the logit; K = 1 for two classes, else C.
         """
         texts = next(view.texts([index]))
         found, rest = np.zeros((len(texts), self.num_outputs)), np.zeros(self.num_outputs)
+        if self.surface is not None:
+            rest += self.surface.logits(describe_surface(view.select([index]))).reshape(-1)
         for part, model in self.models.items():
             rest += model.intercept
             if part == "peak":
@@ -133,11 +149,10 @@ class LexicalPrior:
 
     def to_tensors(self) -> dict[str, npt.NDArray[np.generic]]:
         """The state as named arrays, ``part.name``; from_tensors takes them back."""
-        return {
-            f"{part}.{name}": array
-            for part, model in self.models.items()
-            for name, array in model.to_tensors().items()
-        }
+        found = {str(part): model.to_tensors() for part, model in self.models.items()}
+        if self.surface is not None:
+            found[SURFACE] = self.surface.to_tensors()
+        return {f"{part}.{name}": array for part, arrays in found.items() for name, array in arrays.items()}
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, npt.NDArray[np.generic]]) -> LexicalPrior:
@@ -150,17 +165,27 @@ class LexicalPrior:
         for name, array in tensors.items():
             part, _, rest = name.rpartition(".")
             by_part.setdefault(part if part else "own", {})[rest] = array
-        unknown = sorted(by_part.keys() - set(PARTS))
+        unknown = sorted(by_part.keys() - {*PARTS, SURFACE})
         if unknown:
-            raise UsageError(f"expected parts of {', '.join(PARTS)}, found {', '.join(unknown)}")
+            raise UsageError(f"expected parts of {', '.join((*PARTS, SURFACE))}, found {', '.join(unknown)}")
         models: dict[Part, LexicalModel] = {}
         for part in PARTS:
             if part in by_part:
-                try:
+                with _naming(part):
                     models[part] = LexicalModel.from_tensors(by_part[part])
-                except UsageError as error:
-                    raise UsageError(f"{part}: {error}") from error
-        return cls(models)
+        if SURFACE not in by_part:
+            return cls(models)
+        with _naming(SURFACE):
+            return cls(models, LinearModel.from_tensors(by_part[SURFACE]))
+
+
+@contextlib.contextmanager
+def _naming(part: str) -> Iterator[None]:
+    """Have an error say which part it is about."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{part}: {error}") from error
 
 
 def fit_parts(

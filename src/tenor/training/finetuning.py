@@ -32,7 +32,7 @@ from tenor.encoding.pretrained import FINETUNED_NAME
 from tenor.encoding.sentence import open_sentence_model, without_progress_bars
 from tenor.errors import CorpusError, StorageError, TrainingError
 from tenor.files import publish_folder, write_json
-from tenor.pooled import spread_classes
+from tenor.linear import spread_classes
 from tenor.progress import progress_bar
 from tenor.seeding import derive_seed, numpy_generator
 from tenor.training.evidence import CONVINCING, standardized_gain
@@ -249,7 +249,7 @@ class _Tuning:
         table = self._pool_frozen(bags).double().cpu().numpy()
         probe = LogisticRegression(max_iter=1000).fit(table, bags.labels)
         coefficients, intercept = spread_classes(
-            probe.coef_, probe.intercept_, probe.classes_, bags.labels, self.num_classes
+            probe.coef_, probe.intercept_, np.bincount(bags.labels, minlength=self.num_classes)
         )
         with torch.no_grad():
             self.head.weight.copy_(torch.from_numpy(coefficients))

@@ -1,9 +1,10 @@
 """Where the network starts: a blend of n-gram models and a linear model of pooled features.
 
 The n-gram models read the whole text, once more which of its words occur, what each part in the conversation says, and
-the strongest message (see ``lexical.prior``). All are scored out of fold on the training groups; the weights of the
-blend are those with the lowest log loss there, held towards equal ones (stacked generalisation, Wolpert 1992). The
-network then learns only what the blend gets wrong. Knows nothing of torch.
+the strongest message; beside them stands how it was written, turns and delays (see ``lexical.prior``). All are scored
+out of fold on the training groups; the weights of the blend are those with the lowest log loss there, held towards
+equal ones (stacked generalisation, Wolpert 1992). The network then learns only what the blend gets wrong. Knows nothing
+of torch.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import numpy.typing as npt
 
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS, sample_groups
 from tenor.corpus.views import SequenceView
-from tenor.lexical import LexicalModel, LexicalPrior, Part, assign_folds, fit_parts, parts_of
-from tenor.pooled import STRENGTHS, PooledModel, fit_pooled, log_loss, out_of_fold_pooled, pool_features
+from tenor.lexical import LexicalPrior, assign_folds, describe_surface, fit_parts, parts_of
+from tenor.linear import LinearModel, Table, fit_out_of_fold
+from tenor.pooled import pool_features
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -32,7 +34,7 @@ class Start:
     """What the scores are before any training.
 
     Attributes:
-        lexical: the n-gram models, their weights in the blend multiplied in; None without text.
+        lexical: the n-gram models and the surface's, their weights in the blend multiplied in; None without text.
         pooled: the part of pooled features, likewise; None when not asked for.
         train_prior: (N,) or (N, C) for the training sequences: the lexical part out of fold, plus what the pooled part
             would differ out of fold. Added to the pooled part in the network it gives the blend out of fold, so that
@@ -40,7 +42,7 @@ class Start:
     """
 
     lexical: LexicalPrior | None
-    pooled: PooledModel | None
+    pooled: LinearModel | None
     train_prior: FloatArray
 
     def train_logits(self, view: SequenceView) -> FloatArray:
@@ -91,37 +93,36 @@ def fit_start(
 
 def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: bool, num_folds: int) -> Start:
     num_classes = max(2, len(view.classes))
-    parts = parts_of(view.level, with_context=with_context) if view.corpus.has_text else ()
+    has_text = view.corpus.has_text
+    parts = parts_of(view.level, with_context=with_context) if has_text else ()
     fitted = fit_parts(view, parts, seed=seed, num_classes=num_classes, folds=num_folds)
-    scores = [unseen for _, unseen in fitted.values()]
-    pooled, pooled_seen = None, np.zeros(0)
+    folds = assign_folds(view.labels, view.groups, seed=seed, folds=num_folds)
+    tables: dict[str, Table] = {}
+    if has_text and (with_context or view.level == "conversation"):
+        tables["surface"] = describe_surface(view)
     if with_pooled:
-        folds = assign_folds(view.labels, view.groups, seed=seed, folds=num_folds)
-        pooled, pooled_scores, pooled_seen = _fit_pooled(view, folds, num_classes)
-        scores.append(pooled_scores)
-    weights, shift = blend_weights(scores, view.labels)
-    prior = np.zeros_like(scores[0])
-    models: dict[Part, LexicalModel] = {}
-    for (part, (model, unseen)), weight in zip(fitted.items(), weights.tolist(), strict=False):
-        # The whole text's part stays in any case, so that there is a lexical prior wherever there is text.
-        if part == "own" or weight > 0:
-            prior += weight * unseen
-            models[part] = _scale(model, weight)
+        tables["pooled"] = pool_features(view)
+    linear = {
+        name: fit_out_of_fold(table, view.labels, folds, num_classes=num_classes)
+        for name, table in tables.items()
+    }
+    scores: dict[str, FloatArray] = {part: unseen for part, (_, unseen) in fitted.items()}
+    scores |= {name: unseen for name, (_, unseen) in linear.items()}
+    found, shift = blend_weights(list(scores.values()), view.labels)
+    weights = dict(zip(scores, found.tolist(), strict=True))
+    # The whole text's part stays in any case, so that there is a lexical prior wherever there is text.
+    kept = [name for name, weight in weights.items() if weight > 0 or name in ("own", "pooled")]
+    models = {part: fitted[part][0].scale(weights[part]) for part in parts if part in kept}
+    others = {name: model.scale(weights[name]) for name, (model, _) in linear.items() if name in kept}
+    prior = sum((weights[name] * scores[name] for name in kept), np.zeros_like(scores[kept[0]]))
+    pooled = others.get("pooled")
     if pooled is None:
-        models["own"] = replace(models["own"], intercept=models["own"].intercept + np.float32(shift))
+        models["own"] = models["own"].shift(shift)
         prior += shift
     else:
-        prior += weights[-1] * (scores[-1] - pooled_seen)
-        pooled = PooledModel(weights[-1] * pooled.coefficients, weights[-1] * pooled.intercept + shift)
-    return Start(LexicalPrior(models) if models else None, pooled, prior)
-
-
-def _scale(model: LexicalModel, weight: float) -> LexicalModel:
-    return replace(
-        model,
-        coefficients=(weight * model.coefficients).astype(np.float32),
-        intercept=(weight * model.intercept).astype(np.float32),
-    )
+        pooled = pooled.shift(shift)
+        prior += shift - pooled.logits(tables["pooled"])
+    return Start(LexicalPrior(models, others.get("surface")) if models else None, pooled, prior)
 
 
 def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray, float]:
@@ -167,17 +168,3 @@ def _smooth_labels(labels: IntArray, num_classes: int) -> FloatArray:
     table = np.tile(((1 - certain) / (num_classes - 1))[:, None], (1, num_classes))
     np.fill_diagonal(table, certain)
     return np.asarray(table[labels])
-
-
-def _fit_pooled(
-    view: SequenceView, folds: IntArray, num_classes: int
-) -> tuple[PooledModel, FloatArray, FloatArray]:
-    """The model of the best regularisation, its scores out of fold, and those on the sequences that it saw."""
-    table, labels = pool_features(view), view.labels
-    scored = {
-        strength: out_of_fold_pooled(table, labels, folds, num_classes=num_classes, strength=strength)
-        for strength in STRENGTHS
-    }
-    best = min(scored, key=lambda strength: log_loss(scored[strength], labels))
-    model = fit_pooled(table, labels, num_classes=num_classes, strength=best)
-    return model, scored[best], model.logits(table)
