@@ -96,7 +96,7 @@ def run(
         str,
         typer.Option(
             metavar="PRIOR",
-            help="What the network starts from: auto (n-grams and pooled features), lexical, none.",
+            help="What the network starts from: auto (texts and pooled features), lexical (texts alone), none.",
         ),
     ] = "auto",
     context: Annotated[

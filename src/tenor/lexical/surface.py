@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.views import SequenceView, read_texts, read_timestamps
-from tenor.corpus.voices import lay_out_turns
+from tenor.corpus.voices import lay_out_turns, whole_conversations
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -64,7 +64,8 @@ def describe_surface(view: SequenceView) -> Floats:
         CorpusError: the corpus has no text.
     """
     table = np.zeros((len(view), len(SURFACE_FEATURES)))
-    for block in blocks_of_texts(view):
+    spoken = view if view.authors is None else whole_conversations(view)  # what is read of each
+    for block in blocks_of_texts(spoken):
         table[block] = _describe_block(view.select(block))
     return table
 

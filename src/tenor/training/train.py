@@ -85,10 +85,11 @@ def train_model(
             prior, among those epochs that convince validation of more than the start (tenor.training.evidence).
         threshold: the rule by which validation chooses the thresholds in the file, such as ``"cost:1:20"`` (see
             tenor.metrics.objectives.FORMS).
-        prior: what the network starts from and corrects. ``"auto"``: a blend of n-gram models (where the corpus has
-            text) and a linear model of pooled features, weighed out of fold; ``"lexical"``: the n-gram models;
-            ``"none"``: from nothing, as the seed's plain recipe does.
-        context: what the n-gram models of an author read. ``"conversation"``: beside the author's own messages
+        prior: what the network starts from and corrects. ``"auto"``: a blend of n-gram models and a linear model of
+            lengths, punctuation, turns and delays (both where the corpus has text) and one of pooled features, weighed
+            out of fold; ``"lexical"``: without the pooled features; ``"none"``: from nothing, as the seed's plain
+            recipe does.
+        context: what the models of an author's text read. ``"conversation"``: beside the author's own messages
             what the others say in the conversation; ``"own"``: the author's messages alone.
         seed: the run's one seed: weights, dropout, order.
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
