@@ -125,8 +125,8 @@ def test_results_stand_beside_baselines(
 
     for options, said in (
         (
-            ("--aggregation", "mean"),
-            "serves noisy_or, top_k_mean, log_odds, score_summary and compare, not mean",
+            ("--aggregation", "attention"),
+            "serves every aggregation but attention and gated_attention",
         ),
         (("--aggregation", "log_odds", "--threshold", "best"), "best"),
     ):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS, fit_aggregation
 from tenor.baselines import fit_baselines
@@ -24,8 +25,10 @@ from tenor.evaluation import (
 )
 from tenor.evaluation.aggregation import EVERY_AGGREGATION, aggregate_baselines, best_by_validation
 from tenor.evaluation.learned import ATTENTIONS, FOLDS
+from tenor.evaluation.profiles import measure_profiles
 from tenor.evaluation.standing import measure_beside, subtract
 from tenor.lexical import assign_folds
+from tenor.metrics.objectives import parse_rule
 from tenor.predictions import Predictions
 from tenor.strings import Strings
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
@@ -202,16 +205,47 @@ def test_several_classes_are_aggregated_in_every_way() -> None:
 def test_a_baseline_with_the_models_own_scores_is_never_beaten(simulate: Simulate) -> None:
     """Its aggregation is fitted to its own training authors, as the model's is, and not to the few of validation."""
     rows = simulate(200, 8, strength=1.0)
-    training = dataclasses.replace(
-        simulate(300, 8, strength=1.0, seed=5), splits=Strings.of(["train"] * 2400), model_hash=""
-    )
-    renamed = [f"train-{name}" for name in training.authors.tolist()]  # type: ignore[union-attr]
-    training = dataclasses.replace(training, authors=Strings.of(renamed), groups=Strings.of(renamed))
+    training = as_training(simulate(300, 8, strength=1.0, seed=5))
     for name in LEARNED_AGGREGATIONS:
         model = profile_predictions(rows, (name,), out_of_fold=training)[name]
         twins = aggregate_baselines({"twin": rows}, name, out_of_fold={"twin": training})
         found = measure_beside(model, twins)
         assert "is level with twin" in found["verdict"], name
+
+
+@pytest.mark.parametrize("name", ["mean", *LEARNED_AGGREGATIONS])
+def test_out_of_fold_the_threshold_is_chosen_on_training_profiles_too(simulate: Simulate, name: str) -> None:
+    rows = simulate(100, 4)
+    training = as_training(simulate(200, 4, seed=5))
+    table = profile_predictions(rows, (name,), out_of_fold=training)[name]
+    own, others = table.in_split("train"), table.select(table.splits != "train")
+    assert len(own) == 200
+    deciding = table.select(table.splits != "test").labelled()
+    assert table.threshold == parse_rule("f1").choose(deciding.labels, deciding.probs).value
+    choice = measure_profiles(table, "f1", 0)["threshold_choice"]
+    assert choice["value"] == table.threshold
+    assert choice["chosen_on"] == "training authors out of fold and validation"
+    if name == "mean":
+        assert others.probs.tolist() == profile_predictions(rows, (name,))[name].probs.tolist()
+        means = dict(
+            zip(training.authors.tolist()[::4], training.probs.reshape(-1, 4).mean(axis=1), strict=True)
+        )  # type: ignore[union-attr]
+        assert own.probs.tolist() == pytest.approx([means[author] for author in own.authors.tolist()])  # type: ignore[union-attr]
+        return
+    assert roc_auc_score(own.labels, own.probs) > 0.8
+    # labels without meaning: a training profile is scored by a fit that has not seen it
+    noise = dataclasses.replace(
+        training, labels=(np.arange(len(training)) // 4 * 7919 % 5 < 2).astype(np.int64)
+    )
+    unseen = profile_predictions(rows, (name,), out_of_fold=noise)[name].in_split("train")
+    assert roc_auc_score(unseen.labels, unseen.probs) < 0.62
+
+
+def as_training(rows: Predictions) -> Predictions:
+    """The same rows as scores out of fold of other authors, all in train."""
+    renamed = Strings.of([f"train-{name}" for name in rows.authors.tolist()])  # type: ignore[union-attr]
+    splits = Strings.of(["train"] * len(rows))
+    return dataclasses.replace(rows, authors=renamed, groups=renamed, splits=splits, model_hash="")
 
 
 def test_attention_is_refused_where_validation_lacks_a_class(simulate: Simulate) -> None:

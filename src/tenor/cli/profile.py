@@ -35,17 +35,17 @@ def _check_out_of_fold(model: Path, aggregation: str, rule: str) -> None:
     """Refuse what would be refused only after trainings, or what would not use them.
 
     Raises:
-        typer.BadParameter: an aggregation that learns nothing from scores; exit code 2.
+        typer.BadParameter: an aggregation that reads more than scores; exit code 2.
         UsageError, ModelFileError: an unknown rule; a model of another level.
     """
-    from tenor.aggregation.learned import LEARNED_AGGREGATIONS
     from tenor.errors import ModelFileError
+    from tenor.evaluation.learned import ATTENTIONS
     from tenor.metrics.objectives import parse_rule
     from tenor.models.model_file import read_metadata
 
-    if aggregation not in (*LEARNED_AGGREGATIONS, "compare"):
+    if aggregation in ATTENTIONS:
         raise typer.BadParameter(
-            f"serves {', '.join(LEARNED_AGGREGATIONS)} and compare, not {aggregation}",
+            f"serves every aggregation but {' and '.join(ATTENTIONS)}, whose embeddings differ from fold to fold",
             param_hint="--out-of-fold",
         )
     parse_rule(rule)
@@ -86,8 +86,8 @@ def run(
         typer.Option(
             metavar="FOLDS",
             min=2,
-            help="Fit the model anew without each of so many folds of its training authors, and learn the "
-            "aggregation from their scores instead of from validation's (attention excepted).",
+            help="Fit the model anew without each of so many folds of its training authors, learn the aggregation "
+            "from their scores, and choose the threshold on these and validation's (attention excepted).",
         ),
     ] = None,
     device: DeviceOption = None,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,11 @@ from tenor.aggregation.learned import LEARNED_AGGREGATIONS
 from tenor.aggregation.profiles import Profiles, build_profiles
 from tenor.baselines import MAJORITY
 from tenor.errors import TrainingError, UsageError
-from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned
+from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned, score_training
 from tenor.metrics.calibration import sigmoid, softmax
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.scores import calculate_metrics
-from tenor.predictions import Predictions
+from tenor.predictions import Predictions, concatenate_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +56,14 @@ def profile_predictions(
         threshold: the rule by which each aggregation's threshold is chosen (tenor.metrics.objectives.FORMS); None =
             none is.
         embeddings: (S, E) of the sequences; needed for attention, which reads logits and probs beside them.
-        out_of_fold: of score_out_of_fold: what is learned of scores is fitted to these instead of to validation.
+        out_of_fold: of score_out_of_fold: what is learned of scores is fitted to these instead of to validation, and
+            thresholds are chosen on training profiles too; attention knows nothing of them.
         seed: of what is learned.
 
     Returns:
         aggregation -> predictions of level profile; logits are the scores' log odds, within ±27.6 for the fixed
-        ones. Scores of validation profiles are out of fold where the aggregation is learned (``learned``).
+        ones. Scores of the profiles that an aggregation is learned on are out of fold (``learned``). With
+        `out_of_fold` training profiles stand before the others, but for attention.
 
     Raises:
         UsageError: predictions of another level, an unknown aggregation or rule, attention without embeddings, or
@@ -85,7 +87,13 @@ def profile_predictions(
             logits, probs = _log_odds(scores[name]), scores[name]
         else:
             logits, probs = _score_learned(sequences, profiles, name, embeddings, training, seed)
-        tables[name] = _as_predictions(sequences, profiles, logits, probs, rule)
+        table = _as_predictions(sequences, profiles, logits, probs)
+        deciding = table.in_split("validation")
+        if training is not None and name not in ATTENTIONS:
+            unseen = _score_training(name, training, cut, seed)
+            table = concatenate_predictions([_as_predictions(sequences, training.profiles, *unseen), table])
+            deciding = table.select(table.splits != "test")
+        tables[name] = replace(table, threshold=_choose_threshold(deciding.labelled(), rule))
     return tables
 
 
@@ -222,14 +230,15 @@ def _score_learned(
     profiles: Profiles,
     name: str,
     embeddings: npt.NDArray[np.float32] | None,
-    training: tuple[Floats, Profiles] | None,
+    training: _Training | None,
     seed: int,
 ) -> tuple[Floats, Floats]:
     """Logits and probs of the profiles, (P,) or (P, C), by a learned aggregation or attention."""
     for learned in LEARNED_AGGREGATIONS:
         if name == learned:
-            logits = score_learned(learned, sequences.logits, profiles, out_of_fold=training, seed=seed)
-            return logits, sigmoid(logits) if logits.ndim == 1 else softmax(logits)
+            known = None if training is None else (training.logits, training.profiles)
+            logits = score_learned(learned, sequences.logits, profiles, out_of_fold=known, seed=seed)
+            return logits, _to_probs(logits)
     if embeddings is None:
         raise UsageError(f"{name} needs the sequences' embeddings, which predictions do not hold")
     attention = ATTENTIONS[ATTENTIONS.index(name)]
@@ -246,9 +255,28 @@ def _score_learned(
     return _log_odds(probs), probs
 
 
-def _as_training(
-    out_of_fold: Predictions, sequences: Predictions, profile_label: LabelRule
-) -> tuple[Floats, Profiles]:
+@dataclass(frozen=True)
+class _Training:
+    """Training authors' sequences, scored out of fold: logits and probs (S,) or (S, C), and their profiles."""
+
+    logits: Floats
+    probs: Floats
+    profiles: Profiles
+
+
+def _score_training(name: str, training: _Training, cut: float, seed: int) -> tuple[Floats, Floats]:
+    """Logits and probs of the training profiles, by an aggregation that has not seen them."""
+    codes, count = training.profiles.codes, len(training.profiles)
+    for learned in LEARNED_AGGREGATIONS:
+        if name == learned:
+            logits = score_training(learned, (training.logits, training.profiles), seed=seed)
+            return logits, _to_probs(logits)
+    fixed = [method for method in AGGREGATIONS if method == name]
+    probs = aggregate_all(training.probs, codes, count, cut, methods=fixed)[fixed[0]]
+    return _log_odds(probs), probs
+
+
+def _as_training(out_of_fold: Predictions, sequences: Predictions, profile_label: LabelRule) -> _Training:
     """Training authors' scores out of fold, with their profiles.
 
     Raises:
@@ -279,7 +307,11 @@ def _as_training(
         out_of_fold.labels,
         label_rule=profile_label,
     )
-    return out_of_fold.logits, profiles
+    return _Training(out_of_fold.logits, out_of_fold.probs, profiles)
+
+
+def _to_probs(logits: Floats) -> Floats:
+    return sigmoid(logits) if logits.ndim == 1 else softmax(logits)
 
 
 def _log_odds(scores: Floats) -> Floats:
@@ -287,15 +319,15 @@ def _log_odds(scores: Floats) -> Floats:
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
-def _as_predictions(
-    sequences: Predictions, profiles: Profiles, logits: Floats, probs: Floats, rule: ThresholdRule | None
-) -> Predictions:
-    """Profiles as a predictions table, their threshold from its validation rows (binary only)."""
-    threshold = None
-    known = (profiles.splits == "validation") & (profiles.labels >= 0)
-    if rule is not None and probs.ndim == 1 and known.any():
-        chosen = rule.choose(profiles.labels[known], probs[known], splits=profiles.splits[known])
-        threshold = chosen.value
+def _choose_threshold(known: Predictions, rule: ThresholdRule | None) -> float | None:
+    """By labelled rows; None without a rule or a row, and for several classes."""
+    if rule is None or known.probs.ndim > 1 or len(known) == 0:
+        return None
+    return rule.choose(known.labels, known.probs, splits=known.splits).value
+
+
+def _as_predictions(sequences: Predictions, profiles: Profiles, logits: Floats, probs: Floats) -> Predictions:
+    """Profiles as a predictions table without a threshold."""
     return Predictions(
         level="profile",
         classes=sequences.classes,
@@ -307,7 +339,7 @@ def _as_predictions(
         lengths=profiles.lengths,
         logits=logits,
         probs=probs,
-        threshold=threshold,
+        threshold=None,
         model=sequences.model,
         model_hash=sequences.model_hash,
     )

@@ -61,22 +61,49 @@ def score_learned(
     Raises:
         TrainingError: fewer than two labelled validation groups of a class, or training profiles of one class only.
     """
-    if out_of_fold is not None:
-        known, theirs = out_of_fold
-        fitted = fit_aggregation(method, known, theirs.codes, theirs.labels)
-        return fitted.logits(logits, profiles.codes, len(profiles))
-    in_validation = profiles.splits == "validation"
-    rows = in_validation[profiles.codes]  # only validation's sequences take part in a fit
+    if out_of_fold is None:
+        return _cross_fit(method, logits, profiles, "validation", seed)
+    known, theirs = out_of_fold
+    fitted = fit_aggregation(method, known, theirs.codes, theirs.labels)
+    return fitted.logits(logits, profiles.codes, len(profiles))
+
+
+def score_training(
+    method: LearnedAggregationName, out_of_fold: tuple[Floats, Profiles], *, seed: int = 0
+) -> Floats:
+    """Training profiles' logits by a learned aggregation that has not seen them, from scores out of fold.
+
+    Args:
+        method: of LEARNED_AGGREGATIONS.
+        out_of_fold: see score_learned.
+        seed: of the folds.
+
+    Returns:
+        (P,) or (P, C).
+
+    Raises:
+        TrainingError: fewer than two labelled training groups of a class.
+    """
+    logits, profiles = out_of_fold
+    return _cross_fit(method, logits, profiles, "train", seed)
+
+
+def _cross_fit(
+    method: LearnedAggregationName, logits: Floats, profiles: Profiles, split: str, seed: int
+) -> Floats:
+    """Profiles' logits: of a split's, each fold's by a fit to the others; of all others by the fit to the split."""
+    inside = profiles.splits == split
+    rows = inside[profiles.codes]  # only the split's sequences take part in a fit
 
     def fit_and_score(fitted_on: Flags) -> Floats:
         labels = np.where(fitted_on, profiles.labels, -1)
         fitted = fit_aggregation(method, logits[rows], profiles.codes[rows], labels)
         return fitted.logits(logits, profiles.codes, len(profiles))
 
-    folds = _deal(profiles, method, seed, max(2, logits.shape[1] if logits.ndim == 2 else 2))
-    scores = fit_and_score(in_validation)
+    folds = _deal(profiles, method, seed, max(2, logits.shape[1] if logits.ndim == 2 else 2), split)
+    scores = fit_and_score(inside)
     for fold in range(folds.max() + 1):
-        scores[folds == fold] = fit_and_score(in_validation & (folds != fold))[folds == fold]
+        scores[folds == fold] = fit_and_score(inside & (folds != fold))[folds == fold]
     return scores
 
 
@@ -139,9 +166,11 @@ def score_attention(
     return scores
 
 
-def _deal(profiles: Profiles, method: str, seed: int, num_classes: int) -> npt.NDArray[np.int64]:
-    """The fold of each validation profile, -1 for profiles of other splits: (P,)."""
-    rows = profiles.splits == "validation"
+def _deal(
+    profiles: Profiles, method: str, seed: int, num_classes: int, split: str = "validation"
+) -> npt.NDArray[np.int64]:
+    """The fold of each of a split's profiles, -1 for those of other splits: (P,)."""
+    rows = profiles.splits == split
     known = rows & (profiles.labels >= 0)
     groups = [
         len(set(profiles.groups[known & (profiles.labels == label)].tolist())) for label in range(num_classes)
@@ -150,8 +179,8 @@ def _deal(profiles: Profiles, method: str, seed: int, num_classes: int) -> npt.N
         counts = ", ".join(f"{count} of class {label}" for label, count in enumerate(groups))
         remedy = "" if method in ATTENTIONS else ", or learn from scores out of fold"
         raise TrainingError(
-            f"{method} is fitted on validation, which needs labelled groups of two classes or more, two of each; found "
-            f"{counts} (use a fixed aggregation, or give validation a larger share{remedy})"
+            f"{method} is fitted on {split}, which needs labelled groups of two classes or more, two of each; found "
+            f"{counts} (use a fixed aggregation, or give {split} a larger share{remedy})"
         )
     folds = np.full(len(profiles), -1, dtype=np.int64)
     folds[rows] = assign_folds(

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.aggregation.fixed import AGGREGATIONS, COUNTS, LabelRule
-from tenor.aggregation.learned import LEARNED_AGGREGATIONS
 from tenor.baselines import score_baselines_out_of_fold
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import view_sequences
@@ -74,7 +73,8 @@ def evaluate_profile_classifier(
         abstain_alpha: also measure decisions about authors that may abstain; see test_model.
         seed: of the bootstrap and of what is learned.
         out_of_fold: of ``score_out_of_fold``: training authors' scores, which a learned aggregation is fitted to
-            instead of to validation, and baselines' to their own such scores; attention is not.
+            instead of to validation, and which the threshold is chosen on beside validation's; baselines' likewise, by
+            their own such scores. Attention knows nothing of them.
         known: predictions of the model, or their file: only sequences that they lack are scored.
         device: where to compute; None = the best there is.
         progress: show a bar.
@@ -211,7 +211,12 @@ def measure_profiles(table: Predictions, rule: str, seed: int, abstain_alpha: fl
     Raises:
         UsageError: an alpha with scores that are counts, which say nothing of how sure a decision is.
     """
-    choice = None if table.threshold is None else asdict(choose_by_rule(table, rule, seed=seed))
+    deciding = ("train", "validation")  # a training profile stands here only if it was scored out of fold
+    choice = None
+    if table.threshold is not None:
+        choice = asdict(choose_by_rule(table, rule, seed=seed, splits=deciding))
+        if (table.splits == "train").any():
+            choice["chosen_on"] = "training authors out of fold and validation"
     metrics = {**measure_test(table, seed=seed), "threshold_choice": choice}
     if abstain_alpha is not None:
         metrics["abstention"] = measure_abstention(table, abstain_alpha, seed=seed)
@@ -273,7 +278,7 @@ class AuthorScores:
         """An aggregation's profiles beside those of the baselines, fitted as it was; see aggregate_baselines."""
         sequences, notes = find_baselines(self.corpus, self.sequences)
         training = {}
-        if out_of_fold is not None and sequences and name in LEARNED_AGGREGATIONS:
+        if out_of_fold is not None and sequences and name not in ATTENTIONS:
             try:
                 training = score_baselines_out_of_fold(view_sequences(self.corpus, "author"))
             except TrainingError as error:

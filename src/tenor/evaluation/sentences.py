@@ -65,7 +65,8 @@ def describe_choice(choice: Mapping[str, Any]) -> str:
     if choice["low"] is not None:
         sure = f" (95% interval {choice['low']:.4f} to {choice['high']:.4f})"
     warning = "" if choice["warning"] is None else f"; {choice['warning']}"
-    return f"The threshold {choice['value']:.4f}{sure} was chosen on validation by {rule}{warning}."
+    rows = choice.get("chosen_on", "validation")
+    return f"The threshold {choice['value']:.4f}{sure} was chosen on {rows} by {rule}{warning}."
 
 
 def format_ends(low: float | None, high: float | None) -> str:

@@ -5,8 +5,11 @@ Never sees a test row: choose_threshold refuses them. Needs predictions alone.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
+
+import numpy as np
 
 from tenor.errors import UsageError
 from tenor.metrics.objectives import ThresholdRule, parse_rule
@@ -17,18 +20,25 @@ from tenor.predictions import Predictions
 _SAME = 1e-4
 
 
-def choose_by_rule(predictions: Predictions, rule: str | ThresholdRule = "f1", *, seed: int = 0) -> Threshold:
+def choose_by_rule(
+    predictions: Predictions,
+    rule: str | ThresholdRule = "f1",
+    *,
+    seed: int = 0,
+    splits: Sequence[str] = ("validation",),
+) -> Threshold:
     """Choose a threshold on the labelled validation rows; its interval comes from resampling their groups.
 
     Args:
         predictions: with validation rows; others are not looked at.
         rule: such as ``"f1"`` or ``"recall_at_precision:0.9"``; see tenor.metrics.objectives.FORMS.
         seed: of the bootstrap.
+        splits: whose rows decide; train's only where they were scored out of fold.
 
     Raises:
-        UsageError: an unknown rule, several classes, or no labelled validation rows.
+        UsageError: an unknown rule, several classes, no labelled rows, or test among the splits.
     """
-    known = predictions.in_split("validation").labelled()
+    known = predictions.select(np.isin(np.asarray(predictions.splits), splits)).labelled()
     if len(known) == 0:
         raise UsageError("a threshold is chosen on validation, and there is no labelled validation row")
     parsed = parse_rule(rule) if isinstance(rule, str) else rule
