@@ -177,7 +177,8 @@ def _deal(
     ]
     if min(groups) < 2:
         counts = ", ".join(f"{count} of class {label}" for label, count in enumerate(groups))
-        remedy = "" if method in ATTENTIONS else ", or learn from scores out of fold"
+        is_last = split == "train" or method in ATTENTIONS
+        remedy = "" if is_last else ", or learn from scores out of fold"
         raise TrainingError(
             f"{method} is fitted on {split}, which needs labelled groups of two classes or more, two of each; found "
             f"{counts} (use a fixed aggregation, or give {split} a larger share{remedy})"

@@ -36,7 +36,7 @@ def choose_by_rule(
         splits: whose rows decide; train's only where they were scored out of fold.
 
     Raises:
-        UsageError: an unknown rule, several classes, no labelled rows, or test among the splits.
+        UsageError: an unknown rule, several classes, no labelled row, or test among the splits.
     """
     known = predictions.select(np.isin(np.asarray(predictions.splits), splits)).labelled()
     if len(known) == 0:
