@@ -128,6 +128,7 @@ def test_results_stand_beside_baselines(
             ("--aggregation", "attention"),
             "serves every aggregation but attention and gated_attention",
         ),
+        (("--aggregation", "meen"), "aggregation must be one of mean, median"),
         (("--aggregation", "log_odds", "--threshold", "best"), "best"),
     ):
         done = run_cli("profile", model, analyzed, *options, "--out-of-fold", "3")

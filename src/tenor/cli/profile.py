@@ -36,9 +36,10 @@ def _check_out_of_fold(model: Path, aggregation: str, rule: str) -> None:
 
     Raises:
         typer.BadParameter: an aggregation that reads more than scores; exit code 2.
-        UsageError, ModelFileError: an unknown rule; a model of another level.
+        UsageError, ModelFileError: an unknown aggregation or rule; a model of another level.
     """
     from tenor.errors import ModelFileError
+    from tenor.evaluation.aggregation import require_aggregations
     from tenor.evaluation.learned import ATTENTIONS
     from tenor.metrics.objectives import parse_rule
     from tenor.models.model_file import read_metadata
@@ -48,6 +49,8 @@ def _check_out_of_fold(model: Path, aggregation: str, rule: str) -> None:
             f"serves every aggregation but {' and '.join(ATTENTIONS)}, whose embeddings differ from fold to fold",
             param_hint="--out-of-fold",
         )
+    if aggregation != "compare":
+        require_aggregations((aggregation,))
     parse_rule(rule)
     level = read_metadata(model).level
     if level != "author":
