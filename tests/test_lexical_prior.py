@@ -19,7 +19,7 @@ from tenor.errors import UsageError
 from tenor.lexical import LexicalPrior, fit_out_of_fold, fit_parts, parts_of
 from tenor.lexical.fitting import BAYES, TFIDF
 from tenor.lexical.peaks import _draw_share, fit_peaks
-from tenor.lexical.surface import SURFACE_FEATURES
+from tenor.lexical.surface import SURFACE_FEATURES, SurfaceModel
 from tenor.linear import LinearModel
 from tenor.training.start import fit_start
 
@@ -102,7 +102,8 @@ def fit_models(level: str, num_classes: int) -> LexicalPrior:
     draws = np.random.default_rng(0).normal(
         0, 0.1, (len(SURFACE_FEATURES), 1 if num_classes == 2 else num_classes)
     )
-    return LexicalPrior(models, LinearModel(draws, draws.mean(axis=0)))
+    bounds = np.repeat([[0.1], [4.0]], len(SURFACE_FEATURES), axis=1)
+    return LexicalPrior(models, SurfaceModel(LinearModel(draws, draws.mean(axis=0)), bounds))
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])

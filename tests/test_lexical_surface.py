@@ -14,7 +14,7 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import UsageError
 from tenor.lexical import LexicalPrior, describe_surface, fit_lexical
-from tenor.lexical.surface import SURFACE_FEATURES
+from tenor.lexical.surface import SURFACE_FEATURES, SurfaceModel
 from tenor.linear import LinearModel
 
 TEXTS = [
@@ -127,14 +127,32 @@ def test_an_author_alone_is_scored_without_what_others_do(tmp_path: Path) -> Non
         assert (start.lexical.surface is not None) == with_context
 
 
+def make_surface(columns: int = len(SURFACE_FEATURES), outputs: int = 1) -> SurfaceModel:
+    linear = LinearModel(np.ones((columns, outputs)), np.zeros(outputs))
+    return SurfaceModel(linear, np.repeat([[0.0], [1.0]], columns, axis=1))
+
+
+def test_beyond_the_range_of_training_the_line_does_not_go_on() -> None:
+    generator = np.random.default_rng(2)
+    table = generator.normal(size=(30, len(SURFACE_FEATURES)))
+    linear = LinearModel(generator.normal(size=(len(SURFACE_FEATURES), 1)), np.ones(1))
+    model = SurfaceModel.of_training(linear, table)
+    np.testing.assert_array_equal(model.logits(table), linear.logits(table))
+    far = table.copy()
+    far[:, 3], far[:, 5] = -100.0, 100.0
+    held = table.copy()
+    held[:, 3], held[:, 5] = table[:, 3].min(), table[:, 5].max()
+    np.testing.assert_array_equal(model.logits(far), linear.logits(held))
+
+
 def test_a_surface_that_is_none_is_refused() -> None:
     own = fit_lexical(["yes please", "no thanks"] * 4, [0, 1] * 4)
     count = len(SURFACE_FEATURES)
     with pytest.raises(UsageError, match=rf"expected {count} coefficients of the surface, found 3"):
-        LexicalPrior({"own": own}, LinearModel(np.zeros((3, 1)), np.zeros(1)))
+        make_surface(columns=3)
     with pytest.raises(UsageError, match=r"as many outputs, found {'own': 1, 'surface': 3}"):
-        LexicalPrior({"own": own}, LinearModel(np.zeros((count, 3)), np.zeros(3)))
-    good = LexicalPrior({"own": own}, LinearModel(np.zeros((count, 1)), np.zeros(1))).to_tensors()
+        LexicalPrior({"own": own}, make_surface(outputs=3))
+    good = LexicalPrior({"own": own}, make_surface()).to_tensors()
     changed = {
         "surface: expected the tensors coefficients, intercept, found coefficients": {
             name: array for name, array in good.items() if name != "surface.intercept"
@@ -144,6 +162,13 @@ def test_a_surface_that_is_none_is_refused() -> None:
         "surface: intercept: expected finite numbers": good | {"surface.intercept": np.array([np.nan])},
         "surface: expected coefficients .D, K. and intercept .K,.": good | {"surface.intercept": np.zeros(2)},
         f"expected {count} coefficients": good | {"surface.coefficients": np.zeros((2, 1))},
+        "surface: expected the tensor bounds in float64, found float32": good
+        | {"surface.bounds": np.zeros((2, count), np.float32)},
+        "surface: expected the tensor bounds in float64, found none": {
+            name: array for name, array in good.items() if name != "surface.bounds"
+        },
+        "surface: bounds: expected the shape": good | {"surface.bounds": np.zeros((2, 3))},
+        "surface: bounds: .* above its highest": good | {"surface.bounds": np.full((2, count), np.nan)},
     }
     for message, tensors in changed.items():
         with pytest.raises(UsageError, match=message):

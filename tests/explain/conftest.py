@@ -13,7 +13,7 @@ import torch
 
 from tenor.corpus.importing import import_corpus
 from tenor.lexical import LexicalPrior, fit_lexical
-from tenor.lexical.surface import SURFACE_FEATURES
+from tenor.lexical.surface import SURFACE_FEATURES, SurfaceModel
 from tenor.linear import LinearModel
 from tenor.models.model_file import ModelMetadata, save_model
 from tenor.models.sequence import SequenceClassifier
@@ -135,7 +135,8 @@ def random_model(
         draws = np.random.default_rng(4).normal(
             0, 0.1, (len(SURFACE_FEATURES), 1 if num_classes == 2 else num_classes)
         )
-        surface = LinearModel(draws, 1 + draws.mean(axis=0))
+        bounds = np.repeat([[0.1], [4.0]], len(SURFACE_FEATURES), axis=1)
+        surface = SurfaceModel(LinearModel(draws, 1 + draws.mean(axis=0)), bounds)
         lexical = LexicalPrior(models, surface) if prior else None  # type: ignore[arg-type]
         path = tmp_path_factory.mktemp("model") / f"{level}.safetensors"
         return save_model(path, model, metadata, lexical=lexical)

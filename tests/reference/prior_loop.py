@@ -36,8 +36,12 @@ def prior_by_loop(
     total = 0.0
     if prior.surface is not None:
         found = surface_by_loop(messages, author, keep)
-        total = np.array([found[name] for name in SURFACE_FEATURES]) @ prior.surface.coefficients
-        total = total + prior.surface.intercept
+        lowest, highest = prior.surface.bounds
+        held = [
+            min(max(found[name], lo), hi)
+            for name, lo, hi in zip(SURFACE_FEATURES, lowest, highest, strict=True)
+        ]
+        total = np.array(held) @ prior.surface.linear.coefficients + prior.surface.linear.intercept
     for part, model in prior.models.items():
         if part == "peak":
             scores = [np.atleast_1d(model.logits([message["text"]])[0]) for message in own]

@@ -19,5 +19,6 @@ from tenor.lexical.prior import LexicalPrior as LexicalPrior
 from tenor.lexical.prior import Part as Part
 from tenor.lexical.prior import fit_parts as fit_parts
 from tenor.lexical.prior import parts_of as parts_of
+from tenor.lexical.surface import SurfaceModel as SurfaceModel
 from tenor.lexical.surface import describe_surface as describe_surface
 from tenor.lexical.weighting import count_texts as count_texts

@@ -23,9 +23,8 @@ from tenor.errors import UsageError
 from tenor.lexical.fitting import BAYES, TFIDF, Recipe, fit_out_of_fold
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks, score_peaks
-from tenor.lexical.surface import SURFACE_FEATURES, describe_surface
+from tenor.lexical.surface import SurfaceModel, describe_surface
 from tenor.lexical.weighting import count_texts
-from tenor.linear import LinearModel
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -52,11 +51,11 @@ class LexicalPrior:
 
     Attributes:
         models: at least one, in the order of PARTS.
-        surface: of the table of describe_surface; None where it has no weight.
+        surface: None where it has no weight.
     """
 
     models: dict[Part, LexicalModel]
-    surface: LinearModel | None = None
+    surface: SurfaceModel | None = None
 
     def __post_init__(self) -> None:
         outputs: dict[str, int] = {name: len(model.intercept) for name, model in self.models.items()}
@@ -67,12 +66,7 @@ class LexicalPrior:
             if model.weighting != _recipe_of(name).weighting:
                 raise UsageError(f"lexical prior: {name} cannot weigh n-grams by {model.weighting}")
         if self.surface is not None:
-            outputs[SURFACE] = len(self.surface.intercept)
-            if len(self.surface.coefficients) != len(SURFACE_FEATURES):
-                raise UsageError(
-                    f"lexical prior: expected {len(SURFACE_FEATURES)} coefficients of the surface, found "
-                    f"{len(self.surface.coefficients)}"
-                )
+            outputs[SURFACE] = len(self.surface.linear.intercept)
         if len(set(outputs.values())) > 1:
             raise UsageError(f"lexical prior: expected parts of as many outputs, found {outputs}")
 
@@ -176,7 +170,7 @@ class LexicalPrior:
         if SURFACE not in by_part:
             return cls(models)
         with _naming(SURFACE):
-            return cls(models, LinearModel.from_tensors(by_part[SURFACE]))
+            return cls(models, SurfaceModel.from_tensors(by_part[SURFACE]))
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ was written meanwhile, and the n-grams know neither. Two roles are described ali
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
@@ -15,6 +17,8 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.views import SequenceView, read_texts, read_timestamps
 from tenor.corpus.voices import lay_out_turns, whole_conversations
+from tenor.errors import UsageError
+from tenor.linear import LinearModel, Table
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -55,6 +59,56 @@ SURFACE_FEATURES: dict[str, str] = {
 } | TURN_FEATURES
 
 _DAY = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class SurfaceModel:
+    """A linear model of the features, each held to the range that it had in training.
+
+    Beyond it a line is a guess: a conversation that has only begun is shorter than any that was trained on.
+
+    Attributes:
+        linear: of D = len(SURFACE_FEATURES) columns.
+        bounds: (2, D) float64, each feature's lowest and highest value in training.
+    """
+
+    linear: LinearModel
+    bounds: Floats
+
+    def __post_init__(self) -> None:
+        expected, found = len(SURFACE_FEATURES), len(self.linear.coefficients)
+        if found != expected:
+            raise UsageError(f"expected {expected} coefficients of the surface, found {found}")
+        if self.bounds.shape != (2, expected):
+            raise UsageError(f"bounds: expected the shape {(2, expected)}, found {self.bounds.shape}")
+        if not (self.bounds[0] <= self.bounds[1]).all():
+            raise UsageError("bounds: expected no lowest value above its highest, found one")
+
+    @classmethod
+    def of_training(cls, linear: LinearModel, table: Table) -> SurfaceModel:
+        """The model that was fitted on a table (S, D)."""
+        return cls(linear, np.stack([table.min(axis=0), table.max(axis=0)]).astype(np.float64))
+
+    def logits(self, table: Floats) -> Floats:
+        """(S,) logits of a table (S, D) for two classes, (S, C) for more."""
+        return self.linear.logits(np.clip(table, *self.bounds))
+
+    def to_tensors(self) -> dict[str, npt.NDArray[np.generic]]:
+        """The state as named arrays; from_tensors takes them back."""
+        return {**self.linear.to_tensors(), "bounds": self.bounds}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, npt.NDArray[np.generic]]) -> SurfaceModel:
+        """Take back what to_tensors gave.
+
+        Raises:
+            UsageError: a tensor is missing, unknown, misshapen, of another dtype or not finite, or the bounds are none.
+        """
+        found = tensors["bounds"].dtype if "bounds" in tensors else "none"
+        if found != np.float64:
+            raise UsageError(f"expected the tensor bounds in float64, found {found}")
+        linear = LinearModel.from_tensors({name: each for name, each in tensors.items() if name != "bounds"})
+        return cls(linear, tensors["bounds"].astype(np.float64))
 
 
 def describe_surface(view: SequenceView) -> Floats:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS, sample_groups
 from tenor.corpus.views import SequenceView
-from tenor.lexical import LexicalPrior, assign_folds, describe_surface, fit_parts, parts_of
+from tenor.lexical import LexicalPrior, SurfaceModel, assign_folds, describe_surface, fit_parts, parts_of
 from tenor.linear import LinearModel, Table, fit_out_of_fold
 from tenor.pooled import pool_features
 
@@ -122,7 +122,8 @@ def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: b
     else:
         pooled = pooled.shift(shift)
         prior += shift - pooled.logits(tables["pooled"])
-    return Start(LexicalPrior(models, others.get("surface")) if models else None, pooled, prior)
+    surface = SurfaceModel.of_training(others["surface"], tables["surface"]) if "surface" in others else None
+    return Start(LexicalPrior(models, surface) if models else None, pooled, prior)
 
 
 def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray, float]:
