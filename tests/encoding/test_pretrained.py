@@ -15,6 +15,7 @@ import pytest
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.schema import Conversation
 from tenor.corpus.views import view_sequences
+from tenor.encoding import sentence
 from tenor.encoding.encode import encode_corpus
 from tenor.encoding.encoder_file import ENCODER_NAME, load_encoder
 from tenor.encoding.pretrained import PretrainedEncoder, find_model, hash_model
@@ -105,11 +106,39 @@ def test_equal_texts_are_encoded_once() -> None:
 
 
 def test_long_texts_go_in_smaller_batches() -> None:
-    lengths = [4, 400, 8, 4, 400, 0, 100_000, 4]
-    texts = ["x" * length for length in lengths]
-    parts = [part.tolist() for part in cut_by_length(texts, batch_size=3, tokens=210)]
-    assert parts == [[6], [1, 4], [2, 0, 3], [7, 5]]  # 25,002 tokens; 2 x 102; then three texts at most
-    assert [part.tolist() for part in cut_by_length(texts, 3, None)] == [[6, 1, 4, 2, 0, 3, 7, 5]]
+    lengths = np.array([3, 102, 4, 3, 102, 2, 25_002, 3])
+    parts = [part.tolist() for part in cut_by_length(lengths, batch_size=3, max_tokens=210)]
+    assert parts == [[6], [1, 4], [2, 0, 3], [7, 5]]
+    assert [part.tolist() for part in cut_by_length(np.zeros(2, np.int64), 1, 1)] == [[0], [1]]
+
+
+@pytest.mark.parametrize("settings", [{}, {"prompts": {"task": "chat: "}, "default_prompt_name": "task"}])
+def test_sentence_batches_equal_the_librarys(
+    minilm_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: dict[str, Any]
+) -> None:
+    """Also with a prompt and fewer dimensions, and in several rounds of tokenising."""
+    monkeypatch.setattr(sentence, "_TOKENISED_TOGETHER", 64)
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(minilm_folder), device="cpu", truncate_dim=100, **settings)
+    model.save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    words = "so I said no way ? ! the and 42 ünïcode 好".split()
+    generator = np.random.default_rng(0)
+    texts = [" ".join(generator.choice(words, size)) for size in generator.integers(0, 9, 160)]
+    texts = [*dict.fromkeys(texts), "long " * 400]
+    encoder = load_sentence(str(tmp_path / "model"), device="cpu")
+    assert encoder.input_size == 100
+    np.testing.assert_allclose(encoder.encode_texts(texts), model.encode(texts), atol=2e-6)
+
+
+def test_a_model_without_padding_is_left_to_the_library(static_folder: Path, tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import StaticEmbedding
+
+    model = SentenceTransformer(modules=[StaticEmbedding.from_model2vec(str(static_folder))], device="cpu")
+    model.save_pretrained(str(tmp_path / "model"), create_model_card=False)
+    encoder = load_sentence(str(tmp_path / "model"), device="cpu")
+    np.testing.assert_allclose(encoder.encode_texts(SENTENCES), model.encode(SENTENCES), atol=1e-6)
 
 
 def test_hash_follows_the_files(static_folder: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ fitting or of files but the model's.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,10 +16,12 @@ import numpy.typing as npt
 from tenor.encoding.pretrained import FloatArray, ModelFolder, PretrainedEncoder, find_model
 from tenor.errors import MissingExtraError, UsageError
 
+Integers = npt.NDArray[np.int64]
+
 #: On a CPU a batch's activations should stay in its caches: 64 texts of 60 tokens took 1.9 times as long a text.
 _CPU_TOKENS = 512
-#: As a text's tokens are guessed: about what English has, and one token at either end.
-_CHARACTERS_A_TOKEN, _ADDED_TOKENS = 4, 2
+#: So many texts are tokenised together, and cut into batches by the tokens that they have.
+_TOKENISED_TOGETHER = 512
 
 
 def load_sentence(source: str, *, batch_size: int = 64, device: str | None = None) -> PretrainedEncoder:
@@ -37,17 +39,11 @@ def load_sentence(source: str, *, batch_size: int = 64, device: str | None = Non
     model, folder = open_sentence_model(source, device=device)
     model.eval()
 
-    tokens = _CPU_TOKENS if model.device.type == "cpu" else None
-
     def embed(texts: list[str]) -> FloatArray:
-        parts = cut_by_length(texts, batch_size, tokens)
-        found = [
-            model.encode([texts[i] for i in part], batch_size=batch_size, show_progress_bar=False)
-            for part in parts
-        ]
-        vectors = np.empty((len(texts), found[0].shape[1]), np.float32)
-        vectors[np.concatenate(parts)] = np.concatenate(found)
-        return vectors
+        found = _embed_on_cpu(model, texts, batch_size) if model.device.type == "cpu" else None
+        if found is None:  # elsewhere, and where nothing is padded, the library's own batches are as good
+            found = model.encode(texts, batch_size=batch_size, show_progress_bar=False)
+        return found
 
     size = embed(["."]).shape[1]
     return PretrainedEncoder(
@@ -55,20 +51,50 @@ def load_sentence(source: str, *, batch_size: int = 64, device: str | None = Non
     )
 
 
-def cut_by_length(texts: Sequence[str], batch_size: int, tokens: int | None) -> list[npt.NDArray[np.int64]]:
-    """The places of texts, the longest first, cut into batches of at most so many texts and tokens.
+def _embed_on_cpu(model: Any, texts: list[str], batch_size: int) -> FloatArray | None:  # noqa: ANN401
+    """(N, F) float32 in batches of about as many tokens each; None if the model's texts are not padded to batches."""
+    import torch
 
-    Tokens, those of padding too, are guessed from characters; a text is never cut. Without a bound on tokens all
-    are one part, which the library itself sorts and cuts.
+    order = np.argsort([-len(text) for text in texts], kind="stable")
+    prompt = model.prompts.get(model.default_prompt_name)
+    found, places = [], []
+    with torch.inference_mode():
+        for start in range(0, len(order), _TOKENISED_TOGETHER):
+            chunk = order[start : start + _TOKENISED_TOGETHER]
+            features = model.preprocess([texts[index] for index in chunk], prompt=prompt)
+            mask = features.get("attention_mask")
+            if mask is None or len(mask) != len(chunk):
+                return None
+            for rows in cut_by_length(mask.sum(dim=1).numpy(), batch_size, _CPU_TOKENS):
+                vectors = model(_take_rows(features, torch.from_numpy(rows)))["sentence_embedding"]
+                found.append(vectors[:, : model.truncate_dim].float().numpy())
+                places.append(chunk[rows])
+    return np.concatenate(found)[np.argsort(np.concatenate(places))]
+
+
+def _take_rows(features: dict[str, Any], rows: Any) -> dict[str, Any]:  # noqa: ANN401
+    """The features of some texts, without the columns in which all of them are padded."""
+    mask = features["attention_mask"]
+    used = mask[rows].any(dim=0)
+    return {
+        name: value[rows][:, used] if getattr(value, "shape", None) == mask.shape else value
+        for name, value in features.items()
+    }
+
+
+def cut_by_length(lengths: Integers, batch_size: int, max_tokens: int) -> list[Integers]:
+    """The places of texts, the longest first, cut into batches of at most so many texts and padded tokens.
+
+    Args:
+        lengths: (N,) tokens of each text; one longer than `max_tokens` is a batch by itself.
+        batch_size: texts a batch, at most.
+        max_tokens: texts times the longest of them, at most.
     """
-    lengths = np.array([len(text) for text in texts])
     order = np.argsort(-lengths, kind="stable")
-    if tokens is None:
-        return [order]
     parts, start = [], 0
     while start < len(order):
-        longest = lengths[order[start]] / _CHARACTERS_A_TOKEN + _ADDED_TOKENS
-        stop = start + min(batch_size, max(1, int(tokens / longest)))
+        longest = max(1, int(lengths[order[start]]))
+        stop = start + min(batch_size, max(1, max_tokens // longest))
         parts.append(order[start:stop])
         start = stop
     return parts
