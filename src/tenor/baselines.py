@@ -176,7 +176,7 @@ def _regress(
     parts: list[list[FloatArray]] = [[] for _ in models]
     width = data.scored.corpus.info.input_size
     size = min(_BLOCK_MESSAGES, max(1, _BLOCK_NUMBERS // (1 if width is None else width)))
-    for rows in blocks_of_messages(data.scored, size):
+    for rows in blocks_of_messages(data.scored.lengths, size):
         block = make_table(data.scored.select(rows))
         for found, model in zip(parts, models, strict=True):
             found.append(model.logits(block))

@@ -45,6 +45,12 @@ def test_whole_groups_are_drawn_and_it_is_said(view: SequenceView, caplog: pytes
     assert rows.tolist() != sample_groups(view, seed=1, max_characters=20_000).tolist()
 
 
+def test_what_is_read_beside_a_sequence_counts(view: SequenceView) -> None:
+    rows = sample_groups(view, seed=0, max_characters=20_000)
+    fewer = sample_groups(view, seed=0, max_characters=20_000, lengths=3 * view.lengths)
+    assert 2.5 * view.lengths[fewer].sum() < view.lengths[rows].sum()
+
+
 def test_a_class_is_never_lost(view: SequenceView) -> None:
     for seed in range(5):
         rows = sample_groups(view, seed=seed, max_characters=400)
@@ -52,7 +58,7 @@ def test_a_class_is_never_lost(view: SequenceView) -> None:
 
 
 def test_blocks_and_texts_come_in_order_and_whole(view: SequenceView) -> None:
-    blocks = list(blocks_of_messages(view, 50))
+    blocks = list(blocks_of_messages(view.lengths, 50))
     assert np.concatenate(blocks).tolist() == list(range(len(view)))
     assert max(view.lengths[block].sum() for block in blocks) <= 50 + view.lengths.max()
     found = [text for _, texts in join_texts(view) for text in texts]

@@ -30,7 +30,12 @@ _BLOCK_CHARACTERS = 64_000
 
 
 def sample_groups(
-    view: SequenceView, *, seed: int, max_characters: int = MAX_FIT_CHARACTERS, what: str = "the fit"
+    view: SequenceView,
+    *,
+    seed: int,
+    max_characters: int = MAX_FIT_CHARACTERS,
+    what: str = "the fit",
+    lengths: Integers | None = None,
 ) -> Integers:
     """The sequences of so many groups, drawn at random, as a fit may take; a warning says when they are not all.
 
@@ -41,6 +46,7 @@ def sample_groups(
         seed: of the draw.
         max_characters: about so many characters of text in all; without text 40 stand for a message.
         what: is fitted, for the warning.
+        lengths: (S,) messages that are read of each sequence; None = its own.
 
     Returns:
         Rising positions in the view.
@@ -51,11 +57,12 @@ def sample_groups(
     if max_characters < 1:
         raise UsageError(f"characters to fit on: expected 1 or more, found {max_characters}")
     most = max_characters / mean_characters(view)
-    if len(view) == 0 or view.lengths.sum() <= most:
+    lengths = view.lengths if lengths is None else lengths
+    if len(view) == 0 or lengths.sum() <= most:
         return np.arange(len(view))
     groups, codes = np.unique(view.group_codes, return_inverse=True)
     order = numpy_generator(seed, "fit sample").permutation(len(groups))
-    sizes = np.bincount(codes, weights=view.lengths)
+    sizes = np.bincount(codes, weights=lengths)
     is_drawn = np.zeros(len(groups), dtype=bool)
     is_drawn[order[np.cumsum(sizes[order]) <= most]] = True
     is_drawn[order[0]] = True
@@ -80,16 +87,22 @@ def mean_characters(view: SequenceView) -> float:
     return max(float(_LEAST_CHARACTERS), total / max(1, view.corpus.num_messages))
 
 
-def blocks_of_messages(view: SequenceView, num_messages: int) -> Iterator[Integers]:
-    """Positions of all sequences in order, about so many messages at a time."""
-    ends = np.cumsum(view.lengths)
+def blocks_of_messages(lengths: Integers, num_messages: int) -> Iterator[Integers]:
+    """Positions of all sequences in order, about so many messages at a time, of their lengths (S,)."""
+    ends = np.cumsum(lengths)
     cuts = np.flatnonzero(np.diff((ends - 1) // num_messages)) + 1
-    yield from (part for part in np.split(np.arange(len(view)), cuts) if len(part))
+    yield from (part for part in np.split(np.arange(len(lengths)), cuts) if len(part))
 
 
-def blocks_of_texts(view: SequenceView) -> Iterator[Integers]:
-    """Positions of all sequences in order, as many at a time as have their n-grams counted at once."""
-    yield from blocks_of_messages(view, max(1, int(_BLOCK_CHARACTERS / mean_characters(view))))
+def blocks_of_texts(view: SequenceView, lengths: Integers | None = None) -> Iterator[Integers]:
+    """Positions of all sequences in order, as many at a time as have their n-grams counted at once.
+
+    Args:
+        view: sequences.
+        lengths: (S,) messages that are read of each; None = its own.
+    """
+    lengths = view.lengths if lengths is None else lengths
+    yield from blocks_of_messages(lengths, max(1, int(_BLOCK_CHARACTERS / mean_characters(view))))
 
 
 def join_texts(view: SequenceView) -> Iterator[tuple[Integers, list[str]]]:

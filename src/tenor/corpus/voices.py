@@ -23,7 +23,8 @@ from tenor.errors import UsageError
 Integers = npt.NDArray[np.int64]
 
 #: ``own``: all of the sequence's messages. Of a conversation, ``first``: those of the author of its first message;
-#: ``rest``: all others'. Of one author in it, ``others``: what everybody else says there.
+#: ``rest``: all others'. Of one author in it, ``others``: what everybody else says there, in a large group what is said
+#: nearest to the author's own messages.
 Voice = Literal["own", "first", "rest", "others"]
 
 #: The voices that a sequence of a level has.
@@ -34,6 +35,9 @@ VOICES: dict[Level, tuple[Voice, ...]] = {
 
 #: Sequences read at a time.
 _BLOCK = 256
+#: Of what others say beside an author, at most so many messages, or so many for each of the author's own if that is
+#: more. In talk of two or a few it is all; in a group of hundreds all would be read hundreds of times.
+_LEAST_HEARD, _HEARD_A_MESSAGE = 100, 10
 
 
 def read_voice(view: SequenceView, voice: Voice, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
@@ -60,7 +64,7 @@ def read_voice(view: SequenceView, voice: Voice, indices: npt.ArrayLike | None =
         if voice == "own":
             yield from block.texts()
             continue
-        spoken = whole_conversations(block) if voice == "others" else block
+        spoken = _add_others(block) if voice == "others" else block
         for texts, is_meant in zip(spoken.texts(), _tell_apart(spoken, block, voice), strict=True):
             yield list(compress(texts, is_meant))
 
@@ -79,7 +83,7 @@ def lay_out_turns(view: SequenceView) -> tuple[Integers, Integers, npt.NDArray[n
     Central is the author of an author sequence, and of a conversation the author of its first message.
 
     Args:
-        view: sequences; a message that one leaves out is left out here, what others say beside an author never is.
+        view: sequences; a message that one leaves out is left out here, what others say beside an author is not.
 
     Returns:
         The messages as rows among all of the corpus (M,), one sequence's after another; whose they are, as positions
@@ -89,7 +93,7 @@ def lay_out_turns(view: SequenceView) -> tuple[Integers, Integers, npt.NDArray[n
     rows, owners = view.message_rows(everything), np.repeat(everything, view.lengths)
     if view.authors is None:
         return rows, owners, np.array(list(chain(*_tell_apart(view, view, "first"))), dtype=bool)
-    spoken = whole_conversations(view)
+    spoken = _add_others(view)
     is_other = np.array(list(chain(*_tell_apart(spoken, view, "others"))), dtype=bool)
     is_central = np.arange(len(rows) + np.count_nonzero(is_other)) < len(rows)
     rows = np.concatenate([rows, spoken.message_rows(everything)[is_other]])
@@ -98,10 +102,46 @@ def lay_out_turns(view: SequenceView) -> tuple[Integers, Integers, npt.NDArray[n
     return rows[order], owners[order], is_central[order]
 
 
-def whole_conversations(view: SequenceView) -> SequenceView:
-    """The same sequences with all messages of their conversations in place of their own."""
+def count_spoken(view: SequenceView) -> Integers:
+    """How many messages are read of each sequence, an author's with what the others say: (S,)."""
+    if view.authors is None:
+        return view.lengths
+    totals = np.diff(view.corpus.message_offsets)[view.conversation_rows()]
+    spoken: Integers = np.minimum(totals, view.lengths + _count_heard(view.lengths))
+    return spoken
+
+
+def _count_heard(lengths: Integers) -> Integers:
+    """Of how many messages by others is read at most, beside so many of the author's own."""
+    return np.maximum(_LEAST_HEARD, _HEARD_A_MESSAGE * lengths)
+
+
+def _add_others(view: SequenceView) -> SequenceView:
+    """The same sequences, an author's, with what is read of the others between their own messages."""
     offsets, rows = view.corpus.message_offsets, view.conversation_rows()
-    return dataclasses.replace(view, starts=offsets[rows], lengths=np.diff(offsets)[rows], order=None)
+    starts, totals = offsets[rows], np.diff(offsets)[rows]
+    lengths = count_spoken(view)
+    if (lengths == totals).all():
+        return dataclasses.replace(view, starts=starts, lengths=lengths, order=None)
+    parts = []
+    for index, (start, total, length) in enumerate(zip(starts, totals, lengths, strict=True)):
+        places = np.arange(total)
+        if length < total:
+            places = _nearest(view.message_rows([index]) - start, places, length)
+        parts.append(start + places)
+    return dataclasses.replace(
+        view, starts=np.cumsum(lengths) - lengths, lengths=lengths, order=np.concatenate(parts)
+    )
+
+
+def _nearest(own: Integers, places: Integers, count: int) -> Integers:
+    """The own places and those nearest to any of them, `count` in all; both rise. The first, where none is own."""
+    if len(own) == 0:
+        return places[:count]
+    after = np.searchsorted(own, places)
+    behind, ahead = own[np.maximum(after - 1, 0)], own[np.minimum(after, len(own) - 1)]
+    distance = np.minimum(np.abs(places - behind), np.abs(ahead - places))
+    return np.sort(np.argsort(distance, kind="stable")[:count])
 
 
 def _tell_apart(spoken: SequenceView, sequences: SequenceView, voice: Voice) -> Iterator[list[bool]]:

@@ -309,7 +309,7 @@ def sample_training_texts(
     """
     view = training_sequences(corpus)
     is_training = np.zeros(corpus.num_messages, dtype=bool)
-    for indices in blocks_of_messages(view, _MESSAGES_AT_A_TIME):
+    for indices in blocks_of_messages(view.lengths, _MESSAGES_AT_A_TIME):
         is_training[view.message_rows(indices)] = True
     count = int(np.count_nonzero(is_training))
     if count == 0:

@@ -93,7 +93,7 @@ def predict_to_file(
         if known is not None:
             yield scorer.score_view(view, known)
             return
-        for rows in blocks_of_messages(view, BLOCK_MESSAGES):
+        for rows in blocks_of_messages(view.lengths, BLOCK_MESSAGES):
             yield scorer.score_view(view.select(rows))
 
     abstained = 0

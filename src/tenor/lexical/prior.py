@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
-from tenor.corpus.voices import VOICES, Voice, mark_voice, read_voice
+from tenor.corpus.voices import VOICES, Voice, count_spoken, mark_voice, read_voice
 from tenor.errors import UsageError
 from tenor.lexical.fitting import BAYES, TFIDF, Recipe, fit_out_of_fold
 from tenor.lexical.model import LexicalModel
@@ -82,7 +82,8 @@ class LexicalPrior:
             CorpusError: the corpus has no text.
         """
         scores = np.zeros((len(view),) if self.num_outputs == 1 else (len(view), self.num_outputs))
-        for rows in blocks_of_texts(view):
+        reads_others = self.surface is not None or "others" in self.models
+        for rows in blocks_of_texts(view, count_spoken(view) if reads_others else None):
             scores[rows] = self._score_block(view.select(rows))
         return scores
 

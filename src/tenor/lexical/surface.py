@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.views import SequenceView, read_texts, read_timestamps
-from tenor.corpus.voices import lay_out_turns, whole_conversations
+from tenor.corpus.voices import count_spoken, lay_out_turns
 from tenor.errors import UsageError
 from tenor.linear import LinearModel, Table
 
@@ -118,8 +118,7 @@ def describe_surface(view: SequenceView) -> Floats:
         CorpusError: the corpus has no text.
     """
     table = np.zeros((len(view), len(SURFACE_FEATURES)))
-    spoken = view if view.authors is None else whole_conversations(view)  # what is read of each
-    for block in blocks_of_texts(spoken):
+    for block in blocks_of_texts(view, count_spoken(view)):
         table[block] = _describe_block(view.select(block))
     return table
 

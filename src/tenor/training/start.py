@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS, sample_groups
 from tenor.corpus.views import SequenceView
+from tenor.corpus.voices import count_spoken
 from tenor.lexical import LexicalPrior, SurfaceModel, assign_folds, describe_surface, fit_parts, parts_of
 from tenor.linear import LinearModel, Table, fit_out_of_fold
 from tenor.pooled import pool_features
@@ -80,7 +81,14 @@ def fit_start(
         max_characters: about so much is fitted on.
         folds: into which the groups are dealt.
     """
-    drawn = sample_groups(view, seed=seed, max_characters=max_characters, what="what the network starts from")
+    drawn = sample_groups(
+        view,
+        seed=seed,
+        max_characters=max_characters,
+        what="what the network starts from",
+        # One voice is in memory at a time: the author's own messages, or the others'.
+        lengths=np.maximum(view.lengths, count_spoken(view) - view.lengths) if with_context else None,
+    )
     start = _fit_drawn(view.select(drawn), seed, with_pooled, with_context, folds)
     if len(drawn) == len(view):
         return start

@@ -90,7 +90,8 @@ def train_model(
             out of fold; ``"lexical"``: without the pooled features; ``"none"``: from nothing, as the seed's plain
             recipe does.
         context: what the models of an author's text read. ``"conversation"``: beside the author's own messages
-            what the others say in the conversation; ``"own"``: the author's messages alone.
+            what the others say in the conversation, in a large group nearest to them; ``"own"``: the author's messages
+            alone.
         seed: the run's one seed: weights, dropout, order.
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
