@@ -160,7 +160,7 @@ def score_linear(
     return logits
 
 
-def fit_out_of_fold(
+def fit_best_strength(
     table: Table, labels: IntArray, folds: IntArray, *, num_classes: int
 ) -> tuple[LinearModel, FloatArray]:
     """Choose among STRENGTHS by log loss out of fold, then fit on all rows.

@@ -18,7 +18,7 @@ from tenor.corpus.sampling import MAX_FIT_CHARACTERS, sample_groups
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import count_spoken
 from tenor.lexical import LexicalPrior, SurfaceModel, assign_folds, describe_surface, fit_parts, parts_of
-from tenor.linear import LinearModel, Table, fit_out_of_fold
+from tenor.linear import LinearModel, Table, fit_best_strength
 from tenor.pooled import pool_features
 
 FloatArray = npt.NDArray[np.float64]
@@ -111,7 +111,7 @@ def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: b
     if with_pooled:
         tables["pooled"] = pool_features(view)
     linear = {
-        name: fit_out_of_fold(table, view.labels, folds, num_classes=num_classes)
+        name: fit_best_strength(table, view.labels, folds, num_classes=num_classes)
         for name, table in tables.items()
     }
     scores: dict[str, FloatArray] = {part: unseen for part, (_, unseen) in fitted.items()}
