@@ -95,6 +95,12 @@ def test_what_cannot_be_compared_is_refused(run_cli: RunCli, files: dict[str, Pa
     assert done.err == (
         f"error: predictions of one level can be compared, found conversation in {files['weak']}, author in {authors}\n"
     )
+    test_only = write_predictions(simulate(1.0, 2).in_split("test"), tmp_path / "test.parquet")
+    done = run_cli("compare", files["weak"], test_only, "--split", "validation")
+    assert done.err == (
+        f"error: {test_only}: expected rows of split validation, found those of test only "
+        "(tenor predict --split all scores all)\n"
+    )
     done = run_cli("compare", files["weak"], files["strong"], "--metric", "beauty")
     assert done.code == 1 and "unknown metric 'beauty'" in done.err
 

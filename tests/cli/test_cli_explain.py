@@ -198,3 +198,10 @@ def test_errors_say_what_to_do(
     assert done.code == code
     assert message in re.sub(r"[\s│]+", " ", done.err)
     assert "Traceback" not in done.err and "secret" not in done.err
+
+
+def test_an_endless_word_is_shown_by_its_beginning() -> None:
+    from tenor.cli.explain import _quote
+
+    assert _quote("a b") == "'a b'"
+    assert _quote("x" * 1_000_000) == f"'{'x' * 60}'... (1,000,000 characters)"

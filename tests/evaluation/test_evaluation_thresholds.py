@@ -32,6 +32,7 @@ from tenor.evaluation.calibration import (
     measure_calibration,
 )
 from tenor.evaluation.thresholds import apply_rule, choose_by_rule, describe_threshold
+from tenor.metrics.calibration import fit_calibrator
 from tenor.metrics.conformal import conformal_from_json, fit_conformal
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import read_metadata
@@ -137,10 +138,18 @@ def test_calibration_mends_probabilities_and_keeps_decisions(simulate: Simulate)
     assert found["calibrated"]["calibration_error"] < 0.6 * found["calibration_error"]
     assert found["method"] == calibrator.method
     before, after = table.in_split("test"), mended.in_split("test")
-    if calibrator.method != "isotonic":
-        assert ((before.probs >= before.threshold) == (after.probs >= after.threshold)).all()
-        assert roc_auc_score(after.labels, after.probs) == roc_auc_score(before.labels, before.probs)
+    assert ((before.probs >= before.threshold) == (after.probs >= after.threshold)).all()
+    assert roc_auc_score(after.labels, after.probs) == roc_auc_score(before.labels, before.probs)
     assert mended.probs == pytest.approx(1 / (1 + np.exp(-mended.logits)))
+
+
+@pytest.mark.parametrize("method", ["platt", "isotonic"])
+def test_calibrating_keeps_decisions_of_a_model_that_learned_nothing(simulate: Simulate, method: Any) -> None:  # noqa: ANN401
+    for seed in range(4):  # validation turns Platt's curve round in some of them
+        table = simulate(200, strength=0.0, seed=seed)
+        known = table.in_split("validation")
+        mended = calibrate(table, fit_calibrator(known.labels, known.logits, method))
+        assert ((table.probs >= table.threshold) == (mended.probs >= mended.threshold)).all()
 
 
 def test_predict_calibrates_and_chooses(

@@ -51,9 +51,22 @@ def test_isotonic_is_sklearns_held_off_0_and_1() -> None:
     labels, z = make_logits(400)
     probs = fit_calibrator(labels, z, "isotonic").apply(z)
     expected = IsotonicRegression(out_of_bounds="clip").fit(z, labels).predict(z)
-    assert probs == pytest.approx(np.clip(expected, 1 / 402, 401 / 402))
+    assert probs == pytest.approx(np.clip(expected, 1 / 402, 401 / 402), abs=1e-6)
     ends = fit_calibrator(labels, z, "isotonic").apply([-1000.0, 1000.0])
     assert 0 < ends[0] < ends[1] < 1
+
+
+@pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
+@pytest.mark.parametrize("signal", [-1.0, 0.0, 1.0])
+def test_calibrating_turns_nothing_round_and_makes_nothing_equal(method: Any, signal: float) -> None:  # noqa: ANN401
+    """Whatever validation says: decisions are made by order."""
+    generator = np.random.default_rng(1)
+    z = np.sort(generator.normal(-2, 1, 300))
+    labels = (generator.random(300) < 1 / (1 + np.exp(2 - signal * (z + 2)))).astype(int)
+    fitted = fit_calibrator(labels, z, method)
+    probs = fitted.apply(np.concatenate([z, [z[-1] + 5]]))
+    assert (np.diff(probs) > 0).all()
+    assert fitted.apply(z).mean() == pytest.approx(labels.mean(), abs=0.02) or method == "temperature"
 
 
 @pytest.mark.parametrize(("slope", "shift", "best"), [(0.4, 0.0, "temperature"), (0.6, -1.5, "platt")])

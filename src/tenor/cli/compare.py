@@ -96,6 +96,12 @@ def read_tables(paths: list[Path], split: str) -> dict[str, Predictions]:
             number += 1
             name = f"{path} ({number})"
         tables[name] = table if split == "all" else table.in_split(split)
+        if len(table) and not len(tables[name]):
+            found = ", ".join(sorted({each or "none" for each in table.splits.tolist()}))
+            raise UsageError(
+                f"{path}: expected rows of split {split}, found those of {found} only "
+                "(tenor predict --split all scores all)"
+            )
     levels = {name: table.level for name, table in tables.items()}
     if len(set(levels.values())) > 1:
         raise UsageError(

@@ -30,6 +30,8 @@ BAR_CELLS = 6
 
 #: N-grams shown under the messages.
 SHOWN_NGRAMS = 10
+#: A word without an end, such as encoded data, is shown by so many characters.
+_NGRAM_CHARACTERS = 60
 
 BASES = {
     "leave_one_out": "no messages at all",
@@ -167,7 +169,7 @@ def show_sequence(explanation: SequenceExplanation, names: dict[str, str]) -> No
         f"a contribution above 0 speaks for {target}"
     )
     if explanation.ngrams:
-        shown = [(repr(each.ngram), each.contribution) for each in explanation.ngrams[:SHOWN_NGRAMS]]
+        shown = [(_quote(each.ngram), each.contribution) for each in explanation.ngrams[:SHOWN_NGRAMS]]
         print_table(["n-gram", "contribution"], shown, title="n-grams of the lexical prior")
 
 
@@ -186,6 +188,11 @@ def show_profile(explanation: ProfileExplanation) -> None:
         f"{explanation.score:.4f}{threshold}{label}; a contribution is the score minus the score without the "
         "conversation"
     )
+
+
+def _quote(ngram: str) -> str:
+    long = len(ngram) > _NGRAM_CHARACTERS
+    return f"{ngram[:_NGRAM_CHARACTERS]!r}... ({len(ngram):,} characters)" if long else repr(ngram)
 
 
 def _in_split(split: str) -> str:

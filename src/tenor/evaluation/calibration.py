@@ -33,7 +33,7 @@ def fit_calibration(predictions: Predictions, *, seed: int = 0) -> Calibrator:
 def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
     """The same rows with calibrated probabilities; logits and threshold move with them, decisions stay.
 
-    Isotonic calibration makes some scores equal, and then decisions at the threshold may change.
+    Of more than two classes the most probable one may be another afterwards, where each class has a map of its own.
     """
     probs = calibrator.apply(predictions.logits)
     inside = np.clip(probs, _LEAST, 1 - _LEAST)

@@ -11,7 +11,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tenor.aggregation.fixed import AGGREGATIONS, Aggregation, aggregate_labels, aggregate_scores
+from tenor.aggregation.fixed import (
+    AGGREGATIONS,
+    Aggregation,
+    aggregate_labels,
+    aggregate_scores,
+    normalize_rows,
+)
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.explain.records import ConversationContribution, ProfileExplanation
@@ -20,9 +26,6 @@ from tenor.models.scoring import to_probs
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-#: Scores that are aggregated at once: bounds memory.
-_SCORES_AT_A_TIME = 1 << 22
 
 
 def explain_profile(
@@ -98,9 +101,7 @@ def explain_author(
 
 
 def leave_one_out_scores(probs: Floats, aggregation: Aggregation, threshold: float = 0.5) -> Floats:
-    """A profile's score without each of its sequences.
-
-    Every leave-one-out profile is a profile of its own, and aggregate_scores aggregates them together.
+    """A profile's score without each of its sequences, as aggregate_scores gives it; one sort for all of them.
 
     Args:
         probs: (S,) or (S, C) of the profile's sequences.
@@ -110,14 +111,35 @@ def leave_one_out_scores(probs: Floats, aggregation: Aggregation, threshold: flo
     Returns:
         (S,) or (S, C) float64.
     """
+    if len(probs) < 2:  # what is left is empty
+        return aggregate_scores(probs[:0], np.zeros(0, dtype=np.int64), len(probs), aggregation, threshold)
+    if probs.ndim == 1:
+        return _leave_out_each(probs, aggregation, threshold)
+    if aggregation in ("mean", "median"):
+        columns = [_leave_out_each(column, aggregation, threshold) for column in probs.T]
+        return normalize_rows(np.stack(columns, axis=1))
+    votes = np.eye(probs.shape[1])[probs.argmax(axis=1)]
+    rest = votes.sum(axis=0) - votes
+    return rest if aggregation == "total_vote" else normalize_rows(rest)
+
+
+def _leave_out_each(probs: Floats, aggregation: Aggregation, threshold: float) -> Floats:
+    """The same of (S,) probabilities, S > 1."""
     count = len(probs)
-    at_a_time = max(1, _SCORES_AT_A_TIME // max(1, count))
-    parts = []
-    for first in range(0, count, at_a_time):
-        left_out = np.arange(first, min(first + at_a_time, count))  # (V,)
-        profiles, kept = np.nonzero(np.arange(count) != left_out[:, None])  # both (V * (S - 1),)
-        parts.append(aggregate_scores(probs[kept], profiles, len(left_out), aggregation, threshold))
-    return np.concatenate(parts) if parts else np.zeros_like(probs)
+    if aggregation in ("mean_vote", "total_vote"):
+        votes = (probs >= threshold).astype(np.float64)
+        rest = votes.sum() - votes
+        return np.asarray(rest if aggregation == "total_vote" else rest / (count - 1))
+    order = np.argsort(probs, kind="stable")
+    values, ranks = probs[order], np.empty(count, dtype=np.int64)
+    ranks[order] = np.arange(count)
+
+    def pick(rank: int) -> Floats:  # of the others, in order: those from the one left out on move up
+        return np.asarray(values[rank + (rank >= ranks)])
+
+    if aggregation == "median":
+        return np.asarray(0.5 * (pick((count - 2) // 2) + pick((count - 1) // 2)))
+    return np.asarray(np.clip((values.sum() - probs) / (count - 1), pick(0), pick(count - 2)))
 
 
 def _find_sequences(subsets: SubsetScorer, author: str, split: str | None) -> Integers:

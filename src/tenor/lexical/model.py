@@ -76,13 +76,16 @@ class LexicalModel:
         """
         ngrams = _find_ngrams(text)
         weights = self._weigh(count_texts([text]))
-        column_weights = np.zeros((SPACE.num_columns, self.coefficients.shape[1]))
-        column_weights[self.columns] = weights.toarray().T * self.coefficients.astype(np.float64)
-        counts = np.zeros(SPACE.num_columns)
+        column_weights = {
+            int(self.columns[place]): weight * self.coefficients[place].astype(np.float64)
+            for place, weight in zip(weights.indices, weights.data, strict=True)
+        }
+        counts: dict[int, float] = {}
         for column, count in ngrams.values():
-            counts[column] += count
+            counts[column] = counts.get(column, 0.0) + count
+        none = np.zeros(self.coefficients.shape[1])
         found = [
-            (ngram, column_weights[column] * (count / counts[column]))
+            (ngram, column_weights.get(column, none) * (count / counts[column]))
             for (_, ngram), (column, count) in ngrams.items()
         ]
         found.sort(key=lambda item: (-float(np.abs(item[1]).max()), item[0]))

@@ -224,7 +224,8 @@ def _spoken_texts(
     if part == "peak":
         if texts:
             winners = model.logits(texts).reshape(len(texts), -1).argmax(axis=0)
-            yield from (([column], texts[winners[column]]) for column in columns)
+            for winner in np.unique(winners):
+                yield np.flatnonzero(winners == winner).tolist(), texts[winner]
     elif part != "others":
         meant = mark_voice(view, _voice_of(part), index).tolist()
         spoken = [text for text, is_meant in zip(texts, meant, strict=True) if is_meant]

@@ -25,6 +25,10 @@ METHODS: tuple[Method, ...] = get_args(Method)
 #: With fewer rows of a class isotonic regression is not among the candidates (it overfits them).
 _ISOTONIC_ROWS = 50
 
+#: Calibrating never turns scores round and never makes different ones equal, so that no decision changes by it: Platt's
+#: slope is at least this, and as much of isotonic's step function is the logistic one.
+_LEAST_SLOPE, _SLANT = 1e-3, 1e-6
+
 _LARGEST_LOGIT = 60.0  # sigmoid(60) is 1 - 1e-26: logits are held here, so that infinite ones can be fitted
 
 
@@ -36,10 +40,10 @@ class Calibrator:
         method: one of METHODS.
         parameters: one row for two classes, one a class for several. identity: (); temperature: (T,) in one
             row, p = sigmoid(z / T) or softmax(z / T); platt: (slope, intercept), p = sigmoid(slope z +
-            intercept);
-            isotonic: the knots' logits and then their probabilities, straight lines between. For several
-            classes platt and isotonic read each class's logit against the rest, and the results are scaled to
-            sum to 1.
+            intercept), slope > 0;
+            isotonic: the knots' logits and then their probabilities, straight lines between, of which a millionth
+            is sigmoid(z) instead, so that the whole rises. For several classes platt and isotonic read each
+            class's logit against the rest, and the results are scaled to sum to 1.
         log_losses: method -> cross-validated log loss of every candidate; empty where none was chosen
             between.
         warning: why nothing could be fitted; None when it was.
@@ -71,7 +75,7 @@ class Calibrator:
         if self.method == "platt":
             return sigmoid(row[0] * z + row[1])
         half = len(row) // 2
-        return np.interp(z, row[:half], row[half:])
+        return np.asarray((1 - _SLANT) * np.interp(z, row[:half], row[half:]) + _SLANT * sigmoid(z))
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and strings; calibrator_from_json reads them back."""
@@ -224,7 +228,12 @@ def _fit_temperature(codes: Integers, z: Floats) -> float:
 
 
 def _fit_platt(positive: npt.NDArray[np.bool_], z: Floats) -> tuple[float, float]:
-    """Slope and intercept of Platt's fit; his smoothed labels keep it finite where the classes are apart."""
+    """Slope and intercept of Platt's fit; his smoothed labels keep it finite where the classes are apart.
+
+    Where validation would turn the scores round, which of a model that learned nothing is a coin's throw, the slope is
+    the least there is, and all get about the share of positives.
+    """
+    from scipy.optimize import brentq
     from sklearn.linear_model import LogisticRegression
 
     ups, downs = int(positive.sum()), int((~positive).sum())
@@ -234,7 +243,11 @@ def _fit_platt(positive: npt.NDArray[np.bool_], z: Floats) -> tuple[float, float
         np.repeat([1, 0], len(z)),
         sample_weight=np.concatenate([target, 1 - target]),
     )
-    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    if slope < _LEAST_SLOPE:
+        slope, flat = _LEAST_SLOPE, _LEAST_SLOPE * z
+        intercept = brentq(lambda shift: float((sigmoid(flat + shift) - target).mean()), -100.0, 100.0)
+    return slope, float(intercept)
 
 
 def _fit_isotonic(positive: npt.NDArray[np.bool_], z: Floats) -> tuple[float, ...]:

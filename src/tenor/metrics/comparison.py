@@ -18,7 +18,7 @@ import numpy.typing as npt
 from tenor.errors import UsageError
 from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
 from tenor.metrics.intervals import make_interval
-from tenor.metrics.resampling import resample_groups
+from tenor.metrics.resampling import TAIL_DRAWS, resample_groups
 from tenor.metrics.weighted import METRICS, WeightedMetrics
 from tenor.strings import Strings, find_rows
 
@@ -89,8 +89,7 @@ def compare(
         a: scores of one model.
         b: scores of the other, of the same ids, labels and groups.
         metrics: of METRICS and MORE_METRICS (tenor.metrics.weighted).
-        replicates: of the bootstrap, which bounds p from below at about 2 / replicates; None takes 2,000, or
-            200 a tested difference where that is more.
+        replicates: of the bootstrap; None takes 2,000, or 200 a tested difference where that is more.
         seed: of the draws.
         threads: None uses every core.
 
@@ -199,8 +198,10 @@ def p_of_draws(draws: Floats, groups: float) -> float | None:
     """Two-sided p of "no difference" from replicates (R,) of a difference; NaN are left out.
 
     Twice the smaller share of replicates on one side of 0 (0s count half; one more than there are: Davison and
-    Hinkley 1997, section 4.2), turned by the same expansion as the interval, so that the two agree. Two models
-    of equal worth came out with p < 0.05 in 3% to 4% of 3,000 simulations.
+    Hinkley 1997, section 4.2), turned by the same expansion as the interval, so that the two agree. Where fewer than
+    TAIL_DRAWS are on that side they do not show how far off 0 is: it is then as far as in a normal distribution, again
+    as the interval has it. Two models of equal worth came out with p < 0.05 in 3% to 4% of 3,000 simulations, and means
+    of 12, 8 and 4 normal differences in 5%, 6% and 8% of 1,500.
     """
     defined = draws[~np.isnan(draws)]
     if defined.size == 0:
@@ -212,8 +213,19 @@ def p_of_draws(draws: Floats, groups: float) -> float | None:
         return 1.0
     from scipy.special import stdtr
 
-    t = NormalDist().inv_cdf(share) * math.sqrt((groups - 1) / groups)
+    t = min(NormalDist().inv_cdf(share), _extrapolate(defined, fewer)) * math.sqrt((groups - 1) / groups)
     return float(2 * stdtr(groups - 1, t))
+
+
+def _extrapolate(draws: Floats, beyond: float) -> float:
+    """The normal quantile of 0 among draws of which so few lie beyond it; 0 where they are many, or all equal."""
+    if beyond >= TAIL_DRAWS:
+        return 0.0
+    shown = min(TAIL_DRAWS / draws.size, 0.25)
+    middle = float(np.median(draws))
+    end = float(np.quantile(draws, shown if middle > 0 else 1 - shown))
+    distance = abs(middle - end)
+    return NormalDist().inv_cdf(shown) * abs(middle) / distance if distance > 0 else 0.0
 
 
 def adjust_holm(p_values: Sequence[float | None]) -> list[float | None]:

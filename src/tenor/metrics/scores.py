@@ -61,7 +61,7 @@ def explain_undefined(metrics: dict[str, float | None]) -> dict[str, str]:
             continue
         if count == 0:
             reasons[name] = "there is no labelled row"
-        elif positives is None or (name == "roc_auc" and positives > 0):
+        elif positives is None or (name in ("roc_auc", "average_precision") and positives > 0):
             reasons[name] = "every label is of one class"
         elif name == "precision":
             reasons[name] = "no row reaches the threshold"

@@ -75,7 +75,7 @@ def measure_ranking(ranking: Ranking, weights: Integers) -> tuple[Floats, Floats
         weights: (R, G) how often each group counts.
 
     Returns:
-        AUC (R,) and average precision (R,); NaN where there is no positive (or, for AUC, no negative) row.
+        AUC (R,) and average precision (R,); NaN where there is no positive or no negative row.
     """
     if len(ranking.positive_codes) == 0:
         return np.full(len(weights), np.nan), np.full(len(weights), np.nan)
@@ -90,7 +90,7 @@ def measure_ranking(ranking: Ranking, weights: Integers) -> tuple[Floats, Floats
     twice = 2 * (negatives[:, None] - above + found) + (above - before - block)
     pairs = np.einsum("rk,rk->r", block, twice)
     gain = np.einsum("rk,rk->r", block.astype(np.float64), found / np.maximum(above, 1))
-    return divide(pairs, 2.0 * positives * negatives), divide(gain, positives)
+    return divide(pairs, 2.0 * positives * negatives), divide(gain, np.where(negatives > 0, positives, 0))
 
 
 def _running_count(weights: Integers, codes: Integers) -> Integers:
