@@ -33,7 +33,7 @@ def metrics_by_loop(labels: list[int], probs: list[float], threshold: float) -> 
         "recall": ratio(hits, positives),
         "f1": ratio(2 * hits, alarms + positives),
         "roc_auc": ratio(above, positives * (rows - positives)),
-        "average_precision": ratio(gain, positives),
+        "average_precision": ratio(gain, positives if positives < rows else 0),
         "selection_rate": ratio(alarms, rows),
         "false_positive_rate": ratio(alarms - hits, rows - positives),
         "brier": ratio(math.fsum((p - y) ** 2 for y, p in pairs), rows),
