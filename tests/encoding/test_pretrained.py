@@ -19,7 +19,7 @@ from tenor.encoding import sentence
 from tenor.encoding.encode import encode_corpus
 from tenor.encoding.encoder_file import ENCODER_NAME, load_encoder
 from tenor.encoding.pretrained import PretrainedEncoder, find_model, hash_model
-from tenor.encoding.sentence import cut_by_length, load_sentence
+from tenor.encoding.sentence import cut_by_tokens, load_sentence
 from tenor.encoding.static import load_static
 from tenor.errors import CorpusError, MissingExtraError, UsageError
 
@@ -107,9 +107,9 @@ def test_equal_texts_are_encoded_once() -> None:
 
 def test_long_texts_go_in_smaller_batches() -> None:
     lengths = np.array([3, 102, 4, 3, 102, 2, 25_002, 3])
-    parts = [part.tolist() for part in cut_by_length(lengths, batch_size=3, max_tokens=210)]
+    parts = [part.tolist() for part in cut_by_tokens(lengths, batch_size=3, max_tokens=210)]
     assert parts == [[6], [1, 4], [2, 0, 3], [7, 5]]
-    assert [part.tolist() for part in cut_by_length(np.zeros(2, np.int64), 1, 1)] == [[0], [1]]
+    assert [part.tolist() for part in cut_by_tokens(np.zeros(2, np.int64), 1, 1)] == [[0], [1]]
 
 
 @pytest.mark.parametrize("settings", [{}, {"prompts": {"task": "chat: "}, "default_prompt_name": "task"}])

@@ -65,14 +65,14 @@ def _embed_on_cpu(model: Any, texts: list[str], batch_size: int) -> FloatArray |
             mask = features.get("attention_mask")
             if mask is None or len(mask) != len(chunk):
                 return None
-            for rows in cut_by_length(mask.sum(dim=1).numpy(), batch_size, _CPU_TOKENS):
-                vectors = model(_take_rows(features, torch.from_numpy(rows)))["sentence_embedding"]
+            for rows in cut_by_tokens(mask.sum(dim=1).numpy(), batch_size, _CPU_TOKENS):
+                vectors = model(_take_rows(features, rows))["sentence_embedding"]
                 found.append(vectors[:, : model.truncate_dim].float().numpy())
                 places.append(chunk[rows])
     return np.concatenate(found)[np.argsort(np.concatenate(places))]
 
 
-def _take_rows(features: dict[str, Any], rows: Any) -> dict[str, Any]:  # noqa: ANN401
+def _take_rows(features: dict[str, Any], rows: Integers) -> dict[str, Any]:
     """The features of some texts, without the columns in which all of them are padded."""
     mask = features["attention_mask"]
     used = mask[rows].any(dim=0)
@@ -82,7 +82,7 @@ def _take_rows(features: dict[str, Any], rows: Any) -> dict[str, Any]:  # noqa: 
     }
 
 
-def cut_by_length(lengths: Integers, batch_size: int, max_tokens: int) -> list[Integers]:
+def cut_by_tokens(lengths: Integers, batch_size: int, max_tokens: int) -> list[Integers]:
     """The places of texts, the longest first, cut into batches of at most so many texts and padded tokens.
 
     Args:
