@@ -33,23 +33,54 @@ def make_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         UnicodeEncodeError: a string holds half of a surrogate pair.
         OverflowError: more bytes or entries than the type's offsets can count.
     """
-    missing = sum(value is None for value in values)
+    missing = values.count(None)
     given = [value for value in values if value is not None] if missing else values
     mask = np.fromiter((value is not None for value in values), bool, len(values)) if missing else None
     validity = None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little"))
     if pa.types.is_list(kind):
-        entries = make_array(list(chain.from_iterable(given)), kind.value_type)
-        buffers = [validity, _offsets(given, mask, np.int32)]
-        return pa.Array.from_buffers(kind, len(values), buffers, missing, children=[entries])
+        lengths = [None if value is None else len(value) for value in values]
+        return make_list_array(list(chain.from_iterable(given)), lengths, kind)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        encoded = [value.encode() for value in given]
-        offsets = _offsets(encoded, mask, np.int32 if pa.types.is_string(kind) else np.int64)
-        data = pa.py_buffer(b"".join(encoded))
-        return pa.Array.from_buffers(kind, len(values), [validity, offsets, data], missing)
+        data, sizes = _encode(given)
+        offsets = _offsets(sizes, mask, np.int32 if pa.types.is_string(kind) else np.int64)
+        return pa.Array.from_buffers(kind, len(values), [validity, offsets, pa.py_buffer(data)], missing)
     dtype: np.dtype[Any] = _DTYPES[kind]
     numbers = np.zeros(len(values), dtype)
     numbers[... if mask is None else mask] = np.fromiter(given, dtype, len(given))
     return pa.Array.from_buffers(kind, len(values), [validity, pa.py_buffer(numbers)], missing)
+
+
+def make_list_array(entries: Sequence[Any], lengths: Sequence[int | None], kind: pa.DataType) -> pa.Array:
+    """Lists as an Arrow array, from their entries one after another.
+
+    Args:
+        entries: as the values of `make_array`.
+        lengths: entries of each list; None is null.
+        kind: a list type.
+
+    Raises:
+        UnicodeEncodeError, OverflowError: as `make_array`.
+    """
+    missing = lengths.count(None)
+    mask = np.fromiter((length is not None for length in lengths), bool, len(lengths)) if missing else None
+    sizes = np.fromiter(
+        (length for length in lengths if length is not None), np.int64, len(lengths) - missing
+    )
+    buffers = [
+        None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little")),
+        _offsets(sizes, mask, np.int32),
+    ]
+    children = [make_array(entries, kind.value_type)]
+    return pa.Array.from_buffers(kind, len(lengths), buffers, missing, children=children)
+
+
+def _encode(texts: Sequence[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Texts in UTF-8, one after another, and the bytes of each."""
+    joined = "".join(texts)
+    if joined.isascii():
+        return joined.encode(), np.fromiter(map(len, texts), np.int64, len(texts))
+    encoded = [text.encode() for text in texts]
+    return b"".join(encoded), np.fromiter(map(len, encoded), np.int64, len(texts))
 
 
 def make_scalar(value: str | float, kind: pa.DataType) -> pa.Scalar:
@@ -58,11 +89,10 @@ def make_scalar(value: str | float, kind: pa.DataType) -> pa.Scalar:
 
 
 def _offsets(
-    given: Sequence[Any], mask: npt.NDArray[np.bool_] | None, dtype: type[np.signedinteger[Any]]
+    sizes: npt.NDArray[np.int64], mask: npt.NDArray[np.bool_] | None, dtype: type[np.signedinteger[Any]]
 ) -> pa.Buffer:
     """Where each value begins, one more than there are values; a null takes nothing."""
-    sizes = np.fromiter(map(len, given), np.int64, len(given))
-    offsets = np.zeros((len(given) if mask is None else len(mask)) + 1, np.int64)
+    offsets = np.zeros((len(sizes) if mask is None else len(mask)) + 1, np.int64)
     offsets[1:][... if mask is None else mask] = sizes
     np.cumsum(offsets, out=offsets)
     if dtype is np.int32 and offsets[-1] > _MAX_INT32:

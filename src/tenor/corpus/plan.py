@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal, get_args
 
 from tenor.corpus.schema import SPLITS, Split
@@ -66,7 +65,6 @@ class SplitPlan:
             raise UsageError(f"split seed: expected an integer, found {self.seed!r}")
 
 
-@lru_cache(maxsize=1 << 14)  # an author stands in many conversations
 def assign_split(group_id: str, plan: SplitPlan) -> Split:
     """The split of a group: where the hash of its id falls among the plan's cumulated fractions.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +21,7 @@ from tenor.corpus.finishing import finish_corpus
 from tenor.corpus.info import CorpusInfo, EncoderInfo, SourceInfo
 from tenor.corpus.layout import FEATURE_TYPES, corpus_schema
 from tenor.corpus.plan import SplitPlan, assign_split
-from tenor.corpus.record_batch import Assigned, estimate_bytes, make_batch
+from tenor.corpus.record_batch import Assigned, RowBuffer
 from tenor.corpus.schema import SPLITS, Conversation, Label
 from tenor.errors import CorpusError, InputError, UsageError
 from tenor.files import publish_folder, start_writeback
@@ -85,14 +86,14 @@ class CorpusWriter:
         self.extra_counts: dict[str, int] = {}
         self.sources = list(sources)
         self._dest, self._replace, self._plan, self._encoder = Path(dest), replace, split, encoder
+        # an author stands in many conversations
+        self._split_of = lru_cache(maxsize=1 << 14)(partial(assign_split, plan=split))
         self._input_size, self._dtype, self._has_text = input_size, np.dtype(feature_dtype), has_text
         self._feature_names = tuple(feature_names)
         self._batch_bytes, self._file_bytes = batch_bytes, file_bytes
         self._label_types: dict[str, pa.DataType | None] = {"label": None, "participant_labels": None}
         self._label_places: dict[str, str] = {}
-        self._rows: list[Conversation] = []
-        self._assigned: list[Assigned] = []
-        self._buffered_bytes, self._written = 0, 0
+        self._buffer, self._written = RowBuffer(), 0
         self._num_copied = 0
         self._base, self._names = base, list[str]()
         if base is not None:
@@ -154,13 +155,11 @@ class CorpusWriter:
                 finite, a label of another kind than before, no named group where the plan wants one, or a
                 given split where the plan is strict.
         """
-        if self._written == 0 and not self._rows:
+        if self._written == 0 and not len(self._buffer):
             self._decide_columns(conversation)
         self._check(conversation)
-        self._assigned.append(self._assign(conversation))
-        self._rows.append(conversation)
-        self._buffered_bytes += estimate_bytes(conversation)
-        if self._buffered_bytes >= self._batch_bytes:
+        self._buffer.add(conversation, self._assign(conversation))
+        if self._buffer.num_bytes >= self._batch_bytes:
             self._flush()
 
     def _decide_columns(self, first: Conversation) -> None:
@@ -191,7 +190,7 @@ class CorpusWriter:
         self._check_features(conversation, number)
         if conversation.label is not None:
             self._check_label("label", conversation.label, conversation)
-        for label in conversation.author_labels.values():
+        for label in dict.fromkeys(conversation.author_labels.values()):
             self._check_label("participant_labels", label, conversation)
 
     def _check_features(self, conversation: Conversation, number: int) -> None:
@@ -255,12 +254,12 @@ class CorpusWriter:
             return None, dict.fromkeys(participants)
         named = group if plan.by in (None, "group") else None
         if plan.by == "author":
-            split = assign_split(conversation.authors[0], plan)
+            split = self._split_of(conversation.authors[0])
         else:
-            split = assign_split(conversation.conversation_id if named is None else named, plan)
+            split = self._split_of(conversation.conversation_id if named is None else named)
         if named is not None or plan.by == "conversation":
             return split, dict.fromkeys(participants, split)
-        return split, {name: assign_split(name, plan) for name in participants}
+        return split, dict(zip(participants, map(self._split_of, participants), strict=True))
 
     def _schema(self) -> pa.Schema:
         has_features = self._input_size is not None
@@ -274,10 +273,10 @@ class CorpusWriter:
 
     def _flush(self) -> None:
         """Write the buffered conversations as one record batch."""
-        if not self._rows:
+        if not len(self._buffer):
             return
         schema = self._schema()
-        batch = make_batch(self._rows, self._assigned, schema, self._dtype)
+        batch = self._buffer.make_batch(schema, self._dtype)
         if self._file is not None and (self._file[2] != schema or self._file[0].tell() >= self._file_bytes):
             self._close_file()
         if self._file is None:
@@ -289,8 +288,8 @@ class CorpusWriter:
         start = sink.tell()
         stream.write_batch(batch)
         start_writeback(sink.fileno(), start, sink.tell())
-        self._written += len(self._rows)
-        self._rows, self._assigned, self._buffered_bytes = [], [], 0
+        self._written += len(self._buffer)
+        self._buffer = RowBuffer()
 
     def _close_file(self) -> None:
         if self._file is not None:

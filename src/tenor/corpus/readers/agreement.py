@@ -66,28 +66,36 @@ class Agreement:
         features = conversation.features
         width = None if features is None else int(features.shape[1])
         has_text = conversation.texts is not None
-        if self.first is not None:
-            name = f"conversation {conversation.conversation_id[:80]!r}"
-            where = f"as in {self.first.path}:{self.first.line}"
-            if has_text != self.has_text:
-                words = ("no texts", "texts")
-                rule = f"{name}: expected {words[self.has_text]} {where}, found {words[has_text]}"
-                raise RowError("text", rule)
-            if width != self.width:
-                rule = f"{name}, message 1: expected {_say(self.width)} {where}, found {_say(width)}"
-                raise RowError("features", rule, index=0)
-            if features is not None and feature_names != self.feature_names:
-                rule = f"{name}: expected the {len(self.feature_names)} feature columns {where}, found others"
-                raise RowError("features", rule, "give every row the same feature columns")
+        if self.first is not None and (
+            has_text != self.has_text
+            or width != self.width
+            or (features is not None and feature_names != self.feature_names)
+        ):
+            raise self._differs(conversation.conversation_id, self.first, has_text, width)
         found: _LabelKinds = {}
         if conversation.label is not None:
             self._check_label("label", conversation.label, conversation.place, found)
-        for label in conversation.author_labels.values():
+        for label in dict.fromkeys(conversation.author_labels.values()):
             self._check_label("author_labels", label, conversation.place, found)
         self._label_kinds |= found
         if self.first is None:
             self.first, self.has_text, self.width = conversation.place, has_text, width
             self.feature_names = feature_names if features is not None else ()
+
+    def _differs(self, conversation_id: str, first: Place, has_text: bool, width: int | None) -> RowError:
+        """The error of a conversation that has other content than the first one."""
+        name = f"conversation {conversation_id[:80]!r}"
+        where = f"as in {first.path}:{first.line}"
+        if has_text != self.has_text:
+            words = ("no texts", "texts")
+            return RowError(
+                "text", f"{name}: expected {words[self.has_text]} {where}, found {words[has_text]}"
+            )
+        if width != self.width:
+            rule = f"{name}, message 1: expected {_say(self.width)} {where}, found {_say(width)}"
+            return RowError("features", rule, index=0)
+        rule = f"{name}: expected the {len(self.feature_names)} feature columns {where}, found others"
+        return RowError("features", rule, "give every row the same feature columns")
 
     def _check_label(
         self, name: str, label: Label, place: Place, found: dict[str, tuple[type, Place]]

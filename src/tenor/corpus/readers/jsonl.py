@@ -7,9 +7,9 @@ is the physical one. Knows nothing of what the values must be.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -43,16 +43,14 @@ def read_jsonl(
             apart.
     """
     columns, limits, tally = columns or ColumnMap(), limits or Limits(), tally or Tally()
-    rows = _parse_lines(path, limits)
+    rows, conversations = _parse_lines(path, limits), _Conversations(path, columns, limits, tally)
     head: list[tuple[Line, JsonObject | RowError]] = []  # at most a faulty line, then the first sound one
     for row in rows:
         head.append(row)
         if isinstance(row[1], dict):
             break
         if len(head) == 2:
-            line, fault = head.pop(0)
-            tally.rows += 1
-            yield _read_conversation(path, line, fault, columns, limits, tally)
+            yield conversations.read(*head.pop(0))
     if head and _is_message(head[-1][1], columns):
         tally.begin(str(path), "message")
         messages = (_pick_message(path, line, value, columns, tally) for line, value in chain(head, rows))
@@ -60,8 +58,7 @@ def read_jsonl(
         return
     tally.begin(str(path), "conversation")
     for line, value in chain(head, rows):
-        tally.rows += 1
-        yield _read_conversation(path, line, value, columns, limits, tally)
+        yield conversations.read(line, value)
 
 
 def _parse_lines(path: Path, limits: Limits) -> Iterator[tuple[Line, JsonObject | RowError]]:
@@ -149,100 +146,132 @@ def _reject(path: Path, line: Line, field: str | None, error: RowError) -> Rejec
     return Reject(Place(str(path), line.number), field, error.rule, error.remedy, sha256=digest)
 
 
-def _read_conversation(
-    path: Path, line: Line, value: JsonObject | RowError, columns: ColumnMap, limits: Limits, tally: Tally
-) -> Item:
-    if isinstance(value, RowError):
-        return _reject(path, line, None, value)
-    by_message = columns.messages in value
-    surrogates = b"\\ud" in line.data or b"\\uD" in line.data
+class _Conversations:
+    """Reads the objects of one file that hold a conversation each.
+
+    Rows of a file mostly have the same keys, so what follows from a message's keys is worked out once for them all.
+    """
+
+    def __init__(self, path: Path, columns: ColumnMap, limits: Limits, tally: Tally) -> None:
+        self._path, self._columns, self._limits, self._tally = path, columns, limits, tally
+        self._path_name = str(path)
+        self._row_fields = _row_fields(columns)
+        self._keys: set[str] = set()
+        self._features: tuple[str, ...] = ()
+        self._has_unknown = False
+
+    def read(self, line: Line, value: JsonObject | RowError) -> Item:
+        """The conversation of a line, or why there is none."""
+        self._tally.rows += 1
+        if isinstance(value, RowError):
+            return _reject(self._path, line, None, value)
+        by_message = self._columns.messages in value
+        surrogates = b"\\u" in line.data and (b"\\ud" in line.data or b"\\uD" in line.data)
+        try:
+            raw = self._from_messages(value) if by_message else self._from_lists(value)
+            raw.place = Place(self._path_name, line.number)
+            return build_conversation(raw, self._limits, self._tally, surrogates=surrogates)
+        except RowError as error:
+            field = name_field(error, self._columns, message_objects=by_message)
+            return _reject(self._path, line, field, error)
+
+    def _from_row(self, value: JsonObject, authors: object) -> RawConversation:
+        """The values of a conversation that are the same in both forms."""
+        columns = self._columns
+        labels = value.get(columns.author_labels)
+        if columns.participant_labels in value:
+            if labels is not None:
+                raise RowError(
+                    "participant_labels", "expected one kind of author labels, found author_labels too"
+                )
+            labels = pair_labels(value.get(columns.participants), value[columns.participant_labels])
+        return RawConversation(
+            conversation_id=value.get(columns.conversation_id),
+            authors=authors,
+            label=value.get(columns.label),
+            author_labels=labels,
+            attackers=value.get(columns.attackers),
+            group=None if columns.group is None else value.get(columns.group),
+            split=None if columns.split is None else value.get(columns.split),
+        )
+
+    def _from_messages(self, value: JsonObject) -> RawConversation:
+        columns = self._columns
+        messages = value[columns.messages]
+        if not isinstance(messages, list):
+            raise RowError("messages", f"expected a list of messages, found {describe(messages)}")
+        if set(map(type, messages)) - {dict}:
+            index = next(index for index, message in enumerate(messages) if type(message) is not dict)
+            rule = f"expected a message object, found {describe(messages[index])}"
+            raise RowError("messages", rule, index=index)
+        raw = self._from_row(value, _pick(messages, columns.author))
+        keys = set(chain.from_iterable(messages))
+        if columns.text in keys:
+            raw.texts = _pick(messages, columns.text)
+        if columns.timestamp in keys:
+            raw.timestamps = _pick(messages, columns.timestamp)
+        if columns.features in keys:
+            raw.features = _pick(messages, columns.features)
+        if keys != self._keys:
+            self._learn_keys(keys)
+        if self._features:
+            _use_scalars(raw, [(name, _pick(messages, name)) for name in self._features])
+        if not value.keys() <= self._row_fields:
+            _count_unknown(value, self._row_fields, "", self._tally)
+        if self._has_unknown:
+            known = _message_fields(columns, self._features)
+            for message in messages:
+                _count_unknown(message, known, f"{columns.messages}[].", self._tally)
+        return raw
+
+    def _learn_keys(self, keys: set[str]) -> None:
+        self._keys = keys
+        self._features = self._columns.pick_features(keys)
+        self._has_unknown = not keys <= _message_fields(self._columns, self._features)
+
+    def _from_lists(self, value: JsonObject) -> RawConversation:
+        columns = self._columns
+        if columns.authors not in value:
+            raise RowError("messages", "missing", f"expected {columns.messages} or {columns.authors}")
+        raw = self._from_row(value, value[columns.authors])
+        raw.texts = value.get(columns.text)
+        raw.timestamps = value.get(columns.timestamp)
+        raw.features = value.get(columns.features)
+        names = columns.pick_features(value)
+        if names:
+            _use_scalars(raw, [(name, value.get(name)) for name in names])
+        lists = {columns.text, columns.timestamp, columns.features, columns.authors}
+        _count_unknown(value, self._row_fields | lists.union(names), "", self._tally)
+        return raw
+
+
+def _pick(messages: list[JsonObject], name: str) -> list[Any]:
+    """A field of every message, None where one has none."""
     try:
-        raw = _from_messages(value, columns, tally) if by_message else _from_lists(value, columns, tally)
-        raw.place = Place(str(path), line.number)
-        return build_conversation(raw, limits, tally, surrogates=surrogates)
-    except RowError as error:
-        return _reject(path, line, name_field(error, columns, message_objects=by_message), error)
+        return list(map(itemgetter(name), messages))  # the common case, in one pass of C
+    except KeyError:
+        return [message.get(name) for message in messages]
 
 
-def _from_row(value: JsonObject, columns: ColumnMap, authors: object) -> RawConversation:
-    """The values of a conversation that are the same in both forms."""
-    labels = value.get(columns.author_labels)
-    if columns.participant_labels in value:
-        if labels is not None:
-            raise RowError(
-                "participant_labels", "expected one kind of author labels, found author_labels too"
-            )
-        labels = pair_labels(value.get(columns.participants), value[columns.participant_labels])
-    return RawConversation(
-        conversation_id=value.get(columns.conversation_id),
-        authors=authors,
-        label=value.get(columns.label),
-        author_labels=labels,
-        attackers=value.get(columns.attackers),
-        group=None if columns.group is None else value.get(columns.group),
-        split=None if columns.split is None else value.get(columns.split),
-    )
-
-
-def _from_messages(value: JsonObject, columns: ColumnMap, tally: Tally) -> RawConversation:
-    messages = value[columns.messages]
-    if not isinstance(messages, list):
-        raise RowError("messages", f"expected a list of messages, found {describe(messages)}")
-    if set(map(type, messages)) - {dict}:
-        index = next(index for index, message in enumerate(messages) if type(message) is not dict)
-        rule = f"expected a message object, found {describe(messages[index])}"
-        raise RowError("messages", rule, index=index)
-    raw = _from_row(value, columns, [message.get(columns.author) for message in messages])
-    keys = set(chain.from_iterable(messages))
-    if columns.text in keys:
-        raw.texts = [message.get(columns.text) for message in messages]
-    if columns.timestamp in keys:
-        raw.timestamps = [message.get(columns.timestamp) for message in messages]
-    if columns.features in keys:
-        raw.features = [message.get(columns.features) for message in messages]
-    names = columns.pick_features(keys)
-    if names:
-        scalars = [(name, [message.get(name) for message in messages]) for name in names]
-        _use_scalars(raw, scalars)
-    _count_unknown(value, _row_fields(columns), "", tally)
-    known = {getattr(columns, name) for name in MESSAGE_FIELDS}.union(names)
-    if keys - known:
-        for message in messages:
-            _count_unknown(message, known, f"{columns.messages}[].", tally)
-    return raw
-
-
-def _from_lists(value: JsonObject, columns: ColumnMap, tally: Tally) -> RawConversation:
-    if columns.authors not in value:
-        raise RowError("messages", "missing", f"expected {columns.messages} or {columns.authors}")
-    raw = _from_row(value, columns, value[columns.authors])
-    raw.texts = value.get(columns.text)
-    raw.timestamps = value.get(columns.timestamp)
-    raw.features = value.get(columns.features)
-    names = columns.pick_features(value)
-    if names:
-        _use_scalars(raw, [(name, value.get(name)) for name in names])
-    lists = {columns.text, columns.timestamp, columns.features, columns.authors}
-    _count_unknown(value, _row_fields(columns) | lists.union(names), "", tally)
-    return raw
-
-
-@lru_cache(maxsize=8)
-def _row_fields(columns: ColumnMap) -> frozenset[str | None]:
+def _row_fields(columns: ColumnMap) -> frozenset[str]:
     """Keys that a conversation's object may hold beside its lists of messages."""
-    return frozenset(
-        {
-            columns.conversation_id,
-            columns.messages,
-            columns.label,
-            columns.author_labels,
-            columns.participants,
-            columns.participant_labels,
-            columns.attackers,
-            columns.group,
-            columns.split,
-        }
+    names = (
+        columns.conversation_id,
+        columns.messages,
+        columns.label,
+        columns.author_labels,
+        columns.participants,
+        columns.participant_labels,
+        columns.attackers,
+        columns.group,
+        columns.split,
     )
+    return frozenset(name for name in names if name is not None)
+
+
+def _message_fields(columns: ColumnMap, features: tuple[str, ...]) -> set[str]:
+    """Keys that a message's object may hold."""
+    return {getattr(columns, name) for name in MESSAGE_FIELDS}.union(features)
 
 
 def _use_scalars(raw: RawConversation, scalars: list[tuple[str, Any]]) -> None:
@@ -252,7 +281,7 @@ def _use_scalars(raw: RawConversation, scalars: list[tuple[str, Any]]) -> None:
     raw.feature_names = tuple(name for name, _ in scalars)
 
 
-def _count_unknown(value: Iterable[str], known: Iterable[str | None], prefix: str, tally: Tally) -> None:
+def _count_unknown(value: Iterable[str], known: Collection[str | None], prefix: str, tally: Tally) -> None:
     for name in value:
         if name not in known:
             tally.count_unknown(prefix + name)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import repeat
 from typing import cast
@@ -255,6 +255,8 @@ def parse_author_labels(labels: object, authors: list[str]) -> dict[str, Label]:
     if not isinstance(labels, Mapping) and not pairs:
         raise RowError("author_labels", f"expected an object author -> label, found {describe(labels)}")
     present = set(authors)
+    if type(labels) is dict and labels.keys() <= present and _are_binary(labels.values()):
+        return cast(dict[str, Label], labels)  # the common case, in a few passes of C
     result: dict[str, Label] = {}
     seen: set[str] = set()
     entries = labels.items() if isinstance(labels, Mapping) else cast(list[tuple[object, object]], labels)
@@ -271,6 +273,10 @@ def parse_author_labels(labels: object, authors: list[str]) -> dict[str, Label]:
             raise RowError("author_labels", rule, "drop it, or give the author's messages")
         result[author] = label
     return result
+
+
+def _are_binary(labels: Collection[object]) -> bool:
+    return set(map(type, labels)) <= {int} and {0, 1}.issuperset(labels)
 
 
 def pair_labels(participants: object, labels: object) -> list[tuple[object, object]]:
