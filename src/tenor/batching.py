@@ -317,16 +317,16 @@ def cut_by_length(lengths: Indices, max_padded_messages: int) -> list[Indices]:
     order = np.argsort(lengths, kind="stable")
     distinct, firsts = np.unique(lengths[order], return_index=True)
     ends = np.append(firsts[1:], len(order))  # sequences of a length: order[first:end]
+    # of a micro-batch whose longest length is the row's and whose shortest the column's
+    padded = np.maximum(ends[:, None] - firsts, 0) * distinct[:, None]
+    pieces = np.maximum(1, -(-padded // max(1, max_padded_messages)))
+    price = (padded + pieces * OVERHEAD_MESSAGES).astype(np.float64)
     cost = np.zeros(len(distinct) + 1)
     start_of = np.zeros(len(distinct), dtype=np.int64)
     for last in range(len(distinct)):
-        padded = (ends[last] - firsts[: last + 1]) * distinct[
-            last
-        ]  # as one micro-batch from each possible start
-        pieces = np.maximum(1, -(-padded // max(1, max_padded_messages)))
-        total = cost[: last + 1] + padded + pieces * OVERHEAD_MESSAGES
-        start_of[last] = int(np.argmin(total))
-        cost[last + 1] = total[start_of[last]]
+        total = cost[: last + 1] + price[last, : last + 1]
+        start_of[last] = start = int(total.argmin())
+        cost[last + 1] = total[start]
     cuts: list[Indices] = []
     last = len(distinct) - 1
     while last >= 0:

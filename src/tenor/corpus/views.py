@@ -337,6 +337,9 @@ def _label_codes(corpus: Corpus, column: pa.ChunkedArray, classes: Sequence[Labe
 
 def _by_chunk(corpus: Corpus, rows: Integers) -> Iterator[tuple[int, Integers, Integers]]:
     """Share out message rows over record batches: (batch, places in `rows`, rows inside the batch)."""
+    if len(corpus.chunk_offsets) == 2 and len(rows):  # one batch only
+        yield 0, np.arange(len(rows)), rows
+        return
     chunk_of = np.searchsorted(corpus.chunk_offsets, rows, side="right") - 1
     for chunk in np.unique(chunk_of):
         places = np.flatnonzero(chunk_of == chunk)
