@@ -62,13 +62,15 @@ def set_threads(options: argparse.Namespace) -> int:
 
 
 def find_source(name: str, folder: Path, *, quick: bool = False) -> tuple[Path, str]:
-    """A source file of a corpus and what to call it; conda, chitchat or switchboard.
+    """A source file of a corpus and what to call it.
 
     Args:
-        name: which.
+        name: persuasion, conda, chitchat or switchboard, or a file.
         folder: where a source that has to be written is put.
         quick: make a small generated one.
     """
+    if name not in STAND_INS:
+        return Path(name), Path(name).name
     if not quick and name == "chitchat":
         try:
             from tenor.demo import read_chats

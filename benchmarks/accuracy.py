@@ -17,6 +17,9 @@ study goes on where it was.
     python benchmarks/accuracy.py --corpora persuasion chitchat --encoder sentence:MODEL --seeds 3
     python benchmarks/accuracy.py --seeds 3 --set hidden_size=256 learning_rate=1e-4
     python benchmarks/accuracy.py --corpora persuasion --seeds 3 --finetuned MODEL --out bench-out/finetuned.jsonl
+    python benchmarks/accuracy.py --corpora chats.jsonl.gz --seeds 3 --out bench-out/chats.jsonl
+
+Of a file of your own the levels are those that have labels, 0 and 1; profiles are measured where authors return.
 """
 
 from __future__ import annotations
@@ -55,6 +58,8 @@ TASKS = {
     "conda": ("conversation", "author"),
 }
 PROFILES = ("persuasion", "chitchat", "switchboard")
+#: In a file of one's own authors return where there are at most so many for each author sequence.
+RETURNING = 0.8
 METRICS = ("average_precision", "roc_auc")
 RIVALS = ("majority", "length", "tfidf", "tfidf_chosen", "lexical", "pooled", "blend", "finetuned", "plain")
 
@@ -64,7 +69,12 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--corpora", nargs="+", choices=list(TASKS), default=list(TASKS))
+    parser.add_argument(
+        "--corpora",
+        nargs="+",
+        default=list(TASKS),
+        help=f"of {', '.join(TASKS)}, or files that tenor imports",
+    )
     parser.add_argument("--seeds", type=int, default=10, help="splits a task: seeds 0, 1, ...")
     parser.add_argument("--encoder", default="lsa+dynamics")
     parser.add_argument("--input-size", type=int, default=128, help="of lsa")
@@ -87,7 +97,11 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--threads", type=int, default=None)
     parser.add_argument("--picture", type=Path, help="a PNG or SVG of the leads to draw")
-    return parser.parse_args()
+    options = parser.parse_args()
+    for name in options.corpora:
+        if name not in TASKS and not Path(name).is_file():
+            parser.error(f"--corpora: expected one of {', '.join(TASKS)} or a file, found {name!r}")
+    return options
 
 
 def join_texts(view: SequenceView) -> dict[str, list[str]]:
@@ -148,27 +162,49 @@ def choose_aggregation(
     return best, tables[best]
 
 
-def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def find_levels(name: str, analyzed: Path) -> tuple[str, ...]:
+    """The levels of a corpus's question: of a file, those that are labelled.
+
+    Raises:
+        SystemExit: there are none, or labels other than 0 and 1.
+    """
+    if name in TASKS:
+        return TASKS[name]
+    classes = open_corpus(analyzed).info.classes
+    levels = tuple(level for level in ("conversation", "author") if classes[level] == (0, 1))
+    if not levels:
+        raise SystemExit(f"{name}: expected labels 0 and 1, found {dict(classes)}")
+    return levels
+
+
+def has_profiles(name: str, view: SequenceView) -> bool:
+    """Whether authors return, so that profiles are another question than author sequences."""
+    return name in PROFILES or (name not in TASKS and len(np.unique(view.authors)) <= RETURNING * len(view))
+
+
+def run_task(
+    name: str, analyzed: Path, level: str, seed: int, options: argparse.Namespace
+) -> Iterator[dict[str, Any]]:
     """Everything about one level of one split: a record for the sequences, and one for their profiles."""
     view = view_sequences(open_corpus(analyzed), level).labelled()  # type: ignore[arg-type]
     scored: dict[str, Predictions] = {}
     seconds = {}
     given = {name: json.loads(value) for name, _, value in (each.partition("=") for each in options.set)}
-    for name, settings in (("tenor", {}), *((("plain", {"prior": "none"}),) if options.plain else ())):
+    for kind, settings in (("tenor", {}), *((("plain", {"prior": "none"}),) if options.plain else ())):
         begin = time.perf_counter()
         path = train_model(
             level,
             analyzed,
-            model_path=analyzed.parent / f"{name}.safetensors",
+            model_path=analyzed.parent / f"{kind}.safetensors",
             seed=seed,
             copies="warn",  # a few texts stand in two splits of some seeds, for every rival alike
             progress=False,
             **given,
             **settings,
         )
-        seconds[name] = round(time.perf_counter() - begin, 1)
+        seconds[kind] = round(time.perf_counter() - begin, 1)
         parts = [predict(path, analyzed, split=split) for split in ("validation", "test")]
-        scored[name] = concatenate_predictions(parts).labelled()
+        scored[kind] = concatenate_predictions(parts).labelled()
     begin = time.perf_counter()
     scored |= fit_baselines(view)
     seconds["baselines"] = round(time.perf_counter() - begin, 1)
@@ -184,7 +220,7 @@ def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace)
         "seconds": seconds,
         "metrics": {name: measure(found) for name, found in scored.items()},
     }
-    if level == "author":
+    if level == "author" and has_profiles(name, view):
         model = analyzed.parent / "tenor.safetensors"
         # where the network has a part in the scores, this would take five trainings
         training = score_out_of_fold(model, analyzed) if read_metadata(model).is_start_alone else None
@@ -193,9 +229,9 @@ def run_task(analyzed: Path, level: str, seed: int, options: argparse.Namespace)
             "tenor": measure(profiles),
             "tfidf_chosen": measure(choose_aggregation(scored["tfidf"])[1]),
         }
-        for name in RIVALS:
-            if name in scored:
-                metrics[name] = measure(profile_predictions(scored[name], ("mean",))["mean"])
+        for rival in RIVALS:
+            if rival in scored:
+                metrics[rival] = measure(profile_predictions(scored[rival], ("mean",))["mean"])
         groups = {split: len(np.unique(view.in_split(split).groups)) for split in sizes}  # type: ignore[arg-type]
         yield {"level": "profile", "aggregation": best, "sizes": groups, "seconds": {}, "metrics": metrics}
 
@@ -221,8 +257,8 @@ def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
                     folder / "corpus", folder / "analyzed", encoder=options.encoder,
                     input_size=options.input_size, seed=seed, progress=False,
                 )  # fmt: skip
-                for level in TASKS[name]:
-                    found += list(run_task(analyzed, level, seed, options))
+                for level in find_levels(name, analyzed):
+                    found += list(run_task(name, analyzed, level, seed, options))
             records += [
                 {"corpus": name, "title": title, "encoder": options.encoder, "set": told, "seed": seed} | each
                 for each in found
@@ -254,13 +290,15 @@ class Lead:
     high: float
 
     def __str__(self) -> str:
-        return f"{self.mean:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
+        interval = (
+            "" if np.isnan(self.low) else f" ({self.low:+.3f} to {self.high:+.3f})"
+        )  # of one split none
+        return f"{self.mean:+.3f}{interval}"
 
 
 def tasks_of(records: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Corpus and level of the runs, in their order; profiles where authors return."""
-    keys = dict.fromkeys((each["corpus"], each["level"]) for each in records)
-    return [key for key in keys if key[1] != "profile" or key[0] in PROFILES]
+    """Corpus and level of the runs, in their order."""
+    return list(dict.fromkeys((each["corpus"], each["level"]) for each in records))
 
 
 def values_of(records: Sequence[dict[str, Any]], key: tuple[str, str], metric: str) -> dict[str, np.ndarray]:
@@ -282,6 +320,11 @@ def lead(records: Sequence[dict[str, Any]], key: tuple[str, str], metric: str, r
     return Lead(rival, float(leads.mean()), *lead_interval(leads, share))
 
 
+def say(key: tuple[str, str]) -> str:
+    """A task in words."""
+    return f"{Path(key[0]).name}, {key[1]}"
+
+
 def report(records: Sequence[dict[str, Any]], metric: str) -> None:
     """One table: the default, each rival, and the lead over TF-IDF and over the best baseline."""
     rivals = [name for name in RIVALS if any(name in each["metrics"] for each in records)]
@@ -292,7 +335,7 @@ def report(records: Sequence[dict[str, Any]], metric: str) -> None:
         best = lead(records, key, metric, "best")
         rows.append(
             [
-                ", ".join(key),
+                say(key),
                 len(values["tenor"]),
                 *cells,
                 str(lead(records, key, metric, "tfidf")),
@@ -327,7 +370,7 @@ def draw(records: Sequence[dict[str, Any]], metric: str, path: Path) -> None:
                 markersize=5,
             )
     axes.axvline(0, color="0.4", linewidth=0.8)
-    axes.set_yticks(range(len(keys)), [f"{corpus}, {level}" for corpus, level in keys])
+    axes.set_yticks(range(len(keys)), [say(key) for key in keys])
     axes.set_xlabel(f"lead in test {metric.replace('_', ' ')}")
     axes.legend(loc="best", fontsize=8)
     figure.savefig(path, dpi=150)
