@@ -61,16 +61,23 @@ def set_threads(options: argparse.Namespace) -> int:
     return torch.get_num_threads()
 
 
+def find_file(name: str) -> Path | None:
+    """A file by its path, or by its name among the real corpora; None where there is none."""
+    places = [Path(name), *(data / f"{name}.jsonl.gz" for data in DATA_FOLDERS)]
+    return next((path for path in places if path.is_file()), None)
+
+
 def find_source(name: str, folder: Path, *, quick: bool = False) -> tuple[Path, str]:
     """A source file of a corpus and what to call it.
 
     Args:
-        name: persuasion, conda, chitchat or switchboard, or a file.
+        name: persuasion, conda, chitchat or switchboard, or as find_file takes it.
         folder: where a source that has to be written is put.
         quick: make a small generated one.
     """
-    if name not in STAND_INS:
-        return Path(name), Path(name).name
+    given = None if name in STAND_INS else find_file(name)
+    if given is not None:
+        return given, given.name
     if not quick and name == "chitchat":
         try:
             from tenor.demo import read_chats

@@ -35,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from _common import find_source, print_machine, print_table
+from _common import find_file, find_source, print_machine, print_table
 from _finetuned import MAX_TOKENS, finetune
 from tenor.baselines import fit_baselines
 from tenor.corpus.corpus import open_corpus
@@ -99,7 +99,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--picture", type=Path, help="a PNG or SVG of the leads to draw")
     options = parser.parse_args()
     for name in options.corpora:
-        if name not in TASKS and not Path(name).is_file():
+        if name not in TASKS and find_file(name) is None:
             parser.error(f"--corpora: expected one of {', '.join(TASKS)} or a file, found {name!r}")
     return options
 
