@@ -101,11 +101,12 @@ def test_a_corpus_without_features_names_the_remedy(write_source, tmp_path: Path
         load_dataset(corpus, "conversation")
 
 
+@pytest.mark.parametrize("ahead", ["steps", "micro-batches", "nothing"])
 def test_steps_are_the_same_where_reads_are_asked_for_ahead(
-    small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch, ahead: str
 ) -> None:
     def read(corpus: Corpus) -> list[tuple[list[int], list[float]]]:
-        loader = make_loader(load_dataset(corpus, "author"), 7, shuffle=True, seed=3, max_padded_messages=40)
+        loader = make_loader(load_dataset(corpus, "author"), 7, shuffle=True, seed=3, max_padded_messages=10)
         steps = loader.steps(2)
         return [(b.indices.tolist(), b.features.flatten().tolist()) for step in steps for b in step]
 
@@ -113,4 +114,25 @@ def test_steps_are_the_same_where_reads_are_asked_for_ahead(
     monkeypatch.setattr(readahead, "LEAST_BYTES", 0)
     large = open_corpus(small_corpus)
     assert large.is_read_ahead
+    dataset = load_dataset(large, "author")
+    steps = list(make_loader(dataset, 7, shuffle=True, seed=3, max_padded_messages=10).steps(2))
+    largest = max(dataset.count_bytes(cut) for step in steps for cut in step.cuts)
+    assert largest < min(dataset.count_bytes(step.indices) for step in steps[:-1])
+    monkeypatch.setattr(
+        readahead, "_BYTES_AHEAD", {"steps": 1 << 20, "micro-batches": largest, "nothing": 0}[ahead]
+    )
+    asked: dict[str, list[tuple[int, int]]] = {"bring": [], "will_need": []}
+    for name, rows_asked in asked.items():
+
+        def note(array: np.ndarray, rows: np.ndarray, rows_asked: list = rows_asked) -> None:  # type: ignore[type-arg]
+            rows_asked += [(array.ctypes.data, row) for row in rows.tolist()]
+
+        monkeypatch.setattr(f"tenor.corpus.views.{name}", note)
     assert read(large) == expected
+    once, never = ("will_need", "bring") if ahead == "nothing" else ("bring", "will_need")
+    assert asked[never] == []
+    assert (
+        len(asked[once])
+        == len(set(asked[once]))
+        == sum(int(dataset.lengths[step.indices].sum()) for step in steps)
+    )

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from tenor.corpus.corpus import Corpus, open_corpus
-from tenor.corpus.readahead import bring_ahead
+from tenor.corpus.readahead import bring_ahead, fits_ahead
 from tenor.corpus.schema import Label, Split
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import CorpusError, UsageError
@@ -124,20 +124,29 @@ class SequenceDataset:
         """The same sequences with a prior logit (or one a class) each."""
         return replace(self, prior=None if prior is None else prior.astype(np.float32))
 
-    def batch(self, indices: Indices) -> Batch:
-        """Pad the sequences at `indices` to the longest of them."""
+    def count_bytes(self, indices: Indices) -> int:
+        """What the features of some sequences take on disk."""
+        return int(self.lengths[indices].sum()) * self.message_bytes
+
+    def batch(self, indices: Indices, *, is_brought: bool = False) -> Batch:
+        """Pad the sequences at `indices` to the longest of them.
+
+        Args:
+            indices: (B,) which sequences.
+            is_brought: their features are in memory already (see SequenceView.bring).
+        """
         lengths = self.view.lengths[indices]
         longest = int(lengths.max(initial=0))
         mask = np.arange(longest) < lengths[:, None]  # (B, T)
         places, dtype = np.flatnonzero(mask), self.view.corpus.feature_chunks[0].dtype
         if len(places) == mask.size:
-            rows = self.view.gather_features(indices)  # (B * T, F)
+            rows = self.view.gather_features(indices, is_brought=is_brought)  # (B * T, F)
         elif 2 * len(places) < mask.size:
             rows = np.zeros((mask.size, self.input_size), dtype)
-            rows[places] = self.view.gather_features(indices)
+            rows[places] = self.view.gather_features(indices, is_brought=is_brought)
         else:
             rows = np.empty((mask.size, self.input_size), dtype)
-            self.view.gather_features(indices, out=rows, places=places)
+            self.view.gather_features(indices, out=rows, places=places, is_brought=is_brought)
             rows[np.flatnonzero(~mask)] = 0
         features = rows.reshape(len(indices), longest, rows.shape[1])
         return Batch(
@@ -164,17 +173,18 @@ class Step:
     count: int
 
     def __iter__(self) -> Iterator[Batch]:
-        return (self.dataset.batch(cut) for cut in self.cuts)
+        view, count_bytes = self.dataset.view, self.dataset.count_bytes
+        if not view.corpus.is_read_ahead:
+            return (self.dataset.batch(cut) for cut in self.cuts)
+        # of a step that is too large to be brought as a whole (see StepLoader.steps), the micro-batches are
+        is_small = fits_ahead(count_bytes(self.indices))
+        cuts = self.cuts if is_small else bring_ahead(self.cuts, view.bring, count_bytes)
+        return (self.dataset.batch(cut, is_brought=fits_ahead(count_bytes(cut))) for cut in cuts)
 
     @property
     def indices(self) -> Indices:
         """The positions of all of this process's sequences."""
         return np.concatenate([np.empty(0, np.int64), *self.cuts])
-
-    @property
-    def num_bytes(self) -> int:
-        """What their features take on disk."""
-        return int(self.dataset.lengths[self.indices].sum()) * self.dataset.message_bytes
 
 
 @dataclass
@@ -205,7 +215,11 @@ class StepLoader:
         steps, view = self._cut_steps(start), self.dataset.view
         if not view.corpus.is_read_ahead:
             return steps
-        return bring_ahead(steps, lambda step: view.bring(step.indices), lambda step: step.num_bytes)
+        return bring_ahead(
+            steps,
+            lambda step: view.bring(step.indices),
+            lambda step: self.dataset.count_bytes(step.indices),
+        )
 
     def _cut_steps(self, start: int) -> Iterator[Step]:
         order = np.arange(len(self.dataset), dtype=np.int64)

@@ -88,6 +88,11 @@ def bring(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
         array[rows, column]
 
 
+def fits_ahead(num_bytes: int) -> bool:
+    """Whether an item of so many bytes is brought before its turn (see `bring_ahead`)."""
+    return num_bytes <= _BYTES_AHEAD
+
+
 def bring_ahead(
     items: Iterable[Item], bring_item: Callable[[Item], None], num_bytes: Callable[[Item], int]
 ) -> Iterator[Item]:
@@ -107,7 +112,7 @@ def bring_ahead(
     try:
         for item in items:
             size = num_bytes(item)
-            waiting.append((item, thread.submit(bring_item, item) if size <= _BYTES_AHEAD else None))
+            waiting.append((item, thread.submit(bring_item, item) if fits_ahead(size) else None))
             ahead += size
             while len(waiting) > 1 and ahead >= _BYTES_AHEAD:
                 ahead -= num_bytes(waiting[0][0])

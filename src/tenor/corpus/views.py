@@ -155,6 +155,8 @@ class SequenceView:
         indices: npt.ArrayLike,
         out: npt.NDArray[np.floating[Any]] | None = None,
         places: Integers | None = None,
+        *,
+        is_brought: bool = False,
     ) -> npt.NDArray[np.floating[Any]]:
         """Copy some sequences' features into one packed array.
 
@@ -163,6 +165,7 @@ class SequenceView:
             out: where to put them, (sum of lengths, F) in the corpus's dtype; None = a new array.
             places: the row of `out`, which may then be longer, for each message; what stands in the other rows
                 afterwards is not defined. None = one after another.
+            is_brought: they are in memory already (see `bring`), and are not asked for again.
 
         Returns:
             (sum of lengths[indices], F), messages in order, one sequence after another.
@@ -179,7 +182,7 @@ class SequenceView:
         elif (places is None and out.shape != shape) or out.shape[1:] != shape[1:] or out.dtype != dtype:
             raise UsageError(f"out: expected {shape} {dtype}, found {out.shape} {out.dtype}")
         for chunk, found, inside in _by_chunk(self.corpus, rows):
-            if self.corpus.is_read_ahead:
+            if self.corpus.is_read_ahead and not is_brought:
                 will_need(chunks[chunk], inside)
             if len(found) < len(rows):
                 out[found if places is None else places[found]] = chunks[chunk][inside]
