@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 from tenor.batching import load_dataset
 from tenor.corpus.sampling import sample_groups
 from tenor.corpus.voices import count_spoken
+from tenor.lexical import parts_of
 from tenor.linear import log_loss
 from tenor.pooled import pool_features
 from tenor.training.start import blend_weights, fit_start
@@ -88,3 +91,26 @@ def test_few_labels_leave_the_weights_equal_and_many_choose_them() -> None:
         found[count], _ = blend_weights([truth, generator.normal(0, 2, count)], labels)
     assert np.abs(found[10] - 0.5).max() < 0.3
     assert np.abs(found[20_000] - [1, 0]).max() < 0.05  # the first part is the true logit
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_the_bar_is_full_once_the_start_is_fitted(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch, level: str
+) -> None:
+    shown: list[tuple[str, int]] = []
+    done: list[int] = []
+
+    @contextlib.contextmanager
+    def note(description: str, total: int, *, enabled: bool) -> Iterator[Callable[[int], None]]:
+        if enabled:
+            shown.append((description, total))
+        yield done.append
+
+    monkeypatch.setattr("tenor.training.start.progress_bar", note)
+    view = load_dataset(small_corpus, level, "train", labelled=True).view
+    fit_start(view, seed=0)
+    assert shown == []
+    done.clear()
+    fit_start(view, seed=0, progress=True)
+    assert shown == [("fitting the start", sum(done))]
+    assert sum(done) == len(parts_of(view.level, with_context=True)) + 2  # the surface, the pooled features

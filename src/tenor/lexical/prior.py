@@ -8,7 +8,7 @@ before it gets here; those that did not help are left out. Knows nothing of how 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -184,9 +184,18 @@ def _naming(part: str) -> Iterator[None]:
 
 
 def fit_parts(
-    view: SequenceView, parts: Sequence[Part], *, seed: int, num_classes: int, folds: int
+    view: SequenceView,
+    parts: Sequence[Part],
+    *,
+    seed: int,
+    num_classes: int,
+    folds: int,
+    advance: Callable[[int], None] = lambda _: None,
 ) -> dict[Part, tuple[LexicalModel, FloatArray]]:
-    """Fit parts on labelled sequences, and score them out of fold: part -> the model, and (S,) or (S, C)."""
+    """Fit parts on labelled sequences, and score them out of fold: part -> the model, and (S,) or (S, C).
+
+    `advance` is told of each part that is done.
+    """
     labels, groups = view.labels, view.groups
     options: dict[str, int] = {"seed": seed, "num_classes": num_classes, "folds": folds}
     fitted: dict[Part, tuple[LexicalModel, FloatArray]] = {}
@@ -194,11 +203,12 @@ def fit_parts(
     for part in parts:
         if part == "peak":
             fitted[part] = fit_peaks(list(view.texts()), labels, groups, **options)
-            continue
-        voice = _voice_of(part)
-        if voice != counted or counts is None:
-            counted, counts = voice, _count_voice(view, voice)
-        fitted[part] = fit_out_of_fold(counts, labels, groups, recipe=_recipe_of(part), **options)
+        else:
+            voice = _voice_of(part)
+            if voice != counted or counts is None:
+                counted, counts = voice, _count_voice(view, voice)
+            fitted[part] = fit_out_of_fold(counts, labels, groups, recipe=_recipe_of(part), **options)
+        advance(1)
     return fitted
 
 

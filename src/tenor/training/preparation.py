@@ -59,6 +59,7 @@ def prepare_data(
     copies: OnCopies = "refuse",
     show: bool = True,
     with_start: bool = True,
+    progress: bool = False,
 ) -> TrainingData:
     """Open, audit and, unless the settings say otherwise, fit what the network starts from.
 
@@ -68,6 +69,7 @@ def prepare_data(
         copies: what to do about texts that stand, nearly the same, in two splits.
         show: log warnings.
         with_start: False leaves it out whatever the settings say, for who fits it later (fit_data).
+        progress: show a bar.
 
     Raises:
         CorpusError: no features, no labels, or no text for a lexical prior that was asked for.
@@ -89,7 +91,7 @@ def prepare_data(
         raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
     if not with_start:
         return TrainingData(corpus, train, validation, None)
-    return fit_data(corpus, train.view, validation.view, settings)
+    return fit_data(corpus, train.view, validation.view, settings, progress=progress)
 
 
 def fit_data(
@@ -99,6 +101,7 @@ def fit_data(
     settings: TrainSettings,
     *,
     folds: int = FOLDS,
+    progress: bool = False,
 ) -> TrainingData:
     """Fit what the network starts from, as the settings say, to training sequences that were audited."""
     train, validation = SequenceDataset(train_view), SequenceDataset(validation_view)
@@ -111,6 +114,7 @@ def fit_data(
         with_context=settings.context == "conversation",
         max_characters=settings.fit_characters,
         folds=folds,
+        progress=progress,
     )
     if start.lexical is not None:
         train = train.with_prior(start.train_prior)

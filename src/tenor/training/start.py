@@ -9,6 +9,7 @@ of torch.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from tenor.corpus.voices import count_spoken
 from tenor.lexical import LexicalPrior, SurfaceModel, assign_folds, describe_surface, fit_parts, parts_of
 from tenor.linear import LinearModel, Table, fit_best_strength
 from tenor.pooled import pool_features
+from tenor.progress import progress_bar
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -67,6 +69,7 @@ def fit_start(
     with_context: bool = True,
     max_characters: int = MAX_FIT_CHARACTERS,
     folds: int = FOLDS,
+    progress: bool = False,
 ) -> Start:
     """Fit all that can be said of the words and the pooled features of training sequences, and weigh it.
 
@@ -80,6 +83,7 @@ def fit_start(
         with_context: whether what others say beside an author takes part.
         max_characters: about so much is fitted on.
         folds: into which the groups are dealt.
+        progress: show a bar.
     """
     drawn = sample_groups(
         view,
@@ -89,7 +93,7 @@ def fit_start(
         # One voice is in memory at a time: the author's own messages, or the others'.
         lengths=np.maximum(view.lengths, count_spoken(view) - view.lengths) if with_context else None,
     )
-    start = _fit_drawn(view.select(drawn), seed, with_pooled, with_context, folds)
+    start = _fit_drawn(view.select(drawn), seed, with_pooled, with_context, folds, progress)
     if len(drawn) == len(view):
         return start
     prior = np.zeros((len(view), *start.train_prior.shape[1:]))
@@ -99,21 +103,26 @@ def fit_start(
     return replace(start, train_prior=prior)
 
 
-def _fit_drawn(view: SequenceView, seed: int, with_pooled: bool, with_context: bool, num_folds: int) -> Start:
+def _fit_drawn(
+    view: SequenceView, seed: int, with_pooled: bool, with_context: bool, num_folds: int, progress: bool
+) -> Start:
     num_classes = max(2, len(view.classes))
     has_text = view.corpus.has_text
     parts = parts_of(view.level, with_context=with_context) if has_text else ()
-    fitted = fit_parts(view, parts, seed=seed, num_classes=num_classes, folds=num_folds)
-    folds = assign_folds(view.labels, view.groups, seed=seed, folds=num_folds)
-    tables: dict[str, Table] = {}
+    readers: dict[str, Callable[[SequenceView], Table]] = {}
     if has_text and (with_context or view.level == "conversation"):
-        tables["surface"] = describe_surface(view)
+        readers["surface"] = describe_surface
     if with_pooled:
-        tables["pooled"] = pool_features(view)
-    linear = {
-        name: fit_best_strength(table, view.labels, folds, num_classes=num_classes)
-        for name, table in tables.items()
-    }
+        readers["pooled"] = pool_features
+    with progress_bar("fitting the start", len(parts) + len(readers), enabled=progress) as advance:
+        fitted = fit_parts(view, parts, seed=seed, num_classes=num_classes, folds=num_folds, advance=advance)
+        folds = assign_folds(view.labels, view.groups, seed=seed, folds=num_folds)
+        tables: dict[str, Table] = {}
+        linear: dict[str, tuple[LinearModel, FloatArray]] = {}
+        for name, read in readers.items():
+            tables[name] = read(view)
+            linear[name] = fit_best_strength(tables[name], view.labels, folds, num_classes=num_classes)
+            advance(1)
     scores: dict[str, FloatArray] = {part: unseen for part, (_, unseen) in fitted.items()}
     scores |= {name: unseen for name, (_, unseen) in linear.items()}
     found, shift = blend_weights(list(scores.values()), view.labels)

@@ -155,7 +155,10 @@ def train_model(
         raise UsageError(f"model_path must name a file, but {path} is a folder")
     runtime = start_runtime(device, mixed_precision, tuple(trackers), str(path.parent))
     with runtime.together():
-        data = prepare_data(str(dataset_path), settings, copies=copies, show=runtime.is_main)
+        is_main = runtime.is_main
+        data = prepare_data(
+            str(dataset_path), settings, copies=copies, show=is_main, progress=progress and is_main
+        )
     every = Every(checkpoint_every_steps, checkpoint_every_s)
     return train_on(
         data,
