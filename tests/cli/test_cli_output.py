@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tenor.cli import output
 from tenor.cli.output import (
     clean_line,
     count_reads,
@@ -111,3 +112,36 @@ def test_metrics_of_several_classes_need_no_word_on_thresholds(
 )
 def test_reads_of_test_are_said(metrics: dict[str, int], sentence: str) -> None:
     assert count_reads(metrics) == sentence
+
+
+@pytest.mark.parametrize(
+    ("room", "widest", "heading"), [(140, 113, "precision"), (80, 75, "prec."), (40, 70, "prec.")]
+)
+def test_no_terminal_is_so_narrow_that_a_number_breaks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, room: int, widest: int, heading: str
+) -> None:
+    monkeypatch.setattr(output, "PLAIN_WIDTH", room)
+    metrics = {
+        "count": 12_404, "positives": 221, "accuracy": 0.604, "precision": 0.5854, "recall": 0.9457,
+        "f1": 0.7232, "roc_auc": 0.7173, "average_precision": 0.7495, "threshold": 0.3827,
+    }  # fmt: skip
+    print_metrics({"majority": metrics}, title="a title")
+    lines = capsys.readouterr().out.splitlines()
+    numbers = ["12,404", "221", "0.6040", "0.5854", "0.9457", "0.7232", "0.7173", "0.7495", "0.3827"]
+    assert [line.split() for line in lines if "majority" in line] == [["majority", *numbers]]
+    assert max(map(len, lines)) == widest
+    assert any(heading in line.split() for line in lines)
+
+
+def test_texts_are_broken_between_words_before_headings_are_shortened(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(output, "PLAIN_WIDTH", 40)
+    words = [f"word{index}" for index in range(12)]
+    print_table(["threshold", "finding"], [[0.5, " ".join([*words, "a" * 60])]])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 40
+    assert lines[1].split() == ["threshold", "finding"]
+    said = " ".join(lines[3:]).split()
+    assert said[:13] == ["0.5000", *words]
+    assert "".join(said[13:]) == "a" * 60

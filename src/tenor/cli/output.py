@@ -10,11 +10,23 @@ import json
 import math
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 #: Width of tables where no terminal says its own.
 PLAIN_WIDTH = 140
+
+#: Longer words, such as ids, may be broken where a table is too wide for its terminal.
+_LONG_WORD = 16
+
+#: What words of headings become where a table would be too wide for its terminal otherwise.
+SHORT_WORDS = {
+    "positives": "pos.",
+    "accuracy": "acc.",
+    "precision": "prec.",
+    "threshold": "thresh.",
+}
 
 #: Keys of the metrics that `print_metrics` shows, in this order, with their headings.
 METRIC_HEADINGS = {
@@ -58,20 +70,77 @@ def print_table(
     from rich.table import Table
     from rich.text import Text
 
-    rows = [list(row) for row in rows]
-    heading = Text(clean_line(title), style="bold")
-    table = Table(box=SIMPLE_HEAD, show_header=any(columns), title=heading, title_justify="left")
-    if caption:
-        table.caption, table.caption_justify = Text(clean_line(caption)), "left"
-    for position, column in enumerate(columns):
-        cells = [row[position] for row in rows]
-        numeric = any(isinstance(c, int | float) for c in cells)
-        numeric = numeric and all(c is None or isinstance(c, int | float) for c in cells)
-        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(format_cell(cell)) for cell in row))
-    is_terminal = sys.stdout.isatty()
-    Console(width=None if is_terminal else PLAIN_WIDTH, highlight=False).print(table)
+    by_column = list(zip(*rows, strict=True)) or [() for _ in columns]
+    cells = [[format_cell(value) for value in values] for values in by_column]
+    room = Console().width if sys.stdout.isatty() else PLAIN_WIDTH
+    layout = _lay_out(columns, cells, room)
+    table = Table(
+        box=SIMPLE_HEAD,
+        show_header=any(columns),
+        show_edge=layout.is_roomy,
+        padding=(0, 1 if layout.is_roomy else 0),
+        title=Text(clean_line(title), style="bold"),
+        title_justify="left",
+        caption=Text(clean_line(caption)) if caption else None,
+        caption_justify="left",
+    )
+    for heading, values, width in zip(layout.headings, by_column, layout.widths, strict=True):
+        justify: Literal["left", "right"] = "right" if _are_numbers(values) else "left"
+        table.add_column(Text(heading), justify=justify, overflow="fold", width=width)
+    for row in zip(*cells, strict=True):
+        table.add_row(*map(Text, row))
+    Console(width=max(room, layout.total), highlight=False).print(table)
+
+
+def _are_numbers(values: Sequence[object]) -> bool:
+    numbers = [isinstance(value, int | float) for value in values]
+    return any(numbers) and all(value is None or found for value, found in zip(values, numbers, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """How a table is set: the headings, how wide each column is, and whether there is room for wide gaps."""
+
+    headings: Sequence[str]
+    widths: list[int]
+    is_roomy: bool
+
+    @property
+    def total(self) -> int:
+        """Characters a line."""
+        return sum(self.widths) + _gaps(len(self.widths), self.is_roomy)
+
+
+def _gaps(num_columns: int, is_roomy: bool) -> int:
+    """What the space between and around columns takes."""
+    return 3 * num_columns + 1 if is_roomy else num_columns - 1
+
+
+def _lay_out(headings: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> _Layout:
+    """Fit columns into so many characters a line.
+
+    Texts are broken between words, the widest column's first; then gaps shrink, and words of headings become short. A
+    number is never broken, for half of one reads as another: rather the table is wider than its terminal.
+    """
+    short = [" ".join(SHORT_WORDS.get(word, word) for word in heading.split()) for heading in headings]
+    for said, is_roomy in ((headings, True), (headings, False), (short, False)):
+        columns = [[heading, *texts] for heading, texts in zip(said, cells, strict=True)]
+        least = [_longest(word for text in texts for word in text.split()) for texts in columns]
+        if sum(least) + _gaps(len(least), is_roomy) <= room:
+            break
+    widths = [max(_longest(texts, most=room), width) for texts, width in zip(columns, least, strict=True)]
+    layout = _Layout(said, widths, is_roomy)
+    while layout.total > room and widths != least:
+        wide = [index for index, width in enumerate(widths) if width > least[index]]
+        widths[max(wide, key=widths.__getitem__)] -= 1
+    return layout
+
+
+def _longest(texts: Iterable[str], most: int = _LONG_WORD) -> int:
+    """The width of the widest, at most `most`; a longer word may be broken."""
+    from rich.cells import cell_len
+
+    return min(max(map(cell_len, texts), default=1), most)
 
 
 def print_fields(fields: Mapping[str, object], *, title: str = "") -> None:
