@@ -145,3 +145,17 @@ def test_texts_are_broken_between_words_before_headings_are_shortened(
     said = " ".join(lines[3:]).split()
     assert said[:13] == ["0.5000", *words]
     assert "".join(said[13:]) == "a" * 60
+
+
+def test_a_range_is_broken_after_its_dash_where_it_must_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for room, expected in (
+        (24, [["a", "0.1–0.2", "0.3–0.4"]]),
+        (11, [["a", "0.1–", "0.3–"], ["0.2", "0.4"]]),
+    ):
+        monkeypatch.setattr(output, "PLAIN_WIDTH", room)
+        print_table(["", "F1", "x"], [["a", "0.1–0.2", "0.3–0.4"]])
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split() for line in lines if "0." in line] == expected
+        assert max(map(len, lines)) <= room

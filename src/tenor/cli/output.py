@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ PLAIN_WIDTH = 140
 
 #: Longer words, such as ids, may be broken where a table is too wide for its terminal.
 _LONG_WORD = 16
+
+_RANGE = re.compile(r"(?<=[0-9])–(?=[0-9])")
 
 #: What words of headings become where a table would be too wide for its terminal otherwise.
 SHORT_WORDS = {
@@ -87,7 +90,7 @@ def print_table(
     for heading, values, width in zip(layout.headings, by_column, layout.widths, strict=True):
         justify: Literal["left", "right"] = "right" if _are_numbers(values) else "left"
         table.add_column(Text(heading), justify=justify, overflow="fold", width=width)
-    for row in zip(*cells, strict=True):
+    for row in zip(*layout.cells, strict=True):
         table.add_row(*map(Text, row))
     Console(width=max(room, layout.total), highlight=False).print(table)
 
@@ -99,9 +102,10 @@ def _are_numbers(values: Sequence[object]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """How a table is set: the headings, how wide each column is, and whether there is room for wide gaps."""
+    """How a table is set: headings, cells by column, how wide each is, and whether there is room for wide gaps."""
 
     headings: Sequence[str]
+    cells: Sequence[Sequence[str]]
     widths: list[int]
     is_roomy: bool
 
@@ -119,17 +123,20 @@ def _gaps(num_columns: int, is_roomy: bool) -> int:
 def _lay_out(headings: Sequence[str], cells: Sequence[Sequence[str]], room: int) -> _Layout:
     """Fit columns into so many characters a line.
 
-    Texts are broken between words, the widest column's first; then gaps shrink, and words of headings become short. A
-    number is never broken, for half of one reads as another: rather the table is wider than its terminal.
+    Texts are broken between words, the widest column's first; then gaps shrink, words of headings become short, and
+    ranges are broken after their dash. A number never is, for half of one reads as another: rather the table is wider
+    than its terminal.
     """
     short = [" ".join(SHORT_WORDS.get(word, word) for word in heading.split()) for heading in headings]
-    for said, is_roomy in ((headings, True), (headings, False), (short, False)):
-        columns = [[heading, *texts] for heading, texts in zip(said, cells, strict=True)]
+    loose = [[_RANGE.sub("– ", text) for text in texts] for texts in cells]
+    ways = ((headings, cells, True), (headings, cells, False), (short, cells, False), (short, loose, False))
+    for said, shown, is_roomy in ways:
+        columns = [[heading, *texts] for heading, texts in zip(said, shown, strict=True)]
         least = [_longest(word for text in texts for word in text.split()) for texts in columns]
         if sum(least) + _gaps(len(least), is_roomy) <= room:
             break
     widths = [max(_longest(texts, most=room), width) for texts, width in zip(columns, least, strict=True)]
-    layout = _Layout(said, widths, is_roomy)
+    layout = _Layout(said, shown, widths, is_roomy)
     while layout.total > room and widths != least:
         wide = [index for index, width in enumerate(widths) if width > least[index]]
         widths[max(wide, key=widths.__getitem__)] -= 1
