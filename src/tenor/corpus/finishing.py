@@ -10,6 +10,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,6 +24,7 @@ from tenor.corpus.groups import (
     hash_triples,
     list_lengths,
     participant_parents,
+    sort_strings,
     split_triples,
 )
 from tenor.corpus.info import INFO_NAME, CorpusInfo, EncoderInfo, FileInfo, SourceInfo, info_to_json
@@ -79,8 +81,7 @@ def finish_corpus(
     del tables
     census = _Census(plan)
     files = tuple(census.take(folder / name) for name in names)
-    _require_unique_ids(pa.chunked_array(census.ids))
-    census.ids.clear()
+    _require_unique_ids(census.ids)
     pa.default_memory_pool().release_unused()
     vectors = schema.field("features").type.value_type if "features" in schema.names else None
     info = CorpusInfo(
@@ -153,14 +154,13 @@ def _rewrite_file(
     os.replace(temporary, path)
 
 
-def _require_unique_ids(ids: pa.ChunkedArray) -> None:
-    if pc.count_distinct(ids).as_py() == len(ids):
-        return
-    counts = pc.value_counts(ids)
-    repeated = counts.filter(pc.greater(counts.field("counts"), 1)).field("values")[0].as_py()
-    raise CorpusError(
-        f"conversation_id: expected unique ids, found {repeated[:80]!r} more than once: rename one"
-    )
+def _require_unique_ids(parts: list[pa.Array]) -> None:
+    """Refuse an id that stands twice; the list is emptied."""
+    for first, second in pairwise(sort_strings(parts)):
+        if first == second:
+            raise CorpusError(
+                f"conversation_id: expected unique ids, found {first[:80]!r} more than once: rename one"
+            )
 
 
 class _Hashing:
@@ -182,14 +182,14 @@ class _Census:
 
     Attributes:
         ids: of each batch's conversations.
-        triples: see `split_triples`, of each batch.
+        triples: of each level, those of each batch (see `split_triples`).
         has_timestamps: whether any message has one.
         labels: column -> each batch's distinct labels.
     """
 
     def __init__(self, plan: SplitPlan) -> None:
         self.ids: list[pa.Array] = []
-        self.triples: list[tuple[pa.Array, pa.Array]] = []
+        self.triples: tuple[list[pa.Array], list[pa.Array]] = ([], [])
         self.has_timestamps = False
         self.labels: dict[str, list[pa.Array]] = {"label": [], "participant_labels": []}
         self._plan = plan
@@ -217,12 +217,13 @@ class _Census:
     def _add(self, table: pa.Table) -> None:
         participants, authors = flatten(table["participants"]), flatten(table["authors"]).combine_chunks()
         self.ids.append(pa.concat_arrays(table["conversation_id"].chunks))
-        self.triples.append(split_triples(table, self._plan))
+        for found, triples in zip(self.triples, split_triples(table, self._plan), strict=True):
+            found.append(triples)
         times = flatten(table["timestamp"])
         self.has_timestamps |= times.null_count < len(times)
-        for name, found in self.labels.items():
+        for name, labels in self.labels.items():
             column = table[name] if name == "label" else flatten(table[name])
-            found.append(pc.unique(column.drop_null()))
+            labels.append(pc.unique(column.drop_null()))
         codes = authors.dictionary_encode()
         rows = np.repeat(np.arange(len(table)), list_lengths(table["authors"]))
         pairs = rows * len(codes.dictionary) + view_numbers(codes.indices, np.int32)

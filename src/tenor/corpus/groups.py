@@ -6,7 +6,8 @@ Knows nothing of which split a group is in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import pyarrow.compute as pc
 from tenor.arrays import make_scalar, number_array, view_numbers
 from tenor.corpus.plan import SplitPlan
 
-_TRIPLES_AT_A_TIME = 1 << 14
+_STRINGS_AT_A_TIME = 1 << 14
 
 
 def conversation_groups(table: pa.Table, plan: SplitPlan) -> pa.ChunkedArray:
@@ -75,13 +76,31 @@ def _join(level: str, groups: pa.ChunkedArray, splits: pa.ChunkedArray) -> pa.Ar
     return pc.unique(pc.binary_join_element_wise(name, group, pc.coalesce(split, no_split), separator))
 
 
-def hash_triples(parts: Sequence[tuple[pa.Array, pa.Array]]) -> str:
-    """SHA-256 over the sorted distinct triples of a corpus, from `split_triples` of its parts."""
+def hash_triples(levels: Sequence[list[pa.Array]]) -> str:
+    """SHA-256 over the sorted distinct triples of a corpus.
+
+    Args:
+        levels: of each level the triples of all parts (see `split_triples`); the lists are emptied, as by
+            `sort_strings`.
+    """
     digest = hashlib.sha256()
-    for level in zip(*parts, strict=True):
-        triples = pc.unique(pa.chunked_array(level))
-        order = pc.array_sort_indices(triples)
-        for start in range(0, len(order), _TRIPLES_AT_A_TIME):
-            some = triples.take(order.slice(start, _TRIPLES_AT_A_TIME)).to_pylist()
+    for parts in levels:
+        distinct = (triple for triple, _ in groupby(sort_strings(parts)))
+        while some := list(islice(distinct, _STRINGS_AT_A_TIME)):
             digest.update("".join(f"{triple}\n" for triple in some).encode())
     return digest.hexdigest()
+
+
+def sort_strings(parts: list[pa.Array]) -> Iterator[str]:
+    """The strings of arrays, sorted by their UTF-8, in the memory that they and a number for each take.
+
+    Args:
+        parts: the arrays; the list is emptied, so that what a large corpus has is in memory once.
+    """
+    if not parts:
+        return
+    strings = pa.concat_arrays(parts)
+    parts.clear()
+    order = pc.array_sort_indices(strings)
+    for start in range(0, len(order), _STRINGS_AT_A_TIME):
+        yield from strings.take(order.slice(start, _STRINGS_AT_A_TIME)).to_pylist()
