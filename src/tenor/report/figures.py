@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 #: Characters of a line of a name beside a dot plot.
-NAME_LENGTH = 20
+NAME_LENGTH = 18
 
 
 @dataclass(frozen=True, eq=False)
