@@ -290,10 +290,9 @@ class Lead:
     high: float
 
     def __str__(self) -> str:
-        interval = (
-            "" if np.isnan(self.low) else f" ({self.low:+.3f} to {self.high:+.3f})"
-        )  # of one split none
-        return f"{self.mean:+.3f}{interval}"
+        if np.isnan(self.low):  # one split has no interval
+            return f"{self.mean:+.3f}"
+        return f"{self.mean:+.3f} ({self.low:+.3f} to {self.high:+.3f})"
 
 
 def tasks_of(records: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

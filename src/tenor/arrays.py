@@ -33,10 +33,8 @@ def make_array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
         UnicodeEncodeError: a string holds half of a surrogate pair.
         OverflowError: more bytes or entries than the type's offsets can count.
     """
-    missing = values.count(None)
+    missing, mask, validity = _find_nulls(values)
     given = [value for value in values if value is not None] if missing else values
-    mask = np.fromiter((value is not None for value in values), bool, len(values)) if missing else None
-    validity = None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little"))
     if pa.types.is_list(kind):
         lengths = [None if value is None else len(value) for value in values]
         return make_list_array(list(chain.from_iterable(given)), lengths, kind)
@@ -61,17 +59,22 @@ def make_list_array(entries: Sequence[Any], lengths: Sequence[int | None], kind:
     Raises:
         UnicodeEncodeError, OverflowError: as `make_array`.
     """
-    missing = lengths.count(None)
-    mask = np.fromiter((length is not None for length in lengths), bool, len(lengths)) if missing else None
+    missing, mask, validity = _find_nulls(lengths)
     sizes = np.fromiter(
         (length for length in lengths if length is not None), np.int64, len(lengths) - missing
     )
-    buffers = [
-        None if mask is None else pa.py_buffer(np.packbits(mask, bitorder="little")),
-        _offsets(sizes, mask, np.int32),
-    ]
+    buffers = [validity, _offsets(sizes, mask, np.int32)]
     children = [make_array(entries, kind.value_type)]
     return pa.Array.from_buffers(kind, len(lengths), buffers, missing, children=children)
+
+
+def _find_nulls(values: Sequence[Any]) -> tuple[int, npt.NDArray[np.bool_] | None, pa.Buffer | None]:
+    """How many values are None, a mask of the others, and the same as Arrow has it; no mask where none is."""
+    missing = values.count(None)
+    if not missing:
+        return 0, None, None
+    mask = np.fromiter((value is not None for value in values), bool, len(values))
+    return missing, mask, pa.py_buffer(np.packbits(mask, bitorder="little"))
 
 
 def _encode(texts: Sequence[str]) -> tuple[bytes, npt.NDArray[np.int64]]:
