@@ -34,6 +34,10 @@ MAX_PADDED_MESSAGES = 8192
 OVERHEAD_MESSAGES = 8192
 
 
+#: Distinct lengths whose cuts are priced together: a bound of memory where a step has thousands.
+_LENGTHS_AT_A_TIME = 256
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Padded sequences, ready for a model.
@@ -331,14 +335,17 @@ def cut_by_length(lengths: Indices, max_padded_messages: int) -> list[Indices]:
     order = np.argsort(lengths, kind="stable")
     distinct, firsts = np.unique(lengths[order], return_index=True)
     ends = np.append(firsts[1:], len(order))  # sequences of a length: order[first:end]
-    # of a micro-batch whose longest length is the row's and whose shortest the column's
-    padded = np.maximum(ends[:, None] - firsts, 0) * distinct[:, None]
-    pieces = np.maximum(1, -(-padded // max(1, max_padded_messages)))
-    price = (padded + pieces * OVERHEAD_MESSAGES).astype(np.float64)
     cost = np.zeros(len(distinct) + 1)
     start_of = np.zeros(len(distinct), dtype=np.int64)
     for last in range(len(distinct)):
-        total = cost[: last + 1] + price[last, : last + 1]
+        row = last % _LENGTHS_AT_A_TIME
+        if (
+            row == 0
+        ):  # prices of a micro-batch whose longest length is the row's and whose shortest the column's
+            some = slice(last, last + _LENGTHS_AT_A_TIME)
+            padded = np.maximum(ends[some, None] - firsts, 0) * distinct[some, None]
+            price = padded + np.maximum(1, -(-padded // max(1, max_padded_messages))) * OVERHEAD_MESSAGES
+        total = cost[: last + 1] + price[row, : last + 1]
         start_of[last] = start = int(total.argmin())
         cost[last + 1] = total[start]
     cuts: list[Indices] = []
