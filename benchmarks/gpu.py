@@ -1,8 +1,9 @@
 """Training on a GPU in bf16: messages/s and the share of the bf16 matrix rate, beside Hugging Face's Trainer.
 
 In one run, both train the same SequenceClassifier (H = 256, 2 layers) with steps of 256 sequences: the Trainer with
-lengths grouped and bf16 on, tenor with bf16 autocast and few, large micro-batches of packed messages. `--compile` adds
-a run of tenor through torch.compile. Sequences and rates are those of training.py. Where torch sees no CUDA device the
+lengths grouped and bf16 on, tenor with bf16 autocast and few, large micro-batches of packed messages. The Trainer also
+trains the same architecture of torch's own layers, as in training.py. `--compile` adds a run of tenor through
+torch.compile. Sequences and rates are those of training.py. Where torch sees no CUDA device the
 script says so and runs everything once on the CPU at tiny sizes, which checks the script and measures nothing.
 
     python benchmarks/gpu.py [--quick] [--compile]
@@ -15,7 +16,6 @@ import logging
 import warnings
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -24,13 +24,12 @@ from tenor.batching import SequenceDataset, make_loader
 from tenor.devices import Runtime
 from tenor.nn.dropout import set_dropout_generator
 from tenor.training.loop import run_steps
-from training import BATCH, CORPORA, make_model, make_optimizer, read_training, run_trainer
+from training import BATCH, CORPORA, make_model, make_optimizer, make_stock, read_training, run_trainer
 
-#: A GPU has the memory for a whole step at once, and every micro-batch costs it launches.
-MAX_PADDED = 1 << 16
-#: Padded messages of the Trainer's measured batches, about.
-TRAINER_MESSAGES = 500_000
-STEPS = 20
+#: Steps that are measured, in whole epochs.
+STEPS = 100
+#: Padded messages of the Trainer's measured batches: all.
+WHOLE = 10**12
 
 
 def synchronized(device: torch.device, function: Callable[[], object]) -> float:
@@ -59,26 +58,30 @@ def matrix_rate(device: torch.device, side: int, calls: int) -> float:
 def run_tenor(
     dataset: SequenceDataset, device: torch.device, steps: int, *, compiled: bool
 ) -> tuple[float, float, float]:
-    """Sequences, messages and FLOPs a second of run_steps, after two steps to warm up."""
+    """Sequences, messages and FLOPs a second of run_steps over whole epochs, after one to warm up."""
     model = make_model(dataset).to(device)
     set_dropout_generator(model, torch.Generator(device).manual_seed(0))
     optimizer = make_optimizer(model, fused=True)
-    loader = make_loader(dataset, BATCH, shuffle=True, max_padded_messages=MAX_PADDED)
+    loader = make_loader(dataset, BATCH, shuffle=True, device=device)
     trained: nn.Module = torch.compile(model, dynamic=True) if compiled else model  # type: ignore[assignment]
     runtime, criterion = Runtime(device, "bf16"), nn.BCEWithLogitsLoss()
-    for _ in zip(range(2), run_steps(trained, loader, criterion, optimizer, runtime), strict=False):
-        pass
-    loader.epoch = 1
-    wanted = min(steps, len(loader))
-    drawn = [step for _, step in zip(range(wanted), loader, strict=False)]
-    lengths = np.concatenate([dataset.lengths[cut] for step in drawn for cut in step.cuts])
 
-    def train() -> None:
-        for _ in zip(range(wanted), run_steps(trained, loader, criterion, optimizer, runtime), strict=False):
-            pass
+    def train(epochs: int) -> None:
+        for _ in range(epochs):
+            loader.epoch += 1
+            for _ in run_steps(trained, loader, criterion, optimizer, runtime):
+                pass
 
-    seconds = synchronized(device, train)
+    train(1)
+    epochs = count_epochs(len(loader), steps)
+    seconds = synchronized(device, lambda: train(epochs)) / epochs
+    lengths = dataset.lengths
     return len(lengths) / seconds, lengths.sum() / seconds, count_flops(lengths, training=True) / seconds
+
+
+def count_epochs(steps_of_one: int, steps: int) -> int:
+    """Epochs that take so many steps."""
+    return max(1, round(steps / steps_of_one))
 
 
 def main() -> None:
@@ -106,16 +109,24 @@ def main() -> None:
     for name, level, _ in CORPORA[:1] if quick else CORPORA:
         dataset, title = read_training(name, level, quick=quick)
         mean_length = float(dataset.lengths.mean())
-        trainer = run_trainer(
-            dataset, make_model(dataset), on_gpu=has_gpu, messages=1000 if quick else TRAINER_MESSAGES
-        )
-        rows.append((title, "Hugging Face Trainer, bf16", f"{trainer * mean_length:,.0f}", "", ""))
-        for compiled in (False, True) if options.compile else (False,):
-            sequences, messages, flops = run_tenor(dataset, device, 1 if quick else STEPS, compiled=compiled)
-            loop = "tenor, bf16, torch.compile" if compiled else "tenor, bf16"
-            rows.append(
-                (title, loop, f"{messages:,.0f}", f"{sequences / trainer:.1f}", f"{flops / peak:.0%}")
+        steps = 1 if quick else STEPS
+        epochs = count_epochs(-(-len(dataset) // BATCH), steps)
+        trainers = []
+        for layers, make in (("tenor's module", make_model), ("torch's layers", make_stock)):
+            # the first of two runs warms up
+            *_, rate = (
+                run_trainer(dataset, make(dataset), on_gpu=has_gpu, messages=WHOLE, epochs=count)
+                for count in ((1,) if quick else (1, epochs))
             )
+            trainers.append(rate)
+            rows.append(
+                (title, f"Hugging Face Trainer, bf16; {layers}", f"{rate * mean_length:,.0f}", "", "")
+            )
+        for compiled in (False, True) if options.compile else (False,):
+            sequences, messages, flops = run_tenor(dataset, device, steps, compiled=compiled)
+            loop = "tenor, bf16, torch.compile" if compiled else "tenor, bf16"
+            times = ", ".join(f"{sequences / trainer:.1f}" for trainer in trainers)
+            rows.append((title, loop, f"{messages:,.0f}", times, f"{flops / peak:.1%}"))
     print_table(("corpus", "loop", "messages/s", "times the Trainer", "of torch.mm in bf16"), rows)
     print(f"torch.mm, bf16: {peak / 1e12:.1f} TFLOP/s")
 

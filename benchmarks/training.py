@@ -146,9 +146,12 @@ class Tenor:
 class StockModel(nn.Module):
     """The same architecture of torch's own layers, as one would write it; without the wide part, which costs little."""
 
+    positions: Tensor
+
     def __init__(self, input_size: int, hidden: int = 256, dropout: float = 0.3) -> None:
         super().__init__()
         self.projection, self.dropout = nn.Linear(input_size, hidden), nn.Dropout(dropout)
+        self.register_buffer("positions", sinusoidal_positions(LONGEST, hidden))
         layer = nn.TransformerEncoderLayer(hidden, 8, 4 * hidden, dropout, batch_first=True, norm_first=True)
         self.encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(hidden), enable_nested_tensor=False)
         self.convolutions = nn.ModuleList(
@@ -161,7 +164,7 @@ class StockModel(nn.Module):
         """Logits (B,) of features (B, T, F)."""
         padding = None if mask is None else ~mask
         values = self.projection(features)
-        values = self.dropout(values + sinusoidal_positions(values.shape[1], values.shape[2]))
+        values = self.dropout(values + self.positions[: values.shape[1]])
         values = self.encoder(values, src_key_padding_mask=padding)
         if padding is not None:
             values = values.masked_fill(padding[:, :, None], 0.0)
@@ -228,7 +231,12 @@ def grouped_blocks(lengths: np.ndarray) -> list[np.ndarray]:
 
 
 def run_trainer(
-    dataset: SequenceDataset, model: nn.Module, *, on_gpu: bool = False, messages: int = TRAINER_MESSAGES
+    dataset: SequenceDataset,
+    model: nn.Module,
+    *,
+    on_gpu: bool = False,
+    messages: int = TRAINER_MESSAGES,
+    epochs: int = 1,
 ) -> float:
     """Sequences/s of an epoch of Hugging Face's Trainer, from batches of some `messages` in all; on a GPU in bf16."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -252,14 +260,14 @@ def run_trainer(
 
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=1, learning_rate=1e-4,
+            output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=epochs, learning_rate=1e-4,
             weight_decay=0.01, max_grad_norm=1.0, train_sampling_strategy="group_by_length",
             use_cpu=not on_gpu, bf16=on_gpu, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
             remove_unused_columns=False, dataloader_pin_memory=False,
         )  # fmt: skip
         trainer = Grouped(model=WithLoss(model), args=arguments, train_dataset=data, data_collator=collate)
         trainer.remove_callback(PrinterCallback)
-        seconds = seconds_of(trainer.train)
+        seconds = seconds_of(trainer.train) / epochs
     return len(dataset) / (seconds * padded.sum() / padded[chosen].sum())
 
 

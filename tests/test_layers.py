@@ -20,6 +20,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
         "seeding files progress processes strings",
         "corpus predictions metrics aggregation ngrams linear",
         "encoding nn batching lexical pooled synthetic devices",
+        "prefetch",
         "models baselines",
         "training evaluation",
         "explain",
@@ -31,7 +32,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
 )
 
 #: Units that may import torch anywhere, and modules that may do so inside functions only.
-TORCH_UNITS = frozenset({"nn", "batching", "devices", "models", "training", "explain"})
+TORCH_UNITS = frozenset({"nn", "batching", "devices", "prefetch", "models", "training", "explain"})
 LAZY_TORCH_MODULES = frozenset({"encoding.sentence", "encoding.static"})
 
 #: What everything left of BATCH and right of PREDICTIONS must run without.

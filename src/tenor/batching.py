@@ -33,6 +33,9 @@ MAX_PADDED_MESSAGES = 8192
 #: A step of a single micro-batch needs no sum of gradients either.
 OVERHEAD_MESSAGES = 8192
 
+#: The same on a GPU, which has the memory for a whole step at once, and to which every micro-batch costs its launches.
+GPU_PADDED_MESSAGES = 1 << 16
+GPU_OVERHEAD_MESSAGES = 1 << 20
 
 #: Distinct lengths whose cuts are priced together: a bound of memory where a step has thousands.
 _LENGTHS_AT_A_TIME = 256
@@ -43,8 +46,9 @@ class Batch:
     """Padded sequences, ready for a model.
 
     Attributes:
-        features: (B, T, F) in the corpus's dtype (float16 or float32), zero at padding.
-        mask: (B, T) bool, True = a real message.
+        features: (B, T, F) in the corpus's dtype (float16 or float32), zero at padding; or, for a GPU, packed: (M, F),
+            the M real messages alone.
+        mask: (B, T) bool, True = a real message; on the CPU, where SequenceClassifier reads it.
         labels: (B,) int64 class indices, -1 = unlabelled.
         indices: (B,) int64 positions in the dataset.
         prior: (B,) or (B, C) float32 logits of the lexical prior; None when the dataset has none.
@@ -60,15 +64,10 @@ class Batch:
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Move every tensor to a device."""
+        """Move what the arithmetic reads to a device; mask and indices stay on the CPU."""
         prior = None if self.prior is None else self.prior.to(device, non_blocking=True)
-        return Batch(
-            self.features.to(device, non_blocking=True),
-            self.mask.to(device, non_blocking=True),
-            self.labels.to(device, non_blocking=True),
-            self.indices,
-            prior,
-        )
+        features, labels = (part.to(device, non_blocking=True) for part in (self.features, self.labels))
+        return replace(self, features=features, labels=labels, prior=prior)
 
 
 @dataclass(frozen=True)
@@ -132,16 +131,35 @@ class SequenceDataset:
         """What the features of some sequences take on disk."""
         return int(self.lengths[indices].sum()) * self.message_bytes
 
-    def batch(self, indices: Indices, *, is_brought: bool = False) -> Batch:
+    def batch(self, indices: Indices, *, is_brought: bool = False, is_packed: bool = False) -> Batch:
         """Pad the sequences at `indices` to the longest of them.
 
         Args:
             indices: (B,) which sequences.
             is_brought: their features are in memory already (see SequenceView.bring).
+            is_packed: leave padding out, and put the features where a GPU can fetch them (pinned memory).
         """
         lengths = self.view.lengths[indices]
         longest = int(lengths.max(initial=0))
         mask = np.arange(longest) < lengths[:, None]  # (B, T)
+        gather = self._gather_packed if is_packed else self._gather_padded
+        return Batch(
+            gather(indices, mask, is_brought),
+            torch.from_numpy(mask),
+            torch.from_numpy(self.view.labels[indices]),
+            torch.from_numpy(indices),
+            None if self.prior is None else torch.from_numpy(self.prior[indices]),
+        )
+
+    def _gather_packed(self, indices: Indices, mask: npt.NDArray[np.bool_], is_brought: bool) -> torch.Tensor:
+        dtype = torch.from_numpy(np.empty(0, self.view.corpus.feature_chunks[0].dtype)).dtype
+        rows = torch.empty(
+            int(mask.sum()), self.input_size, dtype=dtype, pin_memory=torch.cuda.is_available()
+        )
+        self.view.gather_features(indices, out=rows.numpy(), is_brought=is_brought)
+        return rows
+
+    def _gather_padded(self, indices: Indices, mask: npt.NDArray[np.bool_], is_brought: bool) -> torch.Tensor:
         places, dtype = np.flatnonzero(mask), self.view.corpus.feature_chunks[0].dtype
         if len(places) == mask.size:
             rows = self.view.gather_features(indices, is_brought=is_brought)  # (B * T, F)
@@ -152,14 +170,7 @@ class SequenceDataset:
             rows = np.empty((mask.size, self.input_size), dtype)
             self.view.gather_features(indices, out=rows, places=places, is_brought=is_brought)
             rows[np.flatnonzero(~mask)] = 0
-        features = rows.reshape(len(indices), longest, rows.shape[1])
-        return Batch(
-            torch.from_numpy(features),
-            torch.from_numpy(mask),
-            torch.from_numpy(self.view.labels[indices]),
-            torch.from_numpy(indices),
-            None if self.prior is None else torch.from_numpy(self.prior[indices]),
-        )
+        return torch.from_numpy(rows.reshape(*mask.shape, rows.shape[1]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +181,25 @@ class Step:
         dataset: where they come from.
         cuts: positions in the dataset, one array a micro-batch of this process.
         count: sequences in the whole step, over all processes: what the summed loss is divided by.
+        is_packed: whether the batches are (see SequenceDataset.batch).
     """
 
     dataset: SequenceDataset
     cuts: list[Indices]
     count: int
+    is_packed: bool = False
 
     def __iter__(self) -> Iterator[Batch]:
         view, count_bytes = self.dataset.view, self.dataset.count_bytes
         if not view.corpus.is_read_ahead:
-            return (self.dataset.batch(cut) for cut in self.cuts)
+            return (self.dataset.batch(cut, is_packed=self.is_packed) for cut in self.cuts)
         # of a step that is too large to be brought as a whole (see StepLoader.steps), the micro-batches are
         is_small = fits_ahead(count_bytes(self.indices))
         cuts = self.cuts if is_small else bring_ahead(self.cuts, view.bring, count_bytes)
-        return (self.dataset.batch(cut, is_brought=fits_ahead(count_bytes(cut))) for cut in cuts)
+        return (
+            self.dataset.batch(cut, is_brought=fits_ahead(count_bytes(cut)), is_packed=self.is_packed)
+            for cut in cuts
+        )
 
     @property
     def indices(self) -> Indices:
@@ -206,6 +222,8 @@ class StepLoader:
     max_padded_messages: int = MAX_PADDED_MESSAGES
     rank: int = 0
     world_size: int = 1
+    overhead_messages: int = OVERHEAD_MESSAGES
+    is_packed: bool = False
     epoch: int = 0
 
     def __len__(self) -> int:
@@ -231,9 +249,11 @@ class StepLoader:
             numpy_generator(self.seed, "shuffle", self.epoch).shuffle(order)
         for first in range(start * self.batch_size, len(order), self.batch_size):
             drawn = order[first : first + self.batch_size]
-            cuts = cut_by_length(self.dataset.lengths[drawn], self.max_padded_messages)
+            cuts = cut_by_length(
+                self.dataset.lengths[drawn], self.max_padded_messages, self.overhead_messages
+            )
             mine = share_cuts(cuts, self.dataset.lengths[drawn], self.rank, self.world_size)
-            yield Step(self.dataset, [drawn[cut] for cut in mine], len(drawn))
+            yield Step(self.dataset, [drawn[cut] for cut in mine], len(drawn), self.is_packed)
 
 
 def load_dataset(
@@ -293,9 +313,10 @@ def make_loader(
     *,
     shuffle: bool = False,
     seed: int = 0,
-    max_padded_messages: int = MAX_PADDED_MESSAGES,
+    max_padded_messages: int | None = None,
     rank: int = 0,
     world_size: int = 1,
+    device: torch.device | str = "cpu",
 ) -> StepLoader:
     """Cut a dataset into optimizer steps; train_epoch and evaluate take the result.
 
@@ -304,28 +325,39 @@ def make_loader(
         batch_size: sequences an optimizer step.
         shuffle: draw them at random, anew each epoch (``loader.epoch``), else in order.
         seed: of the shuffle.
-        max_padded_messages: B x T of a micro-batch is at most this (a single longer sequence stands alone).
+        max_padded_messages: B x T of a micro-batch is at most this (a single longer sequence stands alone); None =
+            MAX_PADDED_MESSAGES, for an NVIDIA GPU GPU_PADDED_MESSAGES.
         rank: this process's number.
         world_size: how many processes share each step's micro-batches.
+        device: where the batches will go. For an NVIDIA GPU micro-batches are few, and their features packed.
 
     Raises:
         UsageError: a batch size below 1.
     """
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
-    return StepLoader(dataset, batch_size, shuffle, seed, max_padded_messages, rank, world_size)
+    on_gpu = torch.device(device).type == "cuda"
+    if max_padded_messages is None:
+        max_padded_messages = GPU_PADDED_MESSAGES if on_gpu else MAX_PADDED_MESSAGES
+    overhead = GPU_OVERHEAD_MESSAGES if on_gpu else OVERHEAD_MESSAGES
+    return StepLoader(
+        dataset, batch_size, shuffle, seed, max_padded_messages, rank, world_size, overhead, is_packed=on_gpu
+    )
 
 
-def cut_by_length(lengths: Indices, max_padded_messages: int) -> list[Indices]:
+def cut_by_length(
+    lengths: Indices, max_padded_messages: int, overhead_messages: int = OVERHEAD_MESSAGES
+) -> list[Indices]:
     """Cut sequences into micro-batches of similar length, with the least padding and overhead together.
 
-    Exact minimum over cuts of the sequences sorted by length of ``sum(B * T + OVERHEAD_MESSAGES)`` subject to
+    Exact minimum over cuts of the sequences sorted by length of ``sum(B * T + overhead_messages)`` subject to
     ``B * T <= max_padded_messages``, by dynamic programming over the distinct lengths; a run of one length that
     is too large for one micro-batch is divided evenly afterwards.
 
     Args:
         lengths: (B,) messages of each sequence.
         max_padded_messages: bound of a micro-batch's padded size.
+        overhead_messages: what one more micro-batch costs, in padded messages.
 
     Returns:
         Index arrays into `lengths`, shortest sequences first.
@@ -344,7 +376,7 @@ def cut_by_length(lengths: Indices, max_padded_messages: int) -> list[Indices]:
         ):  # prices of a micro-batch whose longest length is the row's and whose shortest the column's
             some = slice(last, last + _LENGTHS_AT_A_TIME)
             padded = np.maximum(ends[some, None] - firsts, 0) * distinct[some, None]
-            price = padded + np.maximum(1, -(-padded // max(1, max_padded_messages))) * OVERHEAD_MESSAGES
+            price = padded + np.maximum(1, -(-padded // max(1, max_padded_messages))) * overhead_messages
         total = cost[: last + 1] + price[row, : last + 1]
         start_of[last] = start = int(total.argmin())
         cost[last + 1] = total[start]

@@ -55,6 +55,17 @@ def test_each_row_equals_itself_alone_whatever_stands_at_padding() -> None:
         torch.testing.assert_close(together.sigmoid(), alone.sigmoid(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("lengths", [[7, 3, 1, 0], [0, 1, 3, 7], [2, 2], [0]])
+def test_packed_features_score_as_padded_ones(lengths: list[int]) -> None:
+    model = make_model()
+    features, mask = make_batch(lengths)
+    mask[:, 1:2] = False  # a gap
+    torch.testing.assert_close(model(features[mask], mask), model(features, mask), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        model.embed(features[mask], mask), model.embed(features, mask), rtol=0, atol=1e-6
+    )
+
+
 def test_real_messages_keep_their_positions_in_the_order_given() -> None:
     model = make_model()
     features, _ = make_batch([5])
@@ -143,8 +154,12 @@ def test_features_that_do_not_fit_raise() -> None:
     model = make_model()
     with pytest.raises(UsageError, match="reads 6 features a message, found 5: use the corpus encoded with"):
         model(torch.zeros(1, 2, 5))
-    with pytest.raises(UsageError, match=r"found torch.float32 of shape \(2, 6\)"):
+    with pytest.raises(UsageError, match=r"found torch.float32 of shape \(6,\)"):
+        model(torch.zeros(6))
+    with pytest.raises(UsageError, match="packed features need the mask"):
         model(torch.zeros(2, 6))
+    with pytest.raises(UsageError, match=r"must be \(B, T\) with 2 real messages, found 3 in \(1, 3\)"):
+        model(torch.zeros(2, 6), torch.ones(1, 3, dtype=torch.bool))
     with pytest.raises(UsageError, match="found torch.int64"):
         model(torch.zeros(1, 2, 6, dtype=torch.int64))
     with pytest.raises(UsageError, match="mask must be torch.bool"):

@@ -14,11 +14,13 @@ from tenor.nn.multiscale import (
     check_kernel_sizes,
     convolve_padded,
     convolve_shifts,
+    convolve_windows,
     is_dense,
 )
 from tenor.nn.packing import Packing
 
-Convolve = Callable[..., list[torch.Tensor]]
+Tensors = list[torch.Tensor]
+Convolve = Callable[..., Tensors]
 
 
 def packing_of(lengths: list[int]) -> Packing:
@@ -62,9 +64,15 @@ def test_each_sequence_equals_conv1d_alone(lengths: list[int]) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("convolve", [convolve_padded, convolve_shifts])
+def convolve_apart(values: torch.Tensor, weights: Tensors, biases: Tensors, packing: Packing) -> Tensors:
+    """convolve_windows with its one result cut into those of each convolution."""
+    (together,) = convolve_windows(values, weights, biases, packing)
+    return list(together.split([len(weight) for weight in weights], dim=1))
+
+
+@pytest.mark.parametrize("convolve", [convolve_padded, convolve_shifts, convolve_apart])
 @pytest.mark.parametrize("lengths", [[1, 1], [4, 4, 4], [5, 2, 1]])
-def test_both_ways_to_convolve_equal_conv1d(convolve: Convolve, lengths: list[int]) -> None:
+def test_all_ways_to_convolve_equal_conv1d(convolve: Convolve, lengths: list[int]) -> None:
     generator = torch.Generator().manual_seed(0)
     packing = packing_of(lengths)
     values = torch.randn(sum(lengths), 5, generator=generator, requires_grad=True)

@@ -66,6 +66,23 @@ def test_nothing_is_copied_where_there_is_no_padding() -> None:
     assert block.pad(packing.pack(values)).data_ptr() == values.data_ptr()
 
 
+@pytest.mark.parametrize("overhead", [0, 100])
+def test_a_packing_that_is_moved_is_the_same(overhead: int) -> None:
+    packing = Packing.of(MASK, overhead=overhead)
+    moved = packing.to(torch.device("cpu"))
+    assert moved.pack(VALUES).tolist() == packing.pack(VALUES).tolist()
+    assert moved.positions.tolist() == packing.positions.tolist()
+    for one, other in zip(moved.blocks, packing.blocks, strict=True):
+        rows = torch.arange(2.0 * int(one.lengths.sum())).view(-1, 2)
+        assert one.pad(rows).tolist() == other.pad(rows).tolist()
+
+
+def test_owners_and_offsets() -> None:
+    packing = Packing.of(MASK)
+    assert packing.owners.tolist() == [0, 1, 1, 2, 2, 2]
+    assert packing.offsets.tolist() == [0, 1, 3, 6] and packing.offsets.dtype == torch.int32
+
+
 def test_keys_of_a_padded_block_are_the_real_messages() -> None:
     (block,) = Packing.of(MASK, overhead=100).blocks
     assert block.keys_mask is not None

@@ -115,7 +115,10 @@ def run(
     ] = None,
     device: DeviceOption = None,
     mixed_precision: PrecisionOption = "no",
-    max_padded_messages: Annotated[int, typer.Option(help="Bound of a micro-batch's padded size.")] = 8192,
+    max_padded_messages: Annotated[
+        int | None,
+        typer.Option(help="Bound of a micro-batch's padded size; by default 8192, on an NVIDIA GPU 65536."),
+    ] = None,
     fit_characters: FitOption = 16_000_000,
     checkpoint_every_steps: Annotated[
         int | None, typer.Option(metavar="STEPS", help="Save a checkpoint after so many steps.")

@@ -15,6 +15,7 @@ from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime
 from tenor.models.model_file import LoadedModel
 from tenor.models.sequence import SequenceClassifier
+from tenor.prefetch import bring_steps
 from tenor.progress import progress_bar
 
 Floats = npt.NDArray[np.float64]
@@ -24,7 +25,7 @@ Embeddings = npt.NDArray[np.float32]
 #: bytes that what one cut leaves to the next has gone from memory again.
 _WINDOW, _WINDOW_BYTES = 4096, 16 << 20
 #: The input of one micro-batch, in float32; the model makes several copies of it.
-_BATCH_BYTES = 8 << 20
+_BATCH_BYTES, _GPU_BATCH_BYTES = 8 << 20, 64 << 20
 #: Padded messages of one micro-batch on a CPU, at most: what a layer makes of them then stays in its caches.
 _CPU_MESSAGES = 2048
 
@@ -60,20 +61,22 @@ def score_view(loaded: LoadedModel, view: SequenceView, runtime: Runtime) -> Flo
 
 
 def make_scoring_loader(
-    dataset: SequenceDataset, runtime: Runtime, *, max_padded_messages: int = 8192
+    dataset: SequenceDataset, runtime: Runtime, *, max_padded_messages: int | None = None
 ) -> StepLoader:
     """Steps for scoring, in the dataset's order, which is that of the file: it is read once, from begin to end."""
     mean = max(1.0, float(dataset.lengths.mean()) if len(dataset) else 1.0)
-    most = max(1, _BATCH_BYTES // (4 * dataset.input_size))
+    on_gpu = runtime.device.type == "cuda"
+    most = max(1, (_GPU_BATCH_BYTES if on_gpu else _BATCH_BYTES) // (4 * dataset.input_size))
     if runtime.device.type == "cpu":
         most = min(most, _CPU_MESSAGES)
     window = min(_WINDOW, max(256, int(_WINDOW_BYTES / (mean * dataset.message_bytes))))
     return make_loader(
         dataset,
         window,
-        max_padded_messages=min(max_padded_messages, most),
+        max_padded_messages=most if max_padded_messages is None else min(max_padded_messages, most),
         rank=runtime.rank,
         world_size=runtime.world_size,
+        device=runtime.device,
     )
 
 
@@ -87,11 +90,10 @@ def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, prog
     try:
         show = progress and runtime.is_main
         with torch.inference_mode(), progress_bar("scoring", len(dataset), enabled=show) as advance:
-            for step in loader:
-                for batch in step:
-                    moved = batch.to(runtime.device)
+            for step, batches in bring_steps(loader.steps(), runtime.device):
+                for batch in batches:
                     with runtime.autocast():
-                        scores = model(moved.features, moved.mask, prior=moved.prior)
+                        scores = model(batch.features, batch.mask, prior=batch.prior)
                     logits[batch.indices] = scores.double().cpu()
                 advance(step.count)
     finally:
@@ -109,11 +111,10 @@ def embed_dataset(model: SequenceClassifier, dataset: SequenceDataset, runtime: 
     model.eval()
     try:
         with torch.inference_mode():
-            for step in loader:
-                for batch in step:
-                    moved = batch.to(runtime.device)
+            for _, batches in bring_steps(loader.steps(), runtime.device):
+                for batch in batches:
                     with runtime.autocast():
-                        found = model.embed(moved.features, moved.mask)
+                        found = model.embed(batch.features, batch.mask)
                     vectors[batch.indices] = found.float().cpu()
     finally:
         model.train(was_training)

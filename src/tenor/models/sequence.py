@@ -121,8 +121,10 @@ class SequenceClassifier(nn.Module):
         """Score sequences.
 
         Args:
-            features: (B, T, F) of any float dtype; what stands at padding does not matter. T may be 0.
-            mask: (B, T) bool, True = a real message, wherever they stand; None = all are real.
+            features: (B, T, F) of any float dtype; what stands at padding does not matter. T may be 0. Or packed,
+                (M, F): the M real messages of the mask alone, one sequence after another.
+            mask: (B, T) bool, True = a real message, wherever they stand; None = all are real. Best on the CPU, also
+                where the features are on a GPU: one that lies there has to be fetched.
             prior: logits to add, (B,) or (B, C) as the result; for a model with has_prior.
 
         Returns:
@@ -151,7 +153,7 @@ class SequenceClassifier(nn.Module):
         """The pooled vector of each sequence, before the head.
 
         Args:
-            features: (B, T, F).
+            features: (B, T, F), or packed, as forward takes them.
             mask: (B, T) bool or None.
 
         Returns:
@@ -178,9 +180,11 @@ class SequenceClassifier(nn.Module):
         """The real messages as the layers read them, standardised, (M, F), and whose they are."""
         self._check_features(features)
         if mask is None:
-            mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+            if features.ndim == 2:
+                raise UsageError("packed features need the mask that says whose they are")
+            mask = torch.ones(features.shape[:2], dtype=torch.bool)
         check_mask(mask, features)
-        packing = Packing.of(mask)
+        packing = Packing.of(mask, is_packed=features.ndim == 2, device=features.device)
         values = packing.pack(features).to(self.feature_mean.dtype)
         return (values - self.feature_mean) / self.feature_std, packing
 
@@ -194,14 +198,14 @@ class SequenceClassifier(nn.Module):
         )
 
     def _check_features(self, features: Tensor) -> None:
-        if features.ndim != 3 or not features.is_floating_point():
+        if features.ndim not in (2, 3) or not features.is_floating_point():
             raise UsageError(
-                "features must be floats of shape (sequences, messages, features), found "
-                f"{features.dtype} of shape {tuple(features.shape)}"
+                "features must be floats of shape (sequences, messages, features), or (real messages, features), "
+                f"found {features.dtype} of shape {tuple(features.shape)}"
             )
-        if features.shape[2] != self.input_size:
+        if features.shape[-1] != self.input_size:
             raise UsageError(
-                f"the model reads {self.input_size} features a message, found {features.shape[2]}: "
+                f"the model reads {self.input_size} features a message, found {features.shape[-1]}: "
                 "use the corpus encoded with the model's encoder"
             )
 

@@ -1,6 +1,6 @@
 """Dropout whose masks are cheap to draw and follow from a generator that can be saved.
 
-torch draws one random number an element, with one thread; here one 64-bit number makes eight elements' masks.
+On a CPU torch draws one random number an element, with one thread; here one 64-bit number makes eight elements' masks.
 Knows nothing of the model around it.
 """
 
@@ -16,7 +16,7 @@ _LEVELS = 256  # the values of a random byte
 
 
 class Dropout(nn.Module):
-    """Inverted dropout (Srivastava et al. 2014) with masks from random bytes.
+    """Inverted dropout (Srivastava et al. 2014) with masks from random bytes; on a GPU from torch's own draws.
 
     An element is kept when its byte is below ``round((1 - p) * 256)``, so the rate of dropping is `p` rounded
     to a multiple of 1/256 (0.3 becomes 77/256 = 0.30078); the kept are scaled by the exact inverse of the
@@ -48,6 +48,11 @@ class Dropout(nn.Module):
 
     def draw_factors(self, values: Tensor) -> Tensor:
         """Draw what to multiply by: 0 or 1 / keep_rate, of the shape, dtype and device of `values`."""
+        if values.device.type == "cuda":  # where every kernel counts, and draws are cheap
+            kept = torch.empty_like(values, requires_grad=False).bernoulli_(
+                self.keep_rate, generator=self.generator
+            )
+            return kept.mul_(1.0 / self.keep_rate)
         words = torch.empty((values.numel() + 7) // 8, dtype=torch.int64, device=values.device)
         words.random_(_LOWEST_INT64, None, generator=self.generator)  # all 64 bits
         levels = words.view(torch.uint8)[: values.numel()].view(values.shape)

@@ -42,7 +42,11 @@ class MultiScalePool(nn.Module):
         """Convolve and pool: (M, H) to (S, len(kernel_sizes) * H)."""
         weights = [layer.get_parameter("weight") for layer in self.convolutions]
         biases = [layer.get_parameter("bias") for layer in self.convolutions]
-        convolve = convolve_padded if values.device.type == "cpu" and is_dense(packing) else convolve_shifts
+        if values.device.type == "cuda":
+            convolve = convolve_windows
+        else:
+            is_image = values.device.type == "cpu" and is_dense(packing)
+            convolve = convolve_padded if is_image else convolve_shifts
         scales = convolve(values, weights, biases, packing)
         return functional.relu(torch.cat([pool_max(scale, packing) for scale in scales], dim=1))
 
@@ -52,8 +56,7 @@ def convolve_shifts(
 ) -> list[Tensor]:
     """Convolve as matrix products, for each shift one over the messages that have a neighbour there.
 
-    Nothing is multiplied with the zeros beyond a sequence's ends. cuDNN's convolutions would round float32 to TF32
-    unless a global switch is set, and then scores would depend on the batch; matrix products keep float32.
+    Nothing is multiplied with the zeros beyond a sequence's ends.
 
     Args:
         values: (M, H).
@@ -78,6 +81,30 @@ def convolve_shifts(
                 if distance <= reach:
                     scale.index_add_(0, target, functional.linear(rows, tap[reach + shift]))
     return scales
+
+
+def convolve_windows(
+    values: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], packing: Packing
+) -> list[Tensor]:
+    """The same as one matrix product over the widest kernel's windows: for a GPU, where a call costs more than zeros.
+
+    Sequences stand one after another with zeros between them, so that windows are a view; narrower kernels are filled
+    up with zeros. cuDNN's convolutions would round float32 to TF32 unless a global switch is set, and then scores
+    would depend on the batch; a matrix product keeps float32. No sum has an order that could change from run to run.
+
+    Returns:
+        (M, out of all convolutions), in a list of its own.
+    """
+    if torch.is_autocast_enabled(values.device.type):
+        values = values.to(torch.get_autocast_dtype(values.device.type))
+    reach = max(weight.shape[2] // 2 for weight in weights)
+    first = torch.arange(len(values), device=values.device) + reach * packing.owners  # rows of the windows
+    buffer = values.new_zeros(len(values) + reach * (len(packing.lengths) + 1), values.shape[1])
+    buffer = buffer.index_copy(0, first + reach, values)
+    windows = buffer.unfold(0, 2 * reach + 1, 1).flatten(1)  # (rows, H * kernel)
+    wide = [functional.pad(weight, [reach - weight.shape[2] // 2] * 2) for weight in weights]
+    scales = functional.linear(windows, torch.cat(wide).flatten(1), torch.cat(list(biases)))
+    return [scales.index_select(0, first)]
 
 
 def convolve_padded(

@@ -8,11 +8,12 @@ real message; real messages may stand anywhere in a row, and a row may have none
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tenor.errors import UsageError
 
@@ -71,7 +72,7 @@ class Packing:
     Attributes:
         batch_size: sequences of the batch, with those left out.
         order: (S,) int64, each sequence's row in the batch; None = all, as they come.
-        places: (M,) int64, each message's place in the batch's (B * T, ·); None = all, as they come.
+        places: (M,) int64, each message's place in what `pack` is given; None = all, as they come.
         lengths: (S,) int64, ascending.
         positions: (M,) int64, each message's place in its sequence.
         sizes: rows of each block.
@@ -87,14 +88,24 @@ class Packing:
     blocks: list[Block]
 
     @classmethod
-    def of(cls, mask: Tensor, *, overhead: int | None = None) -> Packing:
-        """The packing of a mask.
+    def of(
+        cls,
+        mask: Tensor,
+        *,
+        overhead: int | None = None,
+        is_packed: bool = False,
+        device: torch.device | None = None,
+    ) -> Packing:
+        """The packing of a mask; it is found on the CPU, where nothing has to be waited for.
 
         Args:
-            mask: (B, T) bool, True = a real message, wherever they stand.
+            mask: (B, T) bool, True = a real message, wherever they stand. One that lies on a GPU is fetched.
             overhead: messages of padding that a block may hold; None = BLOCK_OVERHEAD on CPU, elsewhere as many as
                 one block of all sequences takes, for there a call costs more than padding.
+            is_packed: `pack` is given the real messages alone, in the mask's order.
+            device: where the rows are; None = where the mask is.
         """
+        device, mask = mask.device if device is None else device, mask.cpu()
         counts = mask.sum(dim=1)  # (B,)
         lengths, order = counts.sort(stable=True)
         distinct, groups = (found.tolist() for found in torch.unique_consecutive(lengths, return_counts=True))
@@ -105,17 +116,31 @@ class Packing:
         num_rows = sum(length * group for length, group in zip(distinct, groups, strict=True))
         ends = lengths.cumsum(0)
         starts = torch.repeat_interleave(ends - lengths, lengths, output_size=num_rows)  # (M,)
-        positions = torch.arange(num_rows, device=mask.device) - starts
-        places = None
-        if num_rows < mask.numel() or not is_sorted:
-            places = (mask if is_sorted else mask[order]).nonzero()  # (M, 2)
-            row = places[:, 0] if is_sorted else order[places[:, 0]]
-            places = row * mask.shape[1] + places[:, 1]
+        positions = torch.arange(num_rows) - starts
+        places = _find_places(mask, None if is_sorted else order, num_rows, is_packed=is_packed)
         if overhead is None:
-            overhead = BLOCK_OVERHEAD if mask.device.type == "cpu" else num_rows * max(distinct, default=0)
+            overhead = BLOCK_OVERHEAD if device.type == "cpu" else num_rows * max(distinct, default=0)
         sizes, blocks = _cut_blocks(lengths, distinct, groups, overhead)
         is_whole = is_sorted and len(lengths) == len(mask)
-        return cls(len(mask), None if is_whole else order, places, lengths, positions, sizes, blocks)
+        packing = cls(len(mask), None if is_whole else order, places, lengths, positions, sizes, blocks)
+        return packing if device.type == "cpu" else packing.to(device)
+
+    def to(self, device: torch.device) -> Packing:
+        """The same on another device, in one transfer that nothing waits for."""
+        blocks = self.blocks
+        optional = [self.order, self.places, *(block.places for block in blocks)]
+        parts = [self.lengths, self.positions, *(part for part in optional if part is not None)]
+        flat = torch.cat(parts)
+        flat = flat.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else flat.to(device)
+        moved = iter(torch.split(flat, [len(part) for part in parts]))
+        lengths, positions = next(moved), next(moved)
+        order, places, *inside = (None if part is None else next(moved) for part in optional)
+        cut = torch.split(lengths, [block.count for block in blocks])
+        blocks = [
+            replace(block, lengths=own, places=rows)
+            for block, own, rows in zip(blocks, cut, inside, strict=True)
+        ]
+        return replace(self, order=order, places=places, lengths=lengths, positions=positions, blocks=blocks)
 
     @property
     def longest(self) -> int:
@@ -129,9 +154,20 @@ class Packing:
             return self.blocks[0]
         return Block.of(self.lengths, len(self.lengths), self.longest, len(self.positions))
 
-    def pack(self, padded: Tensor) -> Tensor:
-        """The real messages (M, C) of (B, T, C)."""
-        rows = padded.reshape(padded.shape[0] * padded.shape[1], padded.shape[2])
+    @cached_property
+    def owners(self) -> Tensor:
+        """(M,) int64, whose each message is, as a number of 0 to S - 1."""
+        numbers = torch.arange(len(self.lengths), device=self.lengths.device)
+        return torch.repeat_interleave(numbers, self.lengths, output_size=len(self.positions))
+
+    @cached_property
+    def offsets(self) -> Tensor:
+        """(S + 1,) int32, where each sequence's rows begin, and the end."""
+        return functional.pad(self.lengths.cumsum(0), (1, 0)).to(torch.int32)
+
+    def pack(self, features: Tensor) -> Tensor:
+        """The real messages (M, C), shortest sequence first, of (B, T, C), or of (M, C) in the mask's order."""
+        rows = features.reshape(features.shape[:-1].numel(), features.shape[-1])
         return rows if self.places is None else rows.index_select(0, self.places)
 
     def unpack(self, vectors: Tensor) -> Tensor:
@@ -142,8 +178,7 @@ class Packing:
 
     def neighbours(self, shift: int) -> tuple[Tensor, Tensor]:
         """The rows that have a message `shift` >= 1 after them in their sequence, and the rows of those messages."""
-        ends = torch.repeat_interleave(self.lengths, self.lengths, output_size=len(self.positions))  # (M,)
-        here = (self.positions + shift < ends).nonzero().squeeze(1)
+        here = (self.positions + shift < self.lengths[self.owners]).nonzero().squeeze(1)
         return here, here + shift
 
     def map_blocks(self, function: Callable[[Block, Tensor], Tensor], rows: Tensor) -> Tensor:
@@ -151,6 +186,16 @@ class Packing:
         parts = torch.split(rows, self.sizes)
         results = [function(block, part) for block, part in zip(self.blocks, parts, strict=True)]
         return results[0] if len(results) == 1 else torch.cat(results)
+
+
+def _find_places(mask: Tensor, order: Tensor | None, num_rows: int, *, is_packed: bool) -> Tensor | None:
+    """Where the rows stand among (B * T) places, or among the real ones of them; None = as they come."""
+    if order is None and (is_packed or num_rows == mask.numel()):
+        return None
+    found = (mask if order is None else mask[order]).nonzero()  # (M, 2)
+    rows = found[:, 0] if order is None else order[found[:, 0]]
+    places = rows * mask.shape[1] + found[:, 1]
+    return mask.flatten().cumsum(0)[places] - 1 if is_packed else places
 
 
 def _cut_blocks(
@@ -175,13 +220,20 @@ def check_mask(mask: Tensor, features: Tensor) -> None:
 
     Args:
         mask: (B, T) expected, bool.
-        features: (B, T, F).
+        features: (B, T, F), or (M, F) for a mask of M real messages.
 
     Raises:
         UsageError: another dtype or shape.
     """
     if mask.dtype != torch.bool:
         raise UsageError(f"mask must be torch.bool (True = a real message), found {mask.dtype}")
+    if features.ndim == 2:
+        if mask.ndim != 2 or int(mask.sum()) != len(features):
+            raise UsageError(
+                f"a mask of packed features must be (B, T) with {len(features)} real messages, found "
+                f"{int(mask.sum())} in {tuple(mask.shape)}"
+            )
+        return
     expected = tuple(features.shape[:2])
     if mask.shape != expected:
         raise UsageError(f"mask must have shape {expected} as the features, found {tuple(mask.shape)}")

@@ -5,12 +5,20 @@ Knows nothing of positions, features or tasks.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from tenor.errors import UsageError
 from tenor.nn.dropout import Dropout
 from tenor.nn.packing import Block, Packing
+
+#: (query, key, value, offsets, offsets, longest, longest) to what they attend to, each (M, heads, H / heads).
+PackedKernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, int, int], Tensor]
 
 #: Messages up to which plain products are faster than the fused kernel, on two threads by up to three times.
 SHORT = 16
@@ -23,6 +31,54 @@ def attend_plainly(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor 
         scores = scores.masked_fill(~attn_mask, float("-inf"))
     mixed: Tensor = scores.softmax(dim=3) @ value
     return mixed
+
+
+def attend_fused(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None) -> Tensor:
+    """The same by torch's fused kernels; cuDNN's is left out, which plans each new shape anew, for some 30 ms."""
+    if query.device.type != "cuda":
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask)
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=attn_mask)
+
+
+def attend_packed(kernel: PackedKernel, projected: Tensor, packing: Packing, num_heads: int) -> Tensor:
+    """Attention over sequences of any lengths side by side, none padded (Dao 2023, "FlashAttention-2").
+
+    Args:
+        kernel: of find_packed_kernel.
+        projected: (M, 3H) queries, keys and values.
+        packing: whose rows they are.
+        num_heads: attention heads.
+
+    Returns:
+        (M, H).
+    """
+    query, key, value = projected.view(len(projected), 3, num_heads, -1).unbind(1)  # (M, heads, H / heads)
+    mixed = kernel(query, key, value, packing.offsets, packing.offsets, packing.longest, packing.longest)
+    return mixed.flatten(1)
+
+
+def find_packed_kernel(projected: Tensor, num_heads: int) -> PackedKernel | None:
+    """What attend_packed calls: there for half precision on NVIDIA GPUs from Ampere on, and heads of a multiple of 8.
+
+    Args:
+        projected: (M, 3H) queries, keys and values.
+        num_heads: attention heads.
+    """
+    if projected.device.type != "cuda" or projected.dtype not in (torch.bfloat16, torch.float16):
+        return None
+    if projected.shape[1] // (3 * num_heads) not in range(8, 257, 8):
+        return None
+    return _import_packed_kernel() if torch.cuda.get_device_capability(projected.device) >= (8, 0) else None
+
+
+@cache
+def _import_packed_kernel() -> PackedKernel | None:
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:  # before torch 2.10
+        return None
+    return varlen_attn  # type: ignore[return-value]  # it returns more only when it is asked to
 
 
 class SelfAttention(nn.Module):
@@ -45,7 +101,12 @@ class SelfAttention(nn.Module):
 
     def forward(self, values: Tensor, packing: Packing) -> Tensor:
         """Let each message attend to those of its own sequence: (M, H) to (M, H)."""
-        mixed = packing.map_blocks(self._mix, self.qkv(values))
+        projected = self.qkv(values)
+        kernel = find_packed_kernel(projected, self.num_heads)
+        if kernel is None:
+            mixed = packing.map_blocks(self._mix, projected)
+        else:
+            mixed = attend_packed(kernel, projected, packing, self.num_heads)
         attended: Tensor = self.output(mixed)
         return attended
 
@@ -58,7 +119,7 @@ class SelfAttention(nn.Module):
         # Cut along the last dimension, so that the gradients of the three meet in one copy.
         parts = block.pad(projected).chunk(3, dim=2)
         query, key, value = (part.view(heads).transpose(1, 2) for part in parts)  # (B, heads, T, H / heads)
-        attend = attend_plainly if block.length <= SHORT else functional.scaled_dot_product_attention
+        attend = attend_plainly if block.length <= SHORT else attend_fused
         mixed = attend(query, key, value, attn_mask=block.keys_mask)
         return block.unpad(mixed.transpose(1, 2).reshape(block.count, block.length, hidden))
 

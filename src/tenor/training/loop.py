@@ -16,12 +16,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tenor.batching import SequenceDataset, Step, StepLoader
+from tenor.batching import Batch, SequenceDataset, Step, StepLoader
 from tenor.devices import Runtime, plain_runtime
 from tenor.errors import TrainingError, UsageError
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.scoring import score_loader, to_probs
+from tenor.prefetch import bring_steps
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -131,10 +132,11 @@ def run_steps(
     summed = _reducing(criterion, "sum").to(runtime.device)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = GradientSum(parameters)  # once: fresh memory for each step would cost more than the sums
-    for number, step in enumerate(loader.steps(start), start=start):
+    brought = bring_steps(loader.steps(start), runtime.device)
+    for number, (step, batches) in enumerate(brought, start=start):
         model.train()
         gradients.clear(is_single=runtime.world_size == len(step.cuts) == 1)
-        loss_sum, probs, labels = _accumulate(model, step, number, summed, gradients, runtime)
+        loss_sum, probs, labels = _accumulate(model, step, batches, number, summed, gradients, runtime)
         gradients.share(runtime)
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
         if not torch.isfinite(norm):
@@ -261,37 +263,42 @@ def _require_finite(logits: Floats, dataset: SequenceDataset) -> None:
 
 
 def _accumulate(
-    model: nn.Module, step: Step, number: int, summed: nn.Module, gradients: GradientSum, runtime: Runtime
+    model: nn.Module,
+    step: Step,
+    batches: Iterator[Batch],
+    number: int,
+    summed: nn.Module,
+    gradients: GradientSum,
+    runtime: Runtime,
 ) -> tuple[float, Floats, Integers]:
     """Forward and backward over this process's micro-batches; the loss is summed over all processes."""
-    total = 0.0
-    probs, labels, broken = [], [], [np.zeros(0, dtype=np.int64)]
-    for batch in step:
-        batch = batch.to(runtime.device)
+    done: list[tuple[Integers, torch.Tensor, torch.Tensor]] = []  # indices, loss, logits
+    for batch in batches:
         with runtime.autocast():
             logits = model(batch.features, batch.mask, prior=batch.prior)
         loss = summed(*_loss_arguments(logits.float(), batch.labels))
         (loss / step.count).backward()
         gradients.add()
-        value = float(loss.detach())
-        total += value
-        if not np.isfinite(value):
-            broken.append(batch.indices.numpy()[_find_broken(logits.detach().float().cpu().numpy())])
-        probs.append(to_probs(logits.detach().double().cpu().numpy()))
-        labels.append(batch.labels.cpu().numpy())
-    loss_sum = runtime.sum_float(total)
+        done.append((batch.indices.numpy(), loss.detach(), logits.detach()))
+    # Looked at only now: before, a GPU would have been waited for after each of them.
+    losses = [float(loss) for _, loss, _ in done]
+    found = [logits.cpu() for _, _, logits in done]
+    loss_sum = runtime.sum_float(sum(losses))
     if not np.isfinite(loss_sum):
+        broken = [
+            indices[_find_broken(logits.float().numpy())]
+            for (indices, _, _), logits, loss in zip(done, found, losses, strict=True)
+            if not np.isfinite(loss)
+        ]
+        names = _name_sequences(step, runtime, np.concatenate([np.zeros(0, dtype=np.int64), *broken]))
         raise TrainingError(
-            f"step {number}: the loss is {loss_sum}; sequences: "
-            f"{_name_sequences(step, runtime, np.concatenate(broken))} "
+            f"step {number}: the loss is {loss_sum}; sequences: {names} "
             "(lower the learning rate, or look for extreme features)"
         )
-    empty = np.zeros(0), np.zeros(0, dtype=np.int64)
-    return (
-        loss_sum,
-        np.concatenate(probs) if probs else empty[0],
-        np.concatenate(labels) if labels else empty[1],
-    )
+    if not done:
+        return loss_sum, np.zeros(0), np.zeros(0, dtype=np.int64)
+    labels = step.dataset.view.labels[np.concatenate([indices for indices, _, _ in done])]
+    return loss_sum, np.concatenate([to_probs(logits.double().numpy()) for logits in found]), labels
 
 
 def _reducing(criterion: nn.Module, reduction: str) -> nn.Module:

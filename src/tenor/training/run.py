@@ -120,8 +120,10 @@ class Run:
             max_padded_messages=size,
             rank=rank,
             world_size=world_size,
+            device=runtime.device,
         )
-        validation_loader = make_scoring_loader(data.validation, runtime, max_padded_messages=2 * size)
+        most = 2 * train_loader.max_padded_messages
+        validation_loader = make_scoring_loader(data.validation, runtime, max_padded_messages=most)
         schedule = make_schedule(
             settings.scheduler,
             optimizer,

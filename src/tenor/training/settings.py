@@ -73,12 +73,14 @@ class TrainSettings:
     context: str
     seed: int
     mixed_precision: str
-    max_padded_messages: int
+    max_padded_messages: int | None
     fit_characters: int = MAX_FIT_CHARACTERS
 
     def __post_init__(self) -> None:
         for name, (least, most) in _WHOLE.items():
-            object.__setattr__(self, name, check_whole(name, getattr(self, name), least, most))
+            value = getattr(self, name)
+            if value is not None or name != "max_padded_messages":
+                object.__setattr__(self, name, check_whole(name, value, least, most))
         for name, bounds in _REAL.items():
             value = getattr(self, name)
             is_method = name == "pos_weight" and isinstance(value, str)

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tenor.batching import MAX_PADDED_MESSAGES
 from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import Runtime, start_runtime
@@ -48,7 +47,7 @@ def train_model(
     seed: int = 0,
     device: str | None = None,
     mixed_precision: str = "no",
-    max_padded_messages: int = MAX_PADDED_MESSAGES,
+    max_padded_messages: int | None = None,
     fit_characters: int = MAX_FIT_CHARACTERS,
     checkpoint_every_steps: int | None = None,
     checkpoint_every_s: float | None = 300.0,
@@ -95,7 +94,7 @@ def train_model(
         seed: the run's one seed: weights, dropout, order.
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
-        max_padded_messages: bound of a micro-batch's padded size.
+        max_padded_messages: bound of a micro-batch's padded size; None = 8,192, on an NVIDIA GPU 65,536.
         fit_characters: what the network starts from is fitted on about so many characters of text, a draw of groups
             where there is more.
         checkpoint_every_steps: save a checkpoint after so many optimizer steps.

@@ -1,0 +1,79 @@
+"""Batches made by a thread ahead of their turn, against those made in it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tenor.batching import Batch, Step, StepLoader, load_dataset, make_loader
+from tenor.errors import CorpusError
+from tenor.prefetch import bring_steps
+
+CPU = torch.device("cpu")
+
+
+def count_threads() -> int:
+    return sum(thread.name == "prefetch" for thread in threading.enumerate())
+
+
+def open_loader(corpus: Path) -> StepLoader:
+    return make_loader(load_dataset(corpus, "author"), 16, max_padded_messages=12, shuffle=True)
+
+
+def same(one: Batch, other: Batch) -> bool:
+    return torch.equal(one.features, other.features) and torch.equal(one.indices, other.indices)
+
+
+def test_a_thread_brings_the_same_batches_in_the_same_order(small_corpus: Path) -> None:
+    loader = open_loader(small_corpus)
+    expected = [list(step) for step in loader]
+    assert len(expected) > 5 and min(map(len, expected)) > 1
+    for ahead in (True, False):
+        brought = [
+            (step.count, list(batches)) for step, batches in bring_steps(loader.steps(), CPU, ahead=ahead)
+        ]
+        assert sum(count for count, _ in brought) == len(loader.dataset)
+        for (_, found), wanted in zip(brought, expected, strict=True):
+            assert all(same(one, other) for one, other in zip(found, wanted, strict=True))
+    assert count_threads() == 0
+
+
+def test_who_stops_early_leaves_no_thread(small_corpus: Path) -> None:
+    steps = bring_steps(open_loader(small_corpus).steps(), CPU, ahead=True)
+    _, batches = next(steps)
+    next(batches)
+    assert count_threads() == 1
+    steps.close()  # type: ignore[attr-defined]
+    assert count_threads() == 0
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_where_batches_are_used(small_corpus: Path) -> None:
+    def broken() -> Iterator[Step]:
+        yield next(open_loader(small_corpus).steps())
+        raise CorpusError("page 7 cannot be read")
+
+    steps = bring_steps(broken(), CPU, ahead=True)
+    _, batches = next(steps)
+    assert len(list(batches)) > 1
+    with pytest.raises(CorpusError, match="page 7 cannot be read"):
+        next(steps)
+    assert count_threads() == 0
+
+
+def test_for_a_gpu_steps_are_cut_less_and_features_are_packed(small_corpus: Path) -> None:
+    dataset = load_dataset(small_corpus, "author")
+    padded, packed = (make_loader(dataset, 64, device=device) for device in ("cpu", "cuda"))
+    assert all(len(step.cuts) == 1 for step in packed)
+    assert packed.max_padded_messages > padded.max_padded_messages
+    for step in packed:
+        (batch,) = step
+        assert batch.features.shape == (int(batch.mask.sum()), dataset.input_size)
+        whole = dataset.batch(batch.indices.numpy())
+        assert torch.equal(whole.mask, batch.mask)
+        assert torch.equal(whole.features[whole.mask], batch.features)
+        assert np.array_equal(whole.labels, batch.labels)
