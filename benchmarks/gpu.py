@@ -23,11 +23,11 @@ from _common import count_flops, median, print_machine, print_table, seconds_of
 from tenor.batching import SequenceDataset, make_loader
 from tenor.devices import Runtime
 from tenor.nn.dropout import set_dropout_generator
-from tenor.training.loop import run_steps
+from tenor.training.loop import make_passes, run_steps
 from training import BATCH, CORPORA, make_model, make_optimizer, make_stock, read_training, run_trainer
 
-#: Steps that are measured, in whole epochs.
-STEPS = 100
+#: Steps that are measured, in whole epochs, and those before, which record what is replayed.
+STEPS, WARM_UP = 300, 100
 #: Padded messages of the Trainer's measured batches: all.
 WHOLE = 10**12
 
@@ -58,21 +58,22 @@ def matrix_rate(device: torch.device, side: int, calls: int) -> float:
 def run_tenor(
     dataset: SequenceDataset, device: torch.device, steps: int, *, compiled: bool
 ) -> tuple[float, float, float]:
-    """Sequences, messages and FLOPs a second of run_steps over whole epochs, after one to warm up."""
+    """Sequences, messages and FLOPs a second of run_steps over whole epochs, after others to warm up."""
     model = make_model(dataset).to(device)
     set_dropout_generator(model, torch.Generator(device).manual_seed(0))
     optimizer = make_optimizer(model, fused=True)
     loader = make_loader(dataset, BATCH, shuffle=True, device=device)
     trained: nn.Module = torch.compile(model, dynamic=True) if compiled else model  # type: ignore[assignment]
     runtime, criterion = Runtime(device, "bf16"), nn.BCEWithLogitsLoss()
+    passes = None if compiled else make_passes(model, criterion, runtime)
 
     def train(epochs: int) -> None:
         for _ in range(epochs):
             loader.epoch += 1
-            for _ in run_steps(trained, loader, criterion, optimizer, runtime):
+            for _ in run_steps(trained, loader, criterion, optimizer, runtime, passes=passes):
                 pass
 
-    train(1)
+    train(1 if steps == 1 else count_epochs(len(loader), WARM_UP))
     epochs = count_epochs(len(loader), steps)
     seconds = synchronized(device, lambda: train(epochs)) / epochs
     lengths = dataset.lengths
@@ -110,7 +111,7 @@ def main() -> None:
         dataset, title = read_training(name, level, quick=quick)
         mean_length = float(dataset.lengths.mean())
         steps = 1 if quick else STEPS
-        epochs = count_epochs(-(-len(dataset) // BATCH), steps)
+        epochs = count_epochs(-(-len(dataset) // BATCH), min(steps, WARM_UP))
         trainers = []
         for layers, make in (("tenor's module", make_model), ("torch's layers", make_stock)):
             # the first of two runs warms up

@@ -12,7 +12,7 @@ from torch import nn
 
 from tenor.batching import load_dataset, make_loader
 from tenor.cli import main
-from tenor.devices import Runtime, plain_runtime
+from tenor.devices import Precision, Runtime, plain_runtime
 from tenor.evaluation import predict
 from tenor.explain import explain_sequence
 from tenor.models.model_file import read_metadata
@@ -22,7 +22,7 @@ from tenor.nn.dropout import set_dropout_generator
 from tenor.predictions import read_predictions
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path, read_history
-from tenor.training.loop import run_steps
+from tenor.training.loop import make_passes, run_steps
 from tenor.training.train import train_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
@@ -89,6 +89,30 @@ def test_dropout_follows_from_its_generator() -> None:
         set_dropout_generator(model, torch.Generator("cuda").manual_seed(seed))
         drawn.append(model(features, mask).detach())
     assert torch.equal(drawn[0], drawn[1]) and not torch.equal(drawn[0], drawn[2])
+
+
+@pytest.mark.parametrize("precision", ["no", "bf16"])
+def test_a_replayed_graph_gives_what_was_computed_before_it_was_recorded(
+    small_corpus: Path, precision: Precision
+) -> None:
+    dataset, model = load_dataset(small_corpus, "author", "train"), make_model(dropout=0.3).to("cuda").train()
+    generator = torch.Generator("cuda").manual_seed(5)
+    set_dropout_generator(model, generator)
+    runtime = Runtime(torch.device("cuda"), precision)
+    passes = make_passes(model, nn.BCEWithLogitsLoss(), runtime)
+    batch = dataset.batch(np.arange(40), is_packed=True).to("cuda")
+    start, found = generator.get_state(), []
+    for _ in range(4):  # computed, recorded and replayed, replayed twice
+        model.zero_grad(set_to_none=True)
+        generator.set_state(start)
+        loss, logits = passes.run(batch, 40)
+        gradients = [parameter.grad.clone() for parameter in model.parameters() if parameter.grad is not None]
+        found.append((loss, logits, *gradients, generator.get_state()))
+    for other in found[1:]:
+        for one, again in zip(found[0], other, strict=True):
+            assert torch.equal(one, again)
+    model.zero_grad(set_to_none=True)
+    assert not torch.equal(passes.run(batch, 40)[1], found[0][1])  # the next draws are others
 
 
 class Killed(Exception):

@@ -7,8 +7,11 @@ or devices.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -36,6 +39,9 @@ OVERHEAD_MESSAGES = 8192
 #: The same on a GPU, which has the memory for a whole step at once, and to which every micro-batch costs its launches.
 GPU_PADDED_MESSAGES = 1 << 16
 GPU_OVERHEAD_MESSAGES = 1 << 20
+
+#: A GPU takes features faster than one core gathers them: so many threads do, if each has so many bytes to copy.
+_GATHERERS, _LEAST_SHARE = 8, 1 << 20
 
 #: Distinct lengths whose cuts are priced together: a bound of memory where a step has thousands.
 _LENGTHS_AT_A_TIME = 256
@@ -156,7 +162,15 @@ class SequenceDataset:
         rows = torch.empty(
             int(mask.sum()), self.input_size, dtype=dtype, pin_memory=torch.cuda.is_available()
         )
-        self.view.gather_features(indices, out=rows.numpy(), is_brought=is_brought)
+        out = rows.numpy()
+        shares = np.array_split(indices, max(1, min(_GATHERERS, out.nbytes // _LEAST_SHARE)))
+        ends = np.cumsum([0, *(self.lengths[share].sum() for share in shares)])
+
+        def gather(number: int) -> None:
+            part = out[ends[number] : ends[number + 1]]
+            self.view.gather_features(shares[number], out=part, is_brought=is_brought)
+
+        list(_gatherers().map(gather, range(len(shares))))
         return rows
 
     def _gather_padded(self, indices: Indices, mask: npt.NDArray[np.bool_], is_brought: bool) -> torch.Tensor:
@@ -365,6 +379,9 @@ def cut_by_length(
     if len(lengths) == 0:
         return []
     order = np.argsort(lengths, kind="stable")
+    together = len(lengths) * int(lengths[order[-1]])
+    if together <= max_padded_messages and together - lengths.sum() <= overhead_messages:
+        return [order]  # another micro-batch would cost more than all padding
     distinct, firsts = np.unique(lengths[order], return_index=True)
     ends = np.append(firsts[1:], len(order))  # sequences of a length: order[first:end]
     cost = np.zeros(len(distinct) + 1)
@@ -389,6 +406,11 @@ def cut_by_length(
         last = int(start_of[last]) - 1
     cuts.reverse()
     return cuts
+
+
+@cache
+def _gatherers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(_GATHERERS, os.cpu_count() or 1), "gather")
 
 
 def share_cuts(cuts: list[Indices], lengths: Indices, rank: int, world_size: int) -> list[Indices]:

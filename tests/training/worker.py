@@ -53,8 +53,8 @@ def plant_nan(step: int) -> None:
     def arm() -> None:
         batch = SequenceDataset.batch
 
-        def batch_with_nan(dataset: SequenceDataset, indices: Any) -> Any:  # noqa: ANN401
-            whole = batch(dataset, indices)
+        def batch_with_nan(dataset: SequenceDataset, indices: Any, **how: Any) -> Any:  # noqa: ANN401
+            whole = batch(dataset, indices, **how)
             whole.features[-1, 0] = float("nan")
             return whole
 

@@ -133,7 +133,17 @@ class SequenceClassifier(nn.Module):
         Raises:
             UsageError: shapes or dtypes that do not fit, or a prior that is missing or not wanted.
         """
-        values, packing = self._pack(features, mask)
+        return self.score_rows(*self._pack(features, mask), prior)
+
+    def score_rows(self, rows: Tensor, packing: Packing, prior: Tensor | None = None) -> Tensor:
+        """Score sequences whose packing is known; see forward.
+
+        Args:
+            rows: (M, F) as the packing has them.
+            packing: whose rows they are.
+            prior: as in forward, B being the packing's batch size.
+        """
+        values = self._standardize(rows)
         pooled = packing.unpack(pool_messages(values, packing))
         logits: Tensor = self.head(self._embed(values, packing)) + self.pooled(pooled)
         if self.num_classes == 2:
@@ -159,7 +169,8 @@ class SequenceClassifier(nn.Module):
         Returns:
             (B, embedding_size); 0 for a sequence without messages.
         """
-        return self._embed(*self._pack(features, mask))
+        rows, packing = self._pack(features, mask)
+        return self._embed(self._standardize(rows), packing)
 
     @torch.no_grad()
     def set_pooled(self, weight: Any, bias: Any) -> None:  # noqa: ANN401 - arrays or tensors
@@ -177,7 +188,7 @@ class SequenceClassifier(nn.Module):
         self.pooled.bias.copy_(bias.to(scale.device) + shift @ weight.to(scale.device))
 
     def _pack(self, features: Tensor, mask: Tensor | None) -> tuple[Tensor, Packing]:
-        """The real messages as the layers read them, standardised, (M, F), and whose they are."""
+        """The real messages, (M, F), and whose they are."""
         self._check_features(features)
         if mask is None:
             if features.ndim == 2:
@@ -185,8 +196,10 @@ class SequenceClassifier(nn.Module):
             mask = torch.ones(features.shape[:2], dtype=torch.bool)
         check_mask(mask, features)
         packing = Packing.of(mask, is_packed=features.ndim == 2, device=features.device)
-        values = packing.pack(features).to(self.feature_mean.dtype)
-        return (values - self.feature_mean) / self.feature_std, packing
+        return packing.pack(features), packing
+
+    def _standardize(self, rows: Tensor) -> Tensor:
+        return (rows.to(self.feature_mean.dtype) - self.feature_mean) / self.feature_std
 
     def _embed(self, values: Tensor, packing: Packing) -> Tensor:
         if not packing.blocks:

@@ -74,6 +74,7 @@ class Packing:
         order: (S,) int64, each sequence's row in the batch; None = all, as they come.
         places: (M,) int64, each message's place in what `pack` is given; None = all, as they come.
         lengths: (S,) int64, ascending.
+        owners: (M,) int64, whose each message is, as a number from 0 to S - 1.
         positions: (M,) int64, each message's place in its sequence.
         sizes: rows of each block.
         blocks: the sequences again, cut for what looks at whole sequences.
@@ -83,6 +84,7 @@ class Packing:
     order: Tensor | None
     places: Tensor | None
     lengths: Tensor
+    owners: Tensor
     positions: Tensor
     sizes: list[int]
     blocks: list[Block]
@@ -114,33 +116,32 @@ class Packing:
             lengths, order = lengths[groups[0] :], order[groups[0] :]
             distinct, groups = distinct[1:], groups[1:]
         num_rows = sum(length * group for length, group in zip(distinct, groups, strict=True))
-        ends = lengths.cumsum(0)
-        starts = torch.repeat_interleave(ends - lengths, lengths, output_size=num_rows)  # (M,)
-        positions = torch.arange(num_rows) - starts
+        owners = torch.repeat_interleave(torch.arange(len(lengths)), lengths, output_size=num_rows)
+        positions = torch.arange(num_rows) - (lengths.cumsum(0) - lengths)[owners]
         places = _find_places(mask, None if is_sorted else order, num_rows, is_packed=is_packed)
         if overhead is None:
             overhead = BLOCK_OVERHEAD if device.type == "cpu" else num_rows * max(distinct, default=0)
         sizes, blocks = _cut_blocks(lengths, distinct, groups, overhead)
-        is_whole = is_sorted and len(lengths) == len(mask)
-        packing = cls(len(mask), None if is_whole else order, places, lengths, positions, sizes, blocks)
+        rows = None if is_sorted and len(lengths) == len(mask) else order
+        packing = cls(len(mask), rows, places, lengths, owners, positions, sizes, blocks)
         return packing if device.type == "cpu" else packing.to(device)
 
     def to(self, device: torch.device) -> Packing:
         """The same on another device, in one transfer that nothing waits for."""
         blocks = self.blocks
         optional = [self.order, self.places, *(block.places for block in blocks)]
-        parts = [self.lengths, self.positions, *(part for part in optional if part is not None)]
+        parts = [self.lengths, self.owners, self.positions, *(part for part in optional if part is not None)]
         flat = torch.cat(parts)
         flat = flat.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else flat.to(device)
         moved = iter(torch.split(flat, [len(part) for part in parts]))
-        lengths, positions = next(moved), next(moved)
+        lengths, owners, positions = next(moved), next(moved), next(moved)
         order, places, *inside = (None if part is None else next(moved) for part in optional)
         cut = torch.split(lengths, [block.count for block in blocks])
         blocks = [
             replace(block, lengths=own, places=rows)
             for block, own, rows in zip(blocks, cut, inside, strict=True)
         ]
-        return replace(self, order=order, places=places, lengths=lengths, positions=positions, blocks=blocks)
+        return Packing(self.batch_size, order, places, lengths, owners, positions, self.sizes, blocks)
 
     @property
     def longest(self) -> int:
@@ -153,12 +154,6 @@ class Packing:
         if len(self.blocks) == 1:
             return self.blocks[0]
         return Block.of(self.lengths, len(self.lengths), self.longest, len(self.positions))
-
-    @cached_property
-    def owners(self) -> Tensor:
-        """(M,) int64, whose each message is, as a number of 0 to S - 1."""
-        numbers = torch.arange(len(self.lengths), device=self.lengths.device)
-        return torch.repeat_interleave(numbers, self.lengths, output_size=len(self.positions))
 
     @cached_property
     def offsets(self) -> Tensor:

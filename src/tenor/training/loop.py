@@ -8,7 +8,7 @@ checkpoints or early stopping: those are in ``train``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,9 @@ from tenor.errors import TrainingError, UsageError
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.scoring import score_loader, to_probs
+from tenor.models.sequence import SequenceClassifier
 from tenor.prefetch import bring_steps
+from tenor.training.passes import GraphedPass, Pass
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -114,6 +116,7 @@ def run_steps(
     *,
     clip_norm: float | None = 1.0,
     start: int = 0,
+    passes: Pass | None = None,
 ) -> Iterator[StepResult]:
     """Take the epoch's optimizer steps from number `start` on, one for each result that is asked for.
 
@@ -125,18 +128,20 @@ def run_steps(
         runtime: device and processes.
         clip_norm: the gradient's largest 2-norm; None = not clipped.
         start: steps of this epoch already taken.
+        passes: of make_passes with the same model, criterion and runtime, where one is to serve several epochs.
 
     Raises:
         TrainingError: a loss or gradient that is not finite; the weights are still those of the last good step.
     """
-    summed = _reducing(criterion, "sum").to(runtime.device)
+    if passes is None:
+        passes = Pass(model, _sum_loss(criterion, runtime), runtime)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = GradientSum(parameters)  # once: fresh memory for each step would cost more than the sums
     brought = bring_steps(loader.steps(start), runtime.device)
     for number, (step, batches) in enumerate(brought, start=start):
         model.train()
         gradients.clear(is_single=runtime.world_size == len(step.cuts) == 1)
-        loss_sum, probs, labels = _accumulate(model, step, batches, number, summed, gradients, runtime)
+        loss_sum, probs, labels = _accumulate(passes, step, batches, number, gradients, runtime)
         gradients.share(runtime)
         norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
         if not torch.isfinite(norm):
@@ -146,6 +151,14 @@ def run_steps(
             )
         optimizer.step()
         yield StepResult(number, loss_sum, step.count, probs, labels)
+
+
+def make_passes(model: nn.Module, criterion: nn.Module, runtime: Runtime) -> Pass:
+    """What runs micro-batches forward and backward, for several epochs: on an NVIDIA GPU by recorded graphs."""
+    loss = _sum_loss(criterion, runtime)
+    if runtime.device.type == "cuda" and isinstance(model, SequenceClassifier):
+        return GraphedPass(model, loss, runtime)
+    return Pass(model, loss, runtime)
 
 
 def train_epoch(
@@ -263,23 +276,14 @@ def _require_finite(logits: Floats, dataset: SequenceDataset) -> None:
 
 
 def _accumulate(
-    model: nn.Module,
-    step: Step,
-    batches: Iterator[Batch],
-    number: int,
-    summed: nn.Module,
-    gradients: GradientSum,
-    runtime: Runtime,
+    passes: Pass, step: Step, batches: Iterator[Batch], number: int, gradients: GradientSum, runtime: Runtime
 ) -> tuple[float, Floats, Integers]:
     """Forward and backward over this process's micro-batches; the loss is summed over all processes."""
     done: list[tuple[Integers, torch.Tensor, torch.Tensor]] = []  # indices, loss, logits
     for batch in batches:
-        with runtime.autocast():
-            logits = model(batch.features, batch.mask, prior=batch.prior)
-        loss = summed(*_loss_arguments(logits.float(), batch.labels))
-        (loss / step.count).backward()
+        loss, logits = passes.run(batch, step.count)
         gradients.add()
-        done.append((batch.indices.numpy(), loss.detach(), logits.detach()))
+        done.append((batch.indices.numpy(), loss, logits))
     # Looked at only now: before, a GPU would have been waited for after each of them.
     losses = [float(loss) for _, loss, _ in done]
     found = [logits.cpu() for _, _, logits in done]
@@ -299,6 +303,17 @@ def _accumulate(
         return loss_sum, np.zeros(0), np.zeros(0, dtype=np.int64)
     labels = step.dataset.view.labels[np.concatenate([indices for indices, _, _ in done])]
     return loss_sum, np.concatenate([to_probs(logits.double().numpy()) for logits in found]), labels
+
+
+def _sum_loss(criterion: nn.Module, runtime: Runtime) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """(logits, labels) to the criterion's sum over them."""
+    summed = _reducing(criterion, "sum").to(runtime.device)
+
+    def loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        total: torch.Tensor = summed(*_loss_arguments(logits, labels))
+        return total
+
+    return loss
 
 
 def _reducing(criterion: nn.Module, reduction: str) -> nn.Module:

@@ -36,7 +36,8 @@ from tenor.training.checkpoint import RunFolder
 from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.history import EpochRecord, history_path, write_history
 from tenor.training.interruption import EXIT_STATUS, Interruption
-from tenor.training.loop import evaluate_loader, run_steps
+from tenor.training.loop import evaluate_loader, make_passes, run_steps
+from tenor.training.passes import Pass
 from tenor.training.preparation import TrainingData, build_criterion, build_model
 from tenor.training.schedule import Schedule, make_schedule
 from tenor.training.settings import TrainSettings
@@ -82,6 +83,7 @@ class Run:
     generator: torch.Generator
     every: Every
     show: bool
+    passes: Pass
     progress: Progress = field(default_factory=Progress)
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
     first_losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
@@ -135,13 +137,14 @@ class Run:
         folder = RunFolder(path.with_name(path.stem + ".run"))
         return cls(
             settings, data, runtime, path, folder, model, criterion, optimizer, schedule,
-            train_loader, validation_loader, generator, every, show,
+            train_loader, validation_loader, generator, every, show, make_passes(model, criterion, runtime),
         )  # fmt: skip
 
     def config(self) -> dict[str, Any]:
         """All that decides the result, to the bit: what a resumed run must share."""
         return {
             **self.settings.to_json(),
+            "max_padded_messages": self.train_loader.max_padded_messages,
             "corpus": self.data.corpus.info.fingerprint,
             "split_hash": self.data.corpus.info.split_hash,
             "world_size": self.runtime.world_size,
@@ -206,7 +209,7 @@ class Run:
         self.train_loader.epoch = progress.epoch
         steps = run_steps(
             self.model, self.train_loader, self.criterion, self.optimizer, self.runtime,
-            clip_norm=self.settings.clip_norm, start=progress.step,
+            clip_norm=self.settings.clip_norm, start=progress.step, passes=self.passes,
         )  # fmt: skip
         for _ in range(progress.step, len(self.train_loader)):
             self.schedule.before_step(progress.global_step)
