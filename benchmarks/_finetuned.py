@@ -2,7 +2,8 @@
 
 Settings are of those that BERT's paper advises (Devlin et al. 2019, sec. A.3: 3 epochs, batches of 16, a learning rate
 of 5e-5), with 10% warm-up and the epoch that is best on validation. Two save time on a CPU: bf16 autocast, and no
-dropout of attention weights (that of hidden states stays). A text longer than the cut loses its end.
+dropout of attention weights (that of hidden states stays). A text longer than the cut loses its end. A GPU is used
+where torch sees one.
 
 Knows nothing of corpora, splits and tenor: it is given texts and labels.
 """
@@ -43,7 +44,8 @@ def score(model: Any, tokenizer: Any, encoded: Sequence[Mapping[str, Any]]) -> n
         chosen = order[first : first + BATCH]
         rows = [{name: encoded[i][name] for name in ("input_ids", "attention_mask")} for i in chosen]
         with torch.inference_mode():
-            logits[chosen] = model(**tokenizer.pad(rows, return_tensors="pt")).logits.double().numpy()
+            padded = tokenizer.pad(rows, return_tensors="pt").to(model.device)
+            logits[chosen] = model(**padded).logits.double().cpu().numpy()
     return 1 / (1 + np.exp(logits[:, 0] - logits[:, 1]))
 
 
@@ -69,6 +71,7 @@ def finetune(
     Returns:
         validation, test -> (N,) probabilities of label 1.
     """
+    import torch
     import transformers as hf
 
     hf.utils.logging.set_verbosity_error()  # else a report that the head's weights are new
@@ -89,7 +92,8 @@ def finetune(
         warnings.simplefilter("ignore")
         arguments = hf.TrainingArguments(
             output_dir=scratch, seed=seed, num_train_epochs=epochs, learning_rate=LEARNING_RATE, warmup_steps=0.1,
-            per_device_train_batch_size=BATCH, per_device_eval_batch_size=BATCH, bf16=True, use_cpu=True,
+            per_device_train_batch_size=BATCH, per_device_eval_batch_size=BATCH, bf16=True,
+            use_cpu=not torch.cuda.is_available(),
             train_sampling_strategy="group_by_length", eval_strategy="epoch", save_strategy="epoch",
             save_only_model=True, save_total_limit=1, load_best_model_at_end=True,
             metric_for_best_model="average_precision", greater_is_better=True, logging_strategy="no", report_to=[],

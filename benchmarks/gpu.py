@@ -3,8 +3,8 @@
 In one run, both train the same SequenceClassifier (H = 256, 2 layers) with steps of 256 sequences: the Trainer with
 lengths grouped and bf16 on, tenor with bf16 autocast and few, large micro-batches of packed messages. The Trainer also
 trains the same architecture of torch's own layers, as in training.py. `--compile` adds a run of tenor through
-torch.compile. Sequences and rates are those of training.py. Where torch sees no CUDA device the
-script says so and runs everything once on the CPU at tiny sizes, which checks the script and measures nothing.
+torch.compile. Sequences and rates are those of training.py. Where torch sees no CUDA device the script says so and runs
+everything once on the CPU at tiny sizes, which checks the script and measures nothing.
 
     python benchmarks/gpu.py [--quick] [--compile]
 """
@@ -85,8 +85,29 @@ def count_epochs(steps_of_one: int, steps: int) -> int:
     return max(1, round(steps / steps_of_one))
 
 
+def measure(
+    dataset: SequenceDataset, device: torch.device, peak: float, *, quick: bool, compiled: bool
+) -> list[tuple[str, str, str, str]]:
+    """The rows of one corpus's table: loop, messages/s, tenor's ratio to it, its share of the matrix rate."""
+    on_gpu, steps = device.type == "cuda", 1 if quick else STEPS
+    sequences, messages, flops = run_tenor(dataset, device, steps, compiled=False)
+    rows = [("tenor, bf16", f"{messages:,.0f}", "", f"{flops / peak:.1%}")]
+    if compiled:
+        rate, messages, flops = run_tenor(dataset, device, steps, compiled=True)
+        rows.append(
+            ("tenor, torch.compile", f"{messages:,.0f}", f"{sequences / rate:.1f}", f"{flops / peak:.1%}")
+        )
+    epochs = count_epochs(-(-len(dataset) // BATCH), min(steps, WARM_UP))
+    for layers, make in (("tenor's module", make_model), ("torch's layers", make_stock)):
+        for count in (1,) if quick else (1, epochs):  # the first of two runs warms up
+            rate = run_trainer(dataset, make(dataset), on_gpu=on_gpu, messages=WHOLE, epochs=count)
+        speed = f"{rate * float(dataset.lengths.mean()):,.0f}"
+        rows.append((f"Hugging Face Trainer, bf16; {layers}", speed, f"{sequences / rate:.1f}", ""))
+    return rows
+
+
 def main() -> None:
-    """Print, for every corpus, messages/s of both loops, their ratio, and tenor's share of the matrix rate."""
+    """Print, for every corpus, messages/s of the loops, their ratio, and tenor's share of the matrix rate."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -106,30 +127,12 @@ def main() -> None:
         )
     quick = options.quick or not has_gpu
     peak = matrix_rate(device, 256 if quick else 8192, 2 if quick else 20)
-    rows = []
+    print(f"torch.mm, bf16: {peak / 1e12:.1f} TFLOP/s\n")
     for name, level, _ in CORPORA[:1] if quick else CORPORA:
         dataset, title = read_training(name, level, quick=quick)
-        mean_length = float(dataset.lengths.mean())
-        steps = 1 if quick else STEPS
-        epochs = count_epochs(-(-len(dataset) // BATCH), min(steps, WARM_UP))
-        trainers = []
-        for layers, make in (("tenor's module", make_model), ("torch's layers", make_stock)):
-            # the first of two runs warms up
-            *_, rate = (
-                run_trainer(dataset, make(dataset), on_gpu=has_gpu, messages=WHOLE, epochs=count)
-                for count in ((1,) if quick else (1, epochs))
-            )
-            trainers.append(rate)
-            rows.append(
-                (title, f"Hugging Face Trainer, bf16; {layers}", f"{rate * mean_length:,.0f}", "", "")
-            )
-        for compiled in (False, True) if options.compile else (False,):
-            sequences, messages, flops = run_tenor(dataset, device, steps, compiled=compiled)
-            loop = "tenor, bf16, torch.compile" if compiled else "tenor, bf16"
-            times = ", ".join(f"{sequences / trainer:.1f}" for trainer in trainers)
-            rows.append((title, loop, f"{messages:,.0f}", times, f"{flops / peak:.1%}"))
-    print_table(("corpus", "loop", "messages/s", "times the Trainer", "of torch.mm in bf16"), rows)
-    print(f"torch.mm, bf16: {peak / 1e12:.1f} TFLOP/s")
+        print(f"{title}\n")
+        rows = measure(dataset, device, peak, quick=quick, compiled=options.compile)
+        print_table(("loop", "messages/s", "tenor is so many times faster", "of torch.mm in bf16"), rows)
 
 
 if __name__ == "__main__":

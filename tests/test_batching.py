@@ -1,51 +1,15 @@
 from __future__ import annotations
 
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tenor.batching import OVERHEAD_MESSAGES, cut_by_length, load_dataset, make_loader, share_cuts
+from tenor.batching import load_dataset, make_loader
 from tenor.corpus import readahead
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.errors import CorpusError, UsageError
-
-LENGTHS = st.lists(st.integers(0, 60), max_size=40).map(lambda values: np.array(values, dtype=np.int64))
-
-
-@given(LENGTHS, st.integers(1, 200))
-def test_cuts_hold_each_sequence_once_within_the_bound(lengths: np.ndarray, bound: int) -> None:
-    cuts = cut_by_length(lengths, bound)
-    assert sorted(np.concatenate(cuts).tolist() if cuts else []) == list(range(len(lengths)))
-    for cut in cuts:
-        assert len(cut) == 1 or len(cut) * lengths[cut].max() <= bound
-
-
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=8))
-def test_cuts_cost_no_more_than_any_other_cut_of_the_sorted_lengths(values: list[int]) -> None:
-    lengths = np.array(values, dtype=np.int64)
-    cuts = cut_by_length(lengths, 10_000)
-    cost = sum(len(cut) * lengths[cut].max() + OVERHEAD_MESSAGES for cut in cuts)
-    ordered = np.sort(lengths)
-    best = min(
-        sum(len(part) * part.max() + OVERHEAD_MESSAGES for part in np.split(ordered, where))
-        for number in range(len(values))
-        for where in combinations(range(1, len(values)), number)
-    )
-    assert cost == best
-
-
-@given(LENGTHS, st.integers(1, 4))
-def test_processes_share_out_every_cut_once(lengths: np.ndarray, world_size: int) -> None:
-    cuts = cut_by_length(lengths, 100)
-    shared = [share_cuts(cuts, lengths, rank, world_size) for rank in range(world_size)]
-    everything = sorted(index for part in shared for cut in part for index in cut.tolist())
-    assert everything == list(range(len(lengths)))
-    assert sum(bool(part) for part in shared) == min(world_size, len(cuts))
 
 
 def test_a_batch_holds_each_sequence_padded_with_zeros(small_corpus: Path) -> None:

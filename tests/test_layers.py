@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "errors arrays",
-        "seeding files progress processes strings",
+        "seeding files progress processes strings cutting",
         "corpus predictions metrics aggregation ngrams linear",
         "encoding nn batching lexical pooled synthetic devices",
         "prefetch",

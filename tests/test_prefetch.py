@@ -65,16 +65,6 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_batches_are_used(small_co
     assert count_threads() == 0
 
 
-def test_threads_that_gather_together_gather_the_same(
-    small_corpus: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    dataset = load_dataset(small_corpus, "author")
-    indices = np.random.default_rng(0).permutation(len(dataset))[:50]
-    alone = dataset.batch(indices, is_packed=True).features
-    monkeypatch.setattr("tenor.batching._LEAST_SHARE", 64)
-    assert torch.equal(dataset.batch(indices, is_packed=True).features, alone)
-
-
 def test_for_a_gpu_steps_are_cut_less_and_features_are_packed(small_corpus: Path) -> None:
     dataset = load_dataset(small_corpus, "author")
     padded, packed = (make_loader(dataset, 64, device=device) for device in ("cpu", "cuda"))

@@ -153,7 +153,8 @@ def test_bf16_is_invariant_to_its_precision(
         model.bfloat16()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         together, alone = to_probs(model(*layout.batch(sequences))), score_alone(model, sequences)
-    assert largest_difference(together, alone) <= BF16
+    # a model whose weights are cast too, which tenor itself never does, rounds more
+    assert largest_difference(together, alone) <= (BF16 if autocast else 2 * BF16)
 
 
 @settings(max_examples=settings.default.max_examples // 5)
