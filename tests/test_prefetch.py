@@ -34,9 +34,8 @@ def test_a_thread_brings_the_same_batches_in_the_same_order(small_corpus: Path) 
     expected = [list(step) for step in loader]
     assert len(expected) > 5 and min(map(len, expected)) > 1
     for ahead in (True, False):
-        brought = [
-            (step.count, list(batches)) for step, batches in bring_steps(loader.steps(), CPU, ahead=ahead)
-        ]
+        with bring_steps(loader.steps(), CPU, ahead=ahead) as steps:
+            brought = [(step.count, list(batches)) for step, batches in steps]
         assert sum(count for count, _ in brought) == len(loader.dataset)
         for (_, found), wanted in zip(brought, expected, strict=True):
             assert all(same(one, other) for one, other in zip(found, wanted, strict=True))
@@ -44,11 +43,10 @@ def test_a_thread_brings_the_same_batches_in_the_same_order(small_corpus: Path) 
 
 
 def test_who_stops_early_leaves_no_thread(small_corpus: Path) -> None:
-    steps = bring_steps(open_loader(small_corpus).steps(), CPU, ahead=True)
-    _, batches = next(steps)
-    next(batches)
-    assert count_threads() == 1
-    steps.close()  # type: ignore[attr-defined]
+    with bring_steps(open_loader(small_corpus).steps(), CPU, ahead=True) as steps:
+        _, batches = next(steps)
+        next(batches)
+        assert count_threads() == 1
     assert count_threads() == 0
 
 
@@ -57,11 +55,11 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_batches_are_used(small_co
         yield next(open_loader(small_corpus).steps())
         raise CorpusError("page 7 cannot be read")
 
-    steps = bring_steps(broken(), CPU, ahead=True)
-    _, batches = next(steps)
-    assert len(list(batches)) > 1
-    with pytest.raises(CorpusError, match="page 7 cannot be read"):
-        next(steps)
+    with bring_steps(broken(), CPU, ahead=True) as steps:
+        _, batches = next(steps)
+        assert len(list(batches)) > 1
+        with pytest.raises(CorpusError, match="page 7 cannot be read"):
+            next(steps)
     assert count_threads() == 0
 
 

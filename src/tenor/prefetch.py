@@ -21,9 +21,10 @@ _AHEAD = 4
 _LOOK = 0.1
 
 
+@contextlib.contextmanager
 def bring_steps(
     steps: Iterator[Step], device: torch.device, *, ahead: bool | None = None
-) -> Iterator[tuple[Step, Iterator[Batch]]]:
+) -> Iterator[Iterator[tuple[Step, Iterator[Batch]]]]:
     """Each step with its batches on the device; those of one step are to be used up before the next is asked for.
 
     Args:
@@ -32,15 +33,13 @@ def bring_steps(
         ahead: whether a thread makes and copies batches before they are asked for; None = for an NVIDIA GPU.
     """
     if not (device.type == "cuda" if ahead is None else ahead):
-        for step in steps:
-            yield step, (batch.to(device) for batch in step)
+        yield ((step, (batch.to(device) for batch in step)) for step in steps)
         return
     bringer = _Bringer(device)
     thread = threading.Thread(target=bringer.run, args=(steps,), name="prefetch", daemon=True)
     thread.start()
     try:
-        while isinstance(taken := bringer.take(), Step):
-            yield taken, bringer.batches()
+        yield bringer.steps()
     finally:
         bringer.ended.set()
         thread.join()
@@ -98,16 +97,20 @@ class _Bringer:
                 return
         raise _NobodyWaits
 
-    def take(self) -> Step | _Moved | None:
-        """What comes next."""
+    def steps(self) -> Iterator[tuple[Step, Iterator[Batch]]]:
+        """Each with its batches."""
+        while isinstance(taken := self._take(), Step):
+            yield taken, self._batches()
+
+    def _take(self) -> Step | _Moved | None:
         item = self.ready.get()
         if isinstance(item, BaseException):
             raise item
         return item
 
-    def batches(self) -> Iterator[Batch]:
+    def _batches(self) -> Iterator[Batch]:
         """Those of the step that was taken last, each once it is there."""
-        while isinstance(moved := self.take(), _Moved):
+        while isinstance(moved := self._take(), _Moved):
             if moved.event is not None:
                 stream = torch.cuda.current_stream(self.device)
                 stream.wait_event(moved.event)

@@ -7,12 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from tenor.batching import SequenceDataset, load_dataset, make_loader
+from tenor.batching import Batch, SequenceDataset, load_dataset, make_loader
 from tenor.devices import plain_runtime
 from tenor.errors import TrainingError, UsageError
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.initialization import initialize_weights
 from tenor.training.loop import evaluate, run_steps, train_epoch
+from tenor.training.passes import Pass
 
 
 def small_model(dropout: float = 0.0, seed: int = 0) -> SequenceClassifier:
@@ -106,3 +107,20 @@ def test_a_loss_without_a_reduction_is_refused(small_corpus: Path) -> None:
     model = small_model().float()
     with pytest.raises(UsageError, match="expected a loss module with a reduction.*found Identity"):
         train_epoch(model, loader, nn.Identity(), torch.optim.SGD(model.parameters(), lr=0.1), "cpu")
+
+
+def test_a_gpu_without_memory_says_what_to_lower(small_corpus: Path) -> None:
+    class Full(Pass):
+        def run(self, batch: Batch, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+            raise torch.OutOfMemoryError(f"tried to allocate for {len(batch)} of {count}")
+
+    model = small_model().float()
+    loader = make_loader(load_dataset(small_corpus, "conversation"), 16)
+    steps = run_steps(
+        model, loader, nn.BCEWithLogitsLoss(), torch.optim.SGD(model.parameters(), lr=0.1), plain_runtime(),
+        passes=Full(model, lambda logits, labels: (logits - labels).sum(), plain_runtime()),
+    )  # fmt: skip
+    with pytest.raises(
+        TrainingError, match=r"no memory for 16 sequences of up to \d+ messages \(lower max_padded"
+    ):
+        next(steps)

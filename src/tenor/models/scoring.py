@@ -89,8 +89,12 @@ def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, prog
     model.eval()
     try:
         show = progress and runtime.is_main
-        with torch.inference_mode(), progress_bar("scoring", len(dataset), enabled=show) as advance:
-            for step, batches in bring_steps(loader.steps(), runtime.device):
+        with (
+            torch.inference_mode(),
+            progress_bar("scoring", len(dataset), enabled=show) as advance,
+            bring_steps(loader.steps(), runtime.device) as brought,
+        ):
+            for step, batches in brought:
                 for batch in batches:
                     with runtime.autocast():
                         scores = model(batch.features, batch.mask, prior=batch.prior)
@@ -110,8 +114,8 @@ def embed_dataset(model: SequenceClassifier, dataset: SequenceDataset, runtime: 
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode():
-            for _, batches in bring_steps(loader.steps(), runtime.device):
+        with torch.inference_mode(), bring_steps(loader.steps(), runtime.device) as brought:
+            for _, batches in brought:
                 for batch in batches:
                     with runtime.autocast():
                         found = model.embed(batch.features, batch.mask)

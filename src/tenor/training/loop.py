@@ -131,26 +131,28 @@ def run_steps(
         passes: of make_passes with the same model, criterion and runtime, where one is to serve several epochs.
 
     Raises:
-        TrainingError: a loss or gradient that is not finite; the weights are still those of the last good step.
+        TrainingError: a loss or gradient that is not finite, or a GPU's memory is full; the weights are still those of
+            the last good step.
     """
     if passes is None:
         passes = Pass(model, _sum_loss(criterion, runtime), runtime)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = GradientSum(parameters)  # once: fresh memory for each step would cost more than the sums
-    brought = bring_steps(loader.steps(start), runtime.device)
-    for number, (step, batches) in enumerate(brought, start=start):
-        model.train()
-        gradients.clear(is_single=runtime.world_size == len(step.cuts) == 1)
-        loss_sum, probs, labels = _accumulate(passes, step, batches, number, gradients, runtime)
-        gradients.share(runtime)
-        norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
-        if not torch.isfinite(norm):
-            raise TrainingError(
-                f"step {number}: the gradient's norm is {float(norm)}; its sequences: {_name_sequences(step, runtime)} "
-                "(lower the learning rate, or look for extreme features)"
-            )
-        optimizer.step()
-        yield StepResult(number, loss_sum, step.count, probs, labels)
+    with bring_steps(loader.steps(start), runtime.device) as brought:
+        for number, (step, batches) in enumerate(brought, start=start):
+            model.train()
+            gradients.clear(is_single=runtime.world_size == len(step.cuts) == 1)
+            loss_sum, probs, labels = _accumulate(passes, step, batches, number, gradients, runtime)
+            gradients.share(runtime)
+            norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
+            if not torch.isfinite(norm):
+                names = _name_sequences(step, runtime)
+                raise TrainingError(
+                    f"step {number}: the gradient's norm is {float(norm)}; its sequences: {names} "
+                    "(lower the learning rate, or look for extreme features)"
+                )
+            optimizer.step()
+            yield StepResult(number, loss_sum, step.count, probs, labels)
 
 
 def make_passes(model: nn.Module, criterion: nn.Module, runtime: Runtime) -> Pass:
@@ -281,7 +283,13 @@ def _accumulate(
     """Forward and backward over this process's micro-batches; the loss is summed over all processes."""
     done: list[tuple[Integers, torch.Tensor, torch.Tensor]] = []  # indices, loss, logits
     for batch in batches:
-        loss, logits = passes.run(batch, step.count)
+        try:
+            loss, logits = passes.run(batch, step.count)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"step {number}: the GPU has no memory for {len(batch)} sequences of up to {batch.mask.shape[1]} "
+                "messages (lower max_padded_messages, or the network's size)"
+            ) from error
         gradients.add()
         done.append((batch.indices.numpy(), loss, logits))
     # Looked at only now: before, a GPU would have been waited for after each of them.
