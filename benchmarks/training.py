@@ -263,7 +263,7 @@ def run_trainer(
             output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=epochs, learning_rate=1e-4,
             weight_decay=0.01, max_grad_norm=1.0, train_sampling_strategy="group_by_length",
             use_cpu=not on_gpu, bf16=on_gpu, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-            remove_unused_columns=False, dataloader_pin_memory=False,
+            remove_unused_columns=False, dataloader_pin_memory=on_gpu,
         )  # fmt: skip
         trainer = Grouped(model=WithLoss(model), args=arguments, train_dataset=data, data_collator=collate)
         trainer.remove_callback(PrinterCallback)

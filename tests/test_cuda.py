@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torch import nn
 
 from tenor.batching import load_dataset, make_loader
 from tenor.cli import main
+from tenor.corpus.importing import import_corpus
 from tenor.devices import Precision, Runtime, plain_runtime
 from tenor.evaluation import predict
 from tenor.explain import explain_sequence
@@ -23,6 +25,7 @@ from tenor.predictions import read_predictions
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path, read_history
 from tenor.training.loop import make_passes, run_steps
+from tenor.training.passes import Pass
 from tenor.training.train import train_model
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here")
@@ -38,6 +41,10 @@ SMALL: dict[str, Any] = {
     "device": "cuda",
     "prior": "none",
 }
+
+
+def sum_of_losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    return nn.functional.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="sum")
 
 
 def make_model(dropout: float = 0.0) -> SequenceClassifier:
@@ -113,6 +120,40 @@ def test_a_replayed_graph_gives_what_was_computed_before_it_was_recorded(
             assert torch.equal(one, again)
     model.zero_grad(set_to_none=True)
     assert not torch.equal(passes.run(batch, 40)[1], found[0][1])  # the next draws are others
+
+
+def test_graphs_of_two_shapes_in_turn_give_the_gradients_of_batches_as_they_come(small_corpus: Path) -> None:
+    dataset, model = load_dataset(small_corpus, "author", "train"), make_model().to("cuda").train()
+    runtime = plain_runtime("cuda")
+    graphed, plain = make_passes(model, nn.BCEWithLogitsLoss(), runtime), Pass(model, sum_of_losses, runtime)
+    batches = [dataset.batch(np.arange(count), is_packed=True).to("cuda") for count in (40, 12)]
+    for batch in 3 * batches:
+        found = []
+        for passes in (graphed, plain):
+            model.zero_grad(set_to_none=True)
+            loss, _ = passes.run(batch, len(batch))
+            gradients = [p.grad.flatten().clone() for p in model.parameters() if p.grad is not None]
+            found.append(torch.cat([loss[None], *gradients]))
+        torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("pos_weight", ["balanced", None])
+def test_class_weights_stay_where_graphs_read_them(
+    small_source: Path, tmp_path: Path, pos_weight: str | None
+) -> None:
+    names = ("low", "middle", "high")
+    records = [json.loads(line) for line in small_source.read_text().splitlines()]
+    for number, record in enumerate(records):
+        record["label"] = names[number % 3]
+    source = tmp_path / "three.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    corpus = import_corpus(source, tmp_path / "corpus")
+    losses = []
+    for device in ("cuda", "cpu"):
+        options = {**SMALL, "device": device, "dropout": 0.0, "pos_weight": pos_weight, "copies": "ignore"}
+        path = train_model("conversation", corpus, 4, model_path=tmp_path / device, **options)
+        losses.append([record.validation_loss for record in read_history(history_path(path))])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 class Killed(Exception):

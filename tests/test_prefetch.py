@@ -63,6 +63,18 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_batches_are_used(small_co
     assert count_threads() == 0
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+@pytest.mark.timeout(60)
+def test_a_device_that_is_not_there_is_an_error_and_no_endless_wait(small_corpus: Path) -> None:
+    device = torch.device("cuda", 0)
+    with (
+        bring_steps(open_loader(small_corpus).steps(), device) as steps,
+        pytest.raises((RuntimeError, AssertionError)),
+    ):
+        next(steps)
+    assert count_threads() == 0
+
+
 def test_for_a_gpu_steps_are_cut_less_and_features_are_packed(small_corpus: Path) -> None:
     dataset = load_dataset(small_corpus, "author")
     padded, packed = (make_loader(dataset, 64, device=device) for device in ("cpu", "cuda"))

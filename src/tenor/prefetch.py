@@ -35,6 +35,8 @@ def bring_steps(
     if not (device.type == "cuda" if ahead is None else ahead):
         yield ((step, (batch.to(device) for batch in step)) for step in steps)
         return
+    if device == torch.device("cuda"):  # a thread begins on the first one, whatever is current here
+        device = torch.device("cuda", torch.cuda.current_device())
     bringer = _Bringer(device)
     thread = threading.Thread(target=bringer.run, args=(steps,), name="prefetch", daemon=True)
     thread.start()
@@ -73,9 +75,9 @@ class _Bringer:
 
     def run(self, steps: Iterator[Step]) -> None:
         """Make and copy batches until all are there or nobody wants them."""
-        is_gpu = self.device.type == "cuda"
-        stream = torch.cuda.Stream(self.device) if is_gpu else None  # type: ignore[no-untyped-call]
         try:
+            is_gpu = self.device.type == "cuda"
+            stream = torch.cuda.Stream(self.device) if is_gpu else None  # type: ignore[no-untyped-call]
             with torch.cuda.stream(stream):  # None is no stream
                 for step in steps:
                     self._put(step)

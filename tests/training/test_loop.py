@@ -12,7 +12,7 @@ from tenor.devices import plain_runtime
 from tenor.errors import TrainingError, UsageError
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.initialization import initialize_weights
-from tenor.training.loop import evaluate, run_steps, train_epoch
+from tenor.training.loop import _reducing, _sum_loss, evaluate, run_steps, train_epoch
 from tenor.training.passes import Pass
 
 
@@ -124,3 +124,13 @@ def test_a_gpu_without_memory_says_what_to_lower(small_corpus: Path) -> None:
         TrainingError, match=r"no memory for 16 sequences of up to \d+ messages \(lower max_padded"
     ):
         next(steps)
+
+
+def test_evaluating_does_not_move_the_weights_that_training_reads() -> None:
+    criterion = nn.BCEWithLogitsLoss(pos_weight=torch.tensor(3.0))
+    loss = _sum_loss(criterion, plain_runtime())
+    before = loss(torch.zeros(2), torch.ones(2, dtype=torch.int64))
+    _reducing(criterion, "none").double()  # as another device would be
+    after = loss(torch.zeros(2), torch.ones(2, dtype=torch.int64))
+    assert after.dtype == before.dtype and torch.equal(after, before)
+    assert criterion.pos_weight is not None and criterion.pos_weight.dtype == torch.float32

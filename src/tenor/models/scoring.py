@@ -10,7 +10,13 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tenor.batching import SequenceDataset, StepLoader, make_loader
+from tenor.batching import (
+    GPU_PADDED_MESSAGES,
+    MAX_PADDED_MESSAGES,
+    SequenceDataset,
+    StepLoader,
+    make_loader,
+)
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime
 from tenor.models.model_file import LoadedModel
@@ -26,7 +32,8 @@ Embeddings = npt.NDArray[np.float32]
 _WINDOW, _WINDOW_BYTES = 4096, 16 << 20
 #: The input of one micro-batch, in float32; the model makes several copies of it.
 _BATCH_BYTES, _GPU_BATCH_BYTES = 8 << 20, 64 << 20
-#: Padded messages of one micro-batch on a CPU, at most: what a layer makes of them then stays in its caches.
+#: Padded messages of one micro-batch on a CPU, at most: what a layer makes of them then stays in its caches. Elsewhere
+#: the bound is training's, or twice that on an NVIDIA GPU: narrow features make no narrow layers.
 _CPU_MESSAGES = 2048
 
 
@@ -67,8 +74,8 @@ def make_scoring_loader(
     mean = max(1.0, float(dataset.lengths.mean()) if len(dataset) else 1.0)
     on_gpu = runtime.device.type == "cuda"
     most = max(1, (_GPU_BATCH_BYTES if on_gpu else _BATCH_BYTES) // (4 * dataset.input_size))
-    if runtime.device.type == "cpu":
-        most = min(most, _CPU_MESSAGES)
+    bounds = {"cpu": _CPU_MESSAGES, "cuda": 2 * GPU_PADDED_MESSAGES}
+    most = min(most, bounds.get(runtime.device.type, MAX_PADDED_MESSAGES))
     window = min(_WINDOW, max(256, int(_WINDOW_BYTES / (mean * dataset.message_bytes))))
     return make_loader(
         dataset,

@@ -67,13 +67,15 @@ class Block:
 
 @dataclass(frozen=True)
 class Packing:
-    """Which rows belong to whom: M real messages of S sequences, shortest first; those without messages left out.
+    """Which rows belong to whom: M real messages of S sequences; those without messages left out.
+
+    Those of a mask stand shortest first, those of a Bucket as they come.
 
     Attributes:
         batch_size: sequences of the batch, with those left out.
         order: (S,) int64, each sequence's row in the batch; None = all, as they come.
         places: (M,) int64, each message's place in what `pack` is given; None = all, as they come.
-        lengths: (S,) int64, ascending.
+        lengths: (S,) int64.
         owners: (M,) int64, whose each message is, as a number from 0 to S - 1.
         positions: (M,) int64, each message's place in its sequence.
         sizes: rows of each block.

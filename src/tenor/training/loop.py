@@ -7,8 +7,9 @@ checkpoints or early stopping: those are in ``train``.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -117,11 +118,12 @@ def run_steps(
     clip_norm: float | None = 1.0,
     start: int = 0,
     passes: Pass | None = None,
-) -> Iterator[StepResult]:
+) -> Generator[StepResult]:
     """Take the epoch's optimizer steps from number `start` on, one for each result that is asked for.
 
     Args:
-        model: takes (features, mask, prior) and gives logits.
+        model: takes (features, mask, prior) and gives logits; the mask is on the CPU, and features are packed where the
+            loader was made for an NVIDIA GPU (see Batch).
         loader: from make_loader.
         criterion: a loss module with a ``reduction``, such as ``BCEWithLogitsLoss``; its mean is taken over the step.
         optimizer: over the model's parameters.
@@ -142,17 +144,31 @@ def run_steps(
         for number, (step, batches) in enumerate(brought, start=start):
             model.train()
             gradients.clear(is_single=runtime.world_size == len(step.cuts) == 1)
-            loss_sum, probs, labels = _accumulate(passes, step, batches, number, gradients, runtime)
-            gradients.share(runtime)
-            norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
-            if not torch.isfinite(norm):
-                names = _name_sequences(step, runtime)
-                raise TrainingError(
-                    f"step {number}: the gradient's norm is {float(norm)}; its sequences: {names} "
-                    "(lower the learning rate, or look for extreme features)"
-                )
-            optimizer.step()
+            with _naming_full_memory(number, step):
+                loss_sum, probs, labels = _accumulate(passes, step, batches, number, gradients, runtime)
+                gradients.share(runtime)
+                norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
+                if not torch.isfinite(norm):
+                    names = _name_sequences(step, runtime)
+                    raise TrainingError(
+                        f"step {number}: the gradient's norm is {float(norm)}; its sequences: {names} "
+                        "(lower the learning rate, or look for extreme features)"
+                    )
+                optimizer.step()
             yield StepResult(number, loss_sum, step.count, probs, labels)
+
+
+@contextlib.contextmanager
+def _naming_full_memory(number: int, step: Step) -> Iterator[None]:
+    """Say what to lower where a GPU has no memory for a step."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        longest = int(step.dataset.lengths[step.indices].max(initial=0))
+        raise TrainingError(
+            f"step {number}: the GPU has no memory for {len(step.indices)} sequences of up to {longest} messages "
+            "(lower max_padded_messages, or the network's size)"
+        ) from error
 
 
 def make_passes(model: nn.Module, criterion: nn.Module, runtime: Runtime) -> Pass:
@@ -283,13 +299,7 @@ def _accumulate(
     """Forward and backward over this process's micro-batches; the loss is summed over all processes."""
     done: list[tuple[Integers, torch.Tensor, torch.Tensor]] = []  # indices, loss, logits
     for batch in batches:
-        try:
-            loss, logits = passes.run(batch, step.count)
-        except torch.OutOfMemoryError as error:
-            raise TrainingError(
-                f"step {number}: the GPU has no memory for {len(batch)} sequences of up to {batch.mask.shape[1]} "
-                "messages (lower max_padded_messages, or the network's size)"
-            ) from error
+        loss, logits = passes.run(batch, step.count)
         gradients.add()
         done.append((batch.indices.numpy(), loss, logits))
     # Looked at only now: before, a GPU would have been waited for after each of them.
@@ -330,7 +340,9 @@ def _reducing(criterion: nn.Module, reduction: str) -> nn.Module:
         raise UsageError(
             f"expected a loss module with a reduction, such as BCEWithLogitsLoss, found {type(criterion).__name__}"
         )
-    reducing = copy.copy(criterion)
+    reducing = copy.deepcopy(
+        criterion
+    )  # a shallow copy would share the weights' place, and move them for both
     setattr(reducing, "reduction", reduction)  # noqa: B010 - Module's own attributes are typed as tensors
     return reducing
 

@@ -7,6 +7,7 @@ depend on whether a shape has been recorded. Knows nothing of steps, optimizers 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -98,9 +99,11 @@ class GraphedPass(Pass):
         self._places: dict[tuple[Bucket, int], _Place] = {}
         self._records = runtime.device.type == "cuda"
         self._pool = torch.cuda.graph_pool_handle() if self._records else None
+        # its own: the one that torch would take stays for ever on the device that was current first
+        self._stream = torch.cuda.Stream(runtime.device) if self._records else None  # type: ignore[no-untyped-call]
 
     def run(self, batch: Batch, count: int) -> tuple[Tensor, Tensor]:
-        """As Pass.run."""
+        """As Pass.run, but that a replay sets the parameters' gradients in place of adding to them."""
         # with numpy: torch would call its threads together for each of these, which takes a GPU's whole step
         lengths = batch.mask.numpy().sum(axis=1)
         if batch.features.ndim != 2 or not (lengths > 0).all():
@@ -159,11 +162,16 @@ class GraphedPass(Pass):
         }
         states = {key: generator.get_state() for key, generator in generators.items()}
         graph = torch.cuda.CUDAGraph()
-        for generator in generators.values():
-            if hasattr(graph, "register_generator_state"):  # newer torch finds them out itself
-                graph.register_generator_state(generator)
-        # thread_local: the thread that brings batches goes on meanwhile
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer torch finds generators out itself, and says so
+            for generator in generators.values():
+                if hasattr(graph, "register_generator_state"):
+                    graph.register_generator_state(generator)
+        with (
+            torch.cuda.device(self.runtime.device),
+            # thread_local: the thread that brings batches goes on meanwhile
+            torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"),
+        ):
             place.results = self._compute(place, bucket, count)
         place.gradients = tuple(parameter.grad for parameter in self._parameters)
         for parameter in self._parameters:

@@ -6,10 +6,11 @@ decided once for all, and what process 0 alone writes fails for all. Knows nothi
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ from tenor.training.checkpoint import RunFolder
 from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.history import EpochRecord, history_path, write_history
 from tenor.training.interruption import EXIT_STATUS, Interruption
-from tenor.training.loop import evaluate_loader, make_passes, run_steps
+from tenor.training.loop import StepResult, evaluate_loader, make_passes, run_steps
 from tenor.training.passes import Pass
 from tenor.training.preparation import TrainingData, build_criterion, build_model
 from tenor.training.schedule import Schedule, make_schedule
@@ -211,6 +212,14 @@ class Run:
             self.model, self.train_loader, self.criterion, self.optimizer, self.runtime,
             clip_norm=self.settings.clip_norm, start=progress.step, passes=self.passes,
         )  # fmt: skip
+        with contextlib.closing(steps):
+            self._take_steps(steps, interruption, advance)
+        self._validate(started)
+
+    def _take_steps(
+        self, steps: Iterator[StepResult], interruption: Interruption, advance: Callable[[int], None]
+    ) -> None:
+        progress = self.progress
         for _ in range(progress.step, len(self.train_loader)):
             self.schedule.before_step(progress.global_step)
             result = next(steps)
@@ -228,7 +237,6 @@ class Run:
                         self.folder.path,
                     )
                 raise SystemExit(EXIT_STATUS)
-        self._validate(started)
 
     def _validate(self, started: float) -> None:
         """Score validation, keep the weights if they convince and are the best so far, write the history."""

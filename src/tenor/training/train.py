@@ -99,7 +99,7 @@ def train_model(
             where there is more.
         checkpoint_every_steps: save a checkpoint after so many optimizer steps.
         checkpoint_every_s: save a checkpoint after so many seconds; None = never by time.
-        resume: go on from the newest checkpoint of an interrupted run, to the same bits.
+        resume: go on from the newest checkpoint of an interrupted run, on a CPU to the same bits.
         copies: what to do about texts of validation or test that stand, nearly the same, in another split:
             ``"refuse"``, ``"warn"`` or ``"ignore"``.
         trackers: names of accelerate's trackers, such as ``"tensorboard"``.
