@@ -23,6 +23,9 @@ from tenor.files import sha256_file
 
 _BUCKET = "bucket"
 
+#: Into how many parts Ray deals the buckets, at most: its own default, which is too many for few.
+_MOST_PARTITIONS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class ProfileWork:
@@ -121,7 +124,7 @@ def _aggregate(
     rows: list[dict[str, Any]] = (
         ray.data.from_items([{"shard": name} for name in names], override_num_blocks=len(names))
         .map_batches(deal, batch_size=1)
-        .groupby(_BUCKET)
+        .groupby(_BUCKET, num_partitions=min(buckets, _MOST_PARTITIONS))
         .map_groups(aggregate, batch_format="pyarrow")
         .take_all()
     )
