@@ -47,9 +47,8 @@ def cut_by_length(
     start_of = np.zeros(len(distinct), dtype=np.int64)
     for last in range(len(distinct)):
         row = last % _LENGTHS_AT_A_TIME
-        if (
-            row == 0
-        ):  # prices of a micro-batch whose longest length is the row's and whose shortest the column's
+        if row == 0:
+            # prices of a micro-batch whose longest length is the row's and whose shortest the column's
             some = slice(last, last + _LENGTHS_AT_A_TIME)
             padded = np.maximum(ends[some, None] - firsts, 0) * distinct[some, None]
             price = padded + np.maximum(1, -(-padded // max(1, max_padded_messages))) * overhead_messages

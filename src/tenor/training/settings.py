@@ -40,6 +40,8 @@ _REAL = {
     "clip_norm": (0.0, False, 1e12, True),
     "pos_weight": (0.0, False, 1e12, True),
 }
+#: Those that may be None: see train_model for what it means.
+_OPTIONAL = ("clip_norm", "pos_weight", "max_padded_messages")
 _MAX_KERNEL_SIZE, _MAX_KERNELS = 4095, 64
 
 #: Validation scores that choose the best epoch.
@@ -79,12 +81,12 @@ class TrainSettings:
     def __post_init__(self) -> None:
         for name, (least, most) in _WHOLE.items():
             value = getattr(self, name)
-            if value is not None or name != "max_padded_messages":
+            if value is not None or name not in _OPTIONAL:
                 object.__setattr__(self, name, check_whole(name, value, least, most))
         for name, bounds in _REAL.items():
             value = getattr(self, name)
             is_method = name == "pos_weight" and isinstance(value, str)
-            if not is_method and (value is not None or name not in ("clip_norm", "pos_weight")):
+            if not is_method and (value is not None or name not in _OPTIONAL):
                 object.__setattr__(self, name, check_real(name, value, *bounds))
         if not 0 < len(self.kernel_sizes) <= _MAX_KERNELS:
             raise UsageError(
