@@ -10,13 +10,26 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tenor.corpus.readers import ColumnMap, Limits, Reject, Tally
-from tenor.corpus.readers.jsonl import _parse_object, read_jsonl
+from tenor.corpus.readers.jsonl import _decode_fast, _parse_object, _parse_strictly, read_jsonl
 from tenor.corpus.readers.records import RowError, SeenIds
-from tenor.corpus.readers.streams import read_lines
+from tenor.corpus.readers.streams import Line, read_lines
 from tenor.corpus.schema import Conversation, Place
 from tenor.errors import InputError
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def make_line(text: str) -> Line:
+    data = text.encode()
+    return Line(1, 0, data, len(data), too_long=False)
 
 
 def write(path: Path, *rows: dict[str, Any]) -> Path:
@@ -257,14 +270,47 @@ def test_a_file_of_another_codec_raises(tmp_path: Path) -> None:
 )
 def test_a_duplicate_key_is_found_wherever_it_stands(text: str) -> None:
     with pytest.raises(RowError, match="duplicate key"):
-        _parse_object(text)
+        _parse_object(make_line(text))
 
 
 @pytest.mark.parametrize(
     "text", [r'{"a": "\": :) \"a\":"}', '{"a" : [{"b": 1}, {"b": {"b": []}}], "b": [1, {"a": 2}]}', "{}"]
 )
 def test_equal_keys_of_different_objects_and_colons_in_texts_are_no_duplicates(text: str) -> None:
-    assert _parse_object(text) == json.loads(text)
+    assert _parse_object(make_line(text)) == json.loads(text)
+
+
+@given(st.dictionaries(st.text(), json_values), st.booleans())
+def test_the_fast_decoder_reads_what_the_strict_one_reads(value: dict[str, Any], is_ascii: bool) -> None:
+    text = json.dumps(value, ensure_ascii=is_ascii)
+    data = text.encode(errors="surrogatepass")
+    fast = _decode_fast(data)
+    assert fast is None or repr(fast) == repr(_parse_strictly(text))  # repr: 1 is not 1.0, nor -0.0 0.0
+
+
+@given(st.from_regex(r"-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?([eE][+-]?[0-9]{1,3})?", fullmatch=True))
+def test_the_fast_decoder_reads_numbers_to_the_last_digit(number: str) -> None:
+    text = f'{{"a": {number}}}'
+    fast = _decode_fast(text.encode())
+    assert fast is None or repr(fast) == repr(_parse_strictly(text))
+
+
+@given(st.binary(max_size=6), st.integers(0, 40), st.integers(0, 6))
+def test_the_fast_decoder_accepts_no_damaged_line(bytes_: bytes, start: int, length: int) -> None:
+    sound = '{"a": [1.5, -2, null, true], "b": {"ü": "\\u00fc\\n"}}'.encode()
+    data = sound[:start] + bytes_ + sound[start + length :]
+    fast = _decode_fast(data)
+    if fast is not None:
+        assert repr(fast) == repr(_parse_strictly(data.decode()))
+
+
+def test_lines_of_chats_are_read_by_the_fast_decoder() -> None:
+    line = {
+        "conversation_id": 2**70,
+        "messages": [{"author": "ä", "text": "well :) : see a:b", "timestamp": 1.5}],
+    }
+    assert _decode_fast(json.dumps(line).encode()) == line
+    assert _decode_fast(json.dumps(line, separators=(",", " : ")).encode()) is None
 
 
 def test_ids_are_remembered_as_in_a_dict() -> None:

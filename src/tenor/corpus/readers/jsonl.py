@@ -7,11 +7,14 @@ is the physical one. Knows nothing of what the values must be.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from tenor.corpus.readers.assembly import RawConversation, build_conversation, name_field
 from tenor.corpus.readers.columns import MESSAGE_FIELDS, ColumnMap
@@ -67,7 +70,7 @@ def _parse_lines(path: Path, limits: Limits) -> Iterator[tuple[Line, JsonObject 
             continue
         try:
             check_length(line, limits)
-            yield line, _parse_object(decode_line(line))
+            yield line, _parse_object(line)
         except RowError as error:
             yield line, error
 
@@ -84,21 +87,24 @@ def _refuse_constant(name: str) -> None:
 
 
 _STRICT = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
-_FAST = json.JSONDecoder(parse_constant=_refuse_constant)
+_FAST = msgspec.json.Decoder()
+_SPACED_COLON = re.compile(rb'"[ \t\r]+:')
 
 
-def _decode(text: str) -> object:
-    """The value of a line, each key once in an object.
+def _decode_fast(data: bytes) -> JsonObject | None:
+    """An object that is sound and has each key once; None where only the strict decoder can tell.
 
-    The hook that sees every pair takes half of the reading time. Without it a duplicate shows in numbers: every pair
-    has the characters ``":``, unless a space stands between, and these may stand in a text besides. So where no
-    space precedes a colon and there are no more ``":`` than keys, no key is there twice; all else is decoded strictly.
+    What sees every pair takes most of the reading time. Without it a duplicate shows in numbers: every pair has the
+    characters ``":``, unless a space stands between, and these may stand in a text besides. So where nothing
+    stands between a quote and a colon and there are no more ``":`` than keys, no key is there twice.
     """
-    if " :" not in text and "\t:" not in text and "\r:" not in text:
-        value = _FAST.decode(text)
-        if isinstance(value, dict) and _count_keys(value) == text.count('":'):
-            return value
-    return _STRICT.decode(text)
+    if (b" :" in data or b"\t:" in data or b"\r:" in data) and _SPACED_COLON.search(data):
+        return None
+    try:
+        value = _FAST.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and _count_keys(value) == data.count(b'":') else None
 
 
 def _count_keys(value: JsonObject) -> int:
@@ -112,14 +118,19 @@ def _count_keys(value: JsonObject) -> int:
     return count
 
 
-def _parse_object(text: str) -> JsonObject:
+def _parse_object(line: Line) -> JsonObject:
     """One line as an object.
 
     Raises:
-        RowError: no JSON, not strict JSON, nested too deep, or no object.
+        RowError: no UTF-8, no JSON, not strict JSON, nested too deep, or no object.
     """
+    value = _decode_fast(line.data)
+    return _parse_strictly(decode_line(line)) if value is None else value
+
+
+def _parse_strictly(text: str) -> JsonObject:
     try:
-        value = _decode(text)
+        value = _STRICT.decode(text)
     except json.JSONDecodeError as error:
         rule = f"expected JSON, found a fault at character {error.pos + 1}: {error.msg}"
         raise RowError(None, rule, "write one JSON object a line") from error
