@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenor.arrays import make_array, make_scalar, number_array, view_numbers
+from tenor.arrays import make_array, make_scalar, number_array, to_numpy
 
 TEXTS = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=5)
 NUMBERS = st.none() | st.floats(allow_nan=False)
@@ -45,7 +45,22 @@ def test_half_of_a_surrogate_pair_is_refused() -> None:
 def test_numbers_there_and_back_share_memory() -> None:
     numbers = np.arange(5, dtype=np.int32)
     array = number_array(numbers).slice(2)
-    view = view_numbers(array, np.int32)
+    view = to_numpy(array)
     assert view.tolist() == [2, 3, 4] and np.shares_memory(view, numbers)
-    assert view_numbers(array.slice(3), np.int32).tolist() == []
+    assert to_numpy(array.slice(3)).tolist() == []
     assert make_scalar(7, pa.int32()) == pa.scalar(7, pa.int32())
+
+
+@given(
+    st.sampled_from([pa.int32(), pa.int64(), pa.float32(), pa.float64(), pa.bool_()]),
+    st.lists(st.lists(st.none() | st.integers(0, 1), max_size=20), max_size=3),
+    st.integers(0, 9),
+)
+def test_values_come_back_as_pyarrow_gives_them(
+    kind: pa.DataType, chunks: list[list[int | None]], start: int
+) -> None:
+    values = [[1 if value is None and kind == pa.bool_() else value for value in chunk] for chunk in chunks]
+    column = pa.chunked_array([pa.array(chunk).cast(kind) for chunk in values], kind).slice(start)
+    found = to_numpy(column, null=-1 if column.null_count else None)
+    expected = column.to_numpy() if kind == pa.bool_() else column.fill_null(-1).to_numpy()
+    assert found.dtype == expected.dtype and np.array_equal(found, expected)

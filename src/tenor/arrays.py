@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 _MAX_INT32 = 2**31 - 1
 _DTYPES: dict[pa.DataType, np.dtype[Any]] = {
     pa.int32(): np.dtype(np.int32),
     pa.int64(): np.dtype(np.int64),
+    pa.uint64(): np.dtype(np.uint64),
+    pa.float16(): np.dtype(np.float16),
+    pa.float32(): np.dtype(np.float32),
     pa.float64(): np.dtype(np.float64),
 }
 
@@ -103,19 +107,48 @@ def _offsets(
     return pa.py_buffer(offsets.astype(dtype, copy=False))
 
 
-def number_array(numbers: npt.NDArray[Any]) -> pa.Array:
-    """A one-dimensional contiguous numpy array as an Arrow array on the same memory."""
-    kind = pa.from_numpy_dtype(numbers.dtype)
-    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(np.ascontiguousarray(numbers))])
-
-
-def view_numbers(array: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
-    """The values of an integer or float array without nulls, on the same memory.
+def number_array(numbers: npt.NDArray[Any], is_null: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """A one-dimensional numpy array as an Arrow array on the same memory.
 
     Args:
-        array: of the Arrow type that belongs to `dtype`.
-        dtype: of the values.
+        numbers: (N,); copied where it is not contiguous.
+        is_null: (N,), where null stands for the number; None = nowhere.
     """
+    validity = None if is_null is None else pa.py_buffer(np.packbits(~is_null, bitorder="little"))
+    buffers = [validity, pa.py_buffer(np.ascontiguousarray(numbers))]
+    return pa.Array.from_buffers(pa.from_numpy_dtype(numbers.dtype), len(numbers), buffers)
+
+
+def to_numpy(column: pa.Array | pa.ChunkedArray, *, null: float | None = None) -> npt.NDArray[Any]:
+    """The values of an integer, float or bool column as a numpy array: (N,).
+
+    Args:
+        column: without nulls, unless there is something to put in their place.
+        null: what stands for null; for numbers.
+
+    Returns:
+        On the same memory, read-only, where the column is of numbers, of one chunk and without nulls; else a copy.
+    """
+    if null is not None and column.null_count:
+        column = pc.fill_null(column, make_scalar(null, column.type))
+    chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+    is_bool = pa.types.is_boolean(column.type)
+    parts = [_view_bits(chunk) if is_bool else _view(chunk) for chunk in chunks]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([np.empty(0, bool if is_bool else _DTYPES[column.type]), *parts])
+
+
+def _view(array: pa.Array) -> npt.NDArray[Any]:
+    dtype = _DTYPES[array.type]
     if len(array) == 0:
         return np.empty(0, dtype)
-    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * np.dtype(dtype).itemsize)
+    return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
+
+
+def _view_bits(array: pa.Array) -> npt.NDArray[np.bool_]:
+    if len(array) == 0:
+        return np.empty(0, bool)
+    data = np.frombuffer(array.buffers()[1], np.uint8)
+    bits = np.unpackbits(data, count=array.offset + len(array), bitorder="little")
+    return bits[array.offset :].view(bool)

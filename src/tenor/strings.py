@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import make_array, make_scalar, number_array, view_numbers
+from tenor.arrays import make_array, make_scalar, number_array, to_numpy
 from tenor.errors import UsageError
 
 Integers = npt.NDArray[np.int64]
@@ -66,7 +66,7 @@ class Strings:
         ):  # they share one, as a rule
             encoded = encoded.unify_dictionaries()
             dictionary = encoded.chunk(0).dictionary
-        codes = [view_numbers(chunk.indices, np.int32) for chunk in encoded.chunks]
+        codes = [to_numpy(chunk.indices) for chunk in encoded.chunks]
         return cls(pa.chunked_array([dictionary]), np.concatenate(codes))
 
     def __len__(self) -> int:
@@ -131,7 +131,7 @@ class Strings:
                 return np.zeros(0, dtype=bool)
             used, places = self._used()
             same = pc.equal(used, make_scalar(other, pa.string()))
-            return np.asarray(same.to_numpy(zero_copy_only=False)[places])
+            return np.asarray(to_numpy(same)[places])
         if isinstance(other, Strings):
             if len(other) != len(self):
                 raise UsageError(f"expected {len(self)} strings to compare with, found {len(other)}")
@@ -148,7 +148,7 @@ class Strings:
     def rank(self) -> tuple[Integers, Strings]:
         """Ranks (N,) among the sorted distinct strings, and those (D,), by code points."""
         used, places = self._used()
-        order = view_numbers(pc.array_sort_indices(used), np.uint64).astype(np.int64)
+        order = to_numpy(pc.array_sort_indices(used)).astype(np.int64)
         ranks = np.empty(len(order), dtype=np.int64)
         ranks[order] = np.arange(len(order))
         return ranks[places], Strings(
@@ -164,8 +164,7 @@ class Strings:
         if others.values is self.values or others.values.equals(self.values):
             return others.codes.astype(np.int64)
         used, places = others._used()
-        found = pc.fill_null(pc.index_in(used, self.values), make_scalar(-1, pa.int32()))
-        return view_numbers(found, np.int32).astype(np.int64)[places]
+        return to_numpy(pc.index_in(used, self.values), null=-1).astype(np.int64)[places]
 
     def _used(self) -> tuple[pa.Array, Integers]:
         """The distinct strings that occur (D,), and the place of each row's among them (N,)."""

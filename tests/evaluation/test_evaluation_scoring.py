@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -189,3 +191,29 @@ def test_predictions_written_in_blocks_are_those_of_one(
     assert found.labels.tolist() == expected.labels.tolist()
     assert np.abs(found.probs - expected.probs).max() <= 1e-6
     assert found.threshold == expected.threshold
+
+
+SCORING = """
+import sys
+from tenor.cli import main
+
+for arguments in JOBS:
+    try:
+        main(arguments)
+    except SystemExit as end:
+        assert not end.code
+slow = {"pandas", "sympy", "sklearn", "torch._dynamo", "torch._inductor"} & set(sys.modules)
+assert not slow, slow
+"""
+
+
+def test_scoring_starts_without_pandas_and_compilers(
+    corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    """They take two seconds and 60 MB, and nothing that scores needs them."""
+    model, scores = str(models["author"]), str(tmp_path / "scores.parquet")
+    predict = ["predict", model, str(corpus), "--split", "all", "--output", scores]
+    profile = ["profile", model, str(corpus), "--predictions", scores, "--no-baselines"]
+    code = f"JOBS = {[predict, profile]!r}\n{SCORING}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tenor.arrays import to_numpy
 from tenor.corpus import readahead
 from tenor.corpus.groups import list_lengths
 from tenor.corpus.info import INFO_NAME, CorpusInfo, read_info
@@ -96,7 +97,7 @@ class Corpus:
         except pa.ArrowException as error:
             raise CorpusError(f"{self.path}: column {name} is damaged: import the source again") from error
         if name in ("text", "timestamp", "features"):
-            is_given = column.is_valid().to_numpy()
+            is_given = to_numpy(column.is_valid())
             if not np.array_equal(list_lengths(column)[is_given], np.diff(self.message_offsets)[is_given]):
                 raise CorpusError(
                     f"{self.path}: column {name} has not one entry a message: import the source again"
@@ -139,7 +140,7 @@ class Corpus:
         vectors = [chunk.flatten() for chunk in self._message_chunks("features")]
         if any(vector.null_count for vector in vectors):
             raise CorpusError(f"{self.path}: features has empty entries: import the source again")
-        return [vector.to_numpy(zero_copy_only=True).reshape(-1, self.info.input_size) for vector in vectors]
+        return [to_numpy(vector).reshape(-1, self.info.input_size) for vector in vectors]
 
     @cached_property
     def is_read_ahead(self) -> bool:

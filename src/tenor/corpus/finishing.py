@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import view_numbers
+from tenor.arrays import to_numpy
 from tenor.corpus.groups import (
     flatten,
     hash_triples,
@@ -226,7 +226,7 @@ class _Census:
             labels.append(pc.unique(column.drop_null()))
         codes = authors.dictionary_encode()
         rows = np.repeat(np.arange(len(table)), list_lengths(table["authors"]))
-        pairs = rows * len(codes.dictionary) + view_numbers(codes.indices, np.int32)
+        pairs = rows * len(codes.dictionary) + to_numpy(codes.indices)
         self._authors.append(codes.dictionary)
         self._counts.update(
             conversations=len(table),

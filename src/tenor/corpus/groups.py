@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import make_scalar, number_array, view_numbers
+from tenor.arrays import make_scalar, number_array, to_numpy
 from tenor.corpus.plan import SplitPlan
 
 _STRINGS_AT_A_TIME = 1 << 14
@@ -49,10 +49,7 @@ def participant_parents(table: pa.Table) -> npt.NDArray[np.int64]:
 
 def list_lengths(column: pa.ChunkedArray) -> npt.NDArray[np.int64]:
     """The length of each row's list, 0 for null: (C,)."""
-    lengths = [
-        view_numbers(pc.coalesce(pc.list_value_length(chunk), make_scalar(0, pa.int32())), np.int32)
-        for chunk in column.chunks
-    ]
+    lengths = [to_numpy(pc.list_value_length(chunk), null=0) for chunk in column.chunks]
     return np.concatenate([np.empty(0, np.int64), *lengths])
 
 

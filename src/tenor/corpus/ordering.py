@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tenor.arrays import make_scalar, to_numpy
 from tenor.corpus.groups import conversation_groups, flatten, participant_parents
 from tenor.corpus.plan import SplitPlan
 from tenor.strings import Strings
@@ -80,11 +81,11 @@ def encode_author_groups(
     named = table["group"]
     if plan.by == "author" or named.null_count == len(named):
         return names, authors
-    found = Strings.of(pc.coalesce(named, ""))
+    found = Strings.of(pc.coalesce(named, make_scalar("", pa.string())))
     groups, codes = found.values, found.codes
-    known = pc.fill_null(pc.index_in(names, groups.chunk(0)), -1).to_numpy()  # authors called as a group is
+    known = to_numpy(pc.index_in(names, groups.chunk(0)), null=-1)  # authors called as a group is
     of_author = np.where(known >= 0, known, np.arange(len(names)) + len(groups))
-    is_named = named.is_valid().to_numpy()[rows]
+    is_named = to_numpy(named.is_valid())[rows]
     return pa.chunked_array([*groups.chunks, *names.chunks]), np.where(
         is_named, codes[rows], of_author[authors]
     )

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import make_array
+from tenor.arrays import make_array, number_array, to_numpy
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, participant_parents
 from tenor.corpus.ordering import (
@@ -318,10 +318,10 @@ def _view_authors(corpus: Corpus) -> SequenceView:
 
 
 def _split_codes(corpus: Corpus, column: pa.ChunkedArray) -> npt.NDArray[np.int8]:
-    codes = pc.index_in(column, pa.array([*SPLITS, None], pa.string()))
+    codes = pc.index_in(column, make_array([*SPLITS, None], pa.string()))
     if codes.null_count:
         raise CorpusError(f"{corpus.path}: a split is none of {', '.join(SPLITS)}: import the source again")
-    found: npt.NDArray[np.int8] = codes.to_numpy().astype(np.int8)
+    found: npt.NDArray[np.int8] = to_numpy(codes).astype(np.int8)
     found[found == len(SPLITS)] = -1
     return found
 
@@ -330,12 +330,12 @@ def _label_codes(corpus: Corpus, column: pa.ChunkedArray, classes: Sequence[Labe
     """Labels as indices into the classes; unlabelled is -1."""
     if not classes:
         return np.full(len(column), UNLABELLED, dtype=np.int64)
-    found = pc.index_in(column, pa.array(list(classes), column.type))
+    found = pc.index_in(column, make_array(classes, column.type))
     if found.null_count != column.null_count:
         raise CorpusError(
             f"{corpus.path}: a label is none of the classes {list(classes)}: import the source again"
         )
-    return np.array(pc.fill_null(found, UNLABELLED).to_numpy(), dtype=np.int64)
+    return to_numpy(found, null=UNLABELLED).astype(np.int64)
 
 
 def _by_chunk(corpus: Corpus, rows: Integers) -> Iterator[tuple[int, Integers, Integers]]:
@@ -358,7 +358,7 @@ def read_texts(corpus: Corpus, rows: Integers) -> Iterator[tuple[Integers, pa.Ar
     chunks = corpus.text_chunks
     for chunk, places, inside in _by_chunk(corpus, rows):
         corpus.will_need_text(chunk)
-        yield places, chunks[chunk].take(pa.array(inside))
+        yield places, chunks[chunk].take(number_array(inside))
 
 
 def read_timestamps(corpus: Corpus, rows: Integers) -> npt.NDArray[np.float64]:
@@ -372,8 +372,8 @@ def read_timestamps(corpus: Corpus, rows: Integers) -> npt.NDArray[np.float64]:
     for chunk in np.unique(chunk_of).tolist():
         at = np.flatnonzero(chunk_of == chunk)
         local = conversations[at] - firsts[chunk]
-        is_known = lists[chunk].is_valid().to_numpy(zero_copy_only=False)[local]  # not: a list without times
+        is_known = to_numpy(lists[chunk].is_valid())[local]  # not: a list without times
         at, local = at[is_known], local[is_known]
-        places = lists[chunk].offsets.to_numpy()[local] + inside[at]
-        times[at] = lists[chunk].values.take(pa.array(places)).to_numpy(zero_copy_only=False)
+        places = to_numpy(lists[chunk].offsets)[local] + inside[at]
+        times[at] = to_numpy(lists[chunk].values.take(number_array(places)), null=np.nan)
     return times

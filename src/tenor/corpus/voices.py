@@ -13,8 +13,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from tenor.arrays import number_array
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
@@ -165,6 +165,6 @@ def _author_names(corpus: Corpus, rows: npt.NDArray[np.int64]) -> npt.NDArray[np
     chunk_of = np.searchsorted(corpus.chunk_offsets, rows, side="right") - 1
     for chunk in np.unique(chunk_of):
         places = np.flatnonzero(chunk_of == chunk)
-        inside = pa.array(rows[places] - corpus.chunk_offsets[chunk])
+        inside = number_array(rows[places] - corpus.chunk_offsets[chunk])
         names[places] = corpus.author_chunks[int(chunk)].take(inside).to_pylist()
     return names

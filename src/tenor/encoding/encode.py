@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
+from tenor.arrays import number_array
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.info import EncoderInfo
 from tenor.corpus.layout import FEATURE_TYPES
@@ -347,7 +347,7 @@ def _read_texts(corpus: Corpus, rows: np.ndarray) -> list[str]:
     for chunk, base, start, stop in zip(
         corpus.text_chunks, corpus.chunk_offsets[:-1], bounds[:-1], bounds[1:], strict=True
     ):
-        texts += chunk.take(pa.array(rows[start:stop] - base)).to_pylist()
+        texts += chunk.take(number_array(rows[start:stop] - base)).to_pylist()
     return texts
 
 

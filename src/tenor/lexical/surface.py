@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from tenor.arrays import to_numpy
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.views import SequenceView, read_texts, read_timestamps
@@ -137,22 +139,29 @@ def _describe_block(view: SequenceView) -> Floats:
 
 
 def _measure_texts(corpus: Corpus, rows: Integers) -> dict[str, Floats]:
-    """Of each message: characters, words, letters and digits, capitals, and whether it asks or exclaims, (M,) each."""
-    found = {name: np.zeros(len(rows)) for name in _MEASURES}
-    for places, texts in read_texts(corpus, rows):
-        for name, measure in _MEASURES.items():
-            found[name][places] = measure(texts).to_numpy(zero_copy_only=False)
-    return found
+    """What `_measure` counts in each message: (M,) each. One that several sequences read is counted once."""
+    distinct, owners = np.unique(rows, return_inverse=True)
+    found: dict[str, Floats] = {}
+    for places, texts in read_texts(corpus, distinct):
+        for name, counts in _measure(texts).items():
+            found.setdefault(name, np.zeros(len(distinct)))[places] = counts
+    return {name: counts[owners] for name, counts in found.items()}
 
 
-_MEASURES = {
-    "characters": pc.utf8_length,
-    "words": lambda texts: pc.count_substring_regex(texts, r"[\pL\pN]+"),
-    "letters": lambda texts: pc.count_substring_regex(texts, r"[\pL\pN]"),
-    "capitals": lambda texts: pc.count_substring_regex(texts, r"\p{Lu}"),
-    "asks": lambda texts: pc.match_substring_regex(texts, "[?？؟]"),
-    "exclaims": lambda texts: pc.match_substring_regex(texts, "[!！]"),
-}
+def _measure(texts: pa.Array) -> dict[str, npt.NDArray[np.generic]]:
+    """Of N texts: characters, words, letters and digits, capitals, and whether one asks or exclaims, (N,) each."""
+    # One regular expression that eats whole runs: counting every letter by one took seven times as long.
+    words = pc.utf8_trim(pc.replace_substring_regex(texts, r"[^\pL\pN]+", " "), " ")
+    gaps = to_numpy(pc.count_substring(words, " "))
+    letters = to_numpy(pc.utf8_length(words)) - gaps
+    return {
+        "characters": to_numpy(pc.utf8_length(texts)),
+        "words": gaps + (letters > 0),
+        "letters": letters,
+        "capitals": to_numpy(pc.count_substring_regex(texts, r"\p{Lu}")),
+        "asks": to_numpy(pc.match_substring_regex(texts, "[?？؟]")),
+        "exclaims": to_numpy(pc.match_substring_regex(texts, "[!！]")),
+    }
 
 
 def _describe_roles(codes: Integers, num: int, texts: dict[str, Floats]) -> Floats:

@@ -24,9 +24,12 @@ def initialize_weights(model: nn.Module, generator: torch.Generator | None = Non
       sqrt(2 * layers), so that the residual stream keeps its scale (Radford et al. 2019, GPT-2).
 
     Args:
-        model: any module.
+        model: any module; one on the device ``meta`` has no weights, and is left alone (drawing there loads torch's
+            compiler, which takes two seconds).
         generator: on the device of the weights; None = torch's default generator.
     """
+    if any(weight.is_meta for weight in model.parameters()):
+        return
     for module in model.modules():
         if isinstance(module, nn.Linear | nn.Conv1d):
             if isinstance(module, nn.Linear):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tenor.arrays import make_array, number_array
+from tenor.arrays import make_array, number_array, to_numpy
 from tenor.errors import InputError, UsageError
 from tenor.files import publish_file
 from tenor.predictions.table import (
@@ -138,7 +138,7 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
         name: values.to_arrow() for name, values in _string_columns(predictions).items()
     }
     classes = make_array(predictions.classes, pa.string() if strings else pa.int64())
-    columns["label"] = classes.take(pa.array(predictions.labels, mask=predictions.labels < 0))
+    columns["label"] = classes.take(number_array(predictions.labels, predictions.labels < 0))
     columns["length"] = number_array(predictions.lengths)
     for name, scores in (("logit", predictions.logits), ("prob", predictions.probs)):
         flat = number_array(scores.reshape(-1))
@@ -163,11 +163,11 @@ def _set_columns(
         raise UsageError(f"prediction sets must have shape {expected}, found {holds.shape}")
     sizes = holds.sum(axis=1)
     offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    names = pa.array(list(predictions.classes), label)
-    chosen = pa.array(holds.argmax(axis=1), pa.int64(), mask=sizes != 1)
+    names = make_array(predictions.classes, label)
+    chosen = number_array(holds.argmax(axis=1), sizes != 1)
     return {
         "prediction_set": pa.ListArray.from_arrays(
-            pa.array(offsets), names.take(pa.array(np.nonzero(holds)[1]))
+            number_array(offsets), names.take(number_array(np.nonzero(holds)[1]))
         ),
         "decision": names.take(chosen),
     }
@@ -272,7 +272,7 @@ def _assemble(schema: pa.Schema, read: Callable[[str], pa.ChunkedArray], path: P
             groups=strings["group"],
             splits=strings["split"],
             labels=_read_labels(read("label"), classes, path),
-            lengths=read_full("length").to_numpy(),
+            lengths=to_numpy(read_full("length")),
             logits=_to_floats(read_full("logit")),
             probs=_to_floats(read_full("prob")),
             threshold=None if threshold is None else float(threshold),
@@ -343,12 +343,11 @@ def _read_labels(column: pa.ChunkedArray, classes: list[Label], path: Path) -> I
     if found.null_count > column.null_count:
         row = pc.index(pc.xor(pc.is_valid(column), pc.is_valid(found)), True).as_py() + 1
         raise InputError(f"expected one of {classes} or null", path=path, line=row, field="label")
-    return np.asarray(pc.fill_null(found, -1).to_numpy(), dtype=np.int64)
+    return to_numpy(found, null=-1).astype(np.int64)
 
 
 def _to_floats(column: pa.ChunkedArray) -> Floats:
     """(N,) numbers, or (N, C) where the column holds lists."""
     if column.type == "double":
-        return np.asarray(column.to_numpy(), dtype=np.float64)
-    flat = np.asarray(column.combine_chunks().flatten().to_numpy(zero_copy_only=False), dtype=np.float64)
-    return flat.reshape(len(column), column.type.list_size)
+        return to_numpy(column)
+    return to_numpy(column.combine_chunks().flatten()).reshape(len(column), column.type.list_size)
