@@ -1,7 +1,7 @@
 """From written Arrow files to a finished corpus folder: strict splits, counts, classes, hashes, JSON.
 
-Works on the files batch by batch with Arrow and numpy; only ids stay in memory. (A strict plan and labels that come
-late need a file as a whole: it is memory-mapped.)
+Works on the files batch by batch with Arrow and numpy. (A strict plan and labels that come late need a file as a whole:
+it is memory-mapped.)
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,7 +24,6 @@ from tenor.corpus.groups import (
     hash_triples,
     list_lengths,
     participant_parents,
-    sort_strings,
     split_triples,
 )
 from tenor.corpus.info import INFO_NAME, CorpusInfo, EncoderInfo, FileInfo, SourceInfo, info_to_json
@@ -38,6 +37,7 @@ from tenor.corpus.layout import (
 )
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import Label, Level
+from tenor.corpus.sorting import StringSorter
 from tenor.corpus.strict import assign_strict
 from tenor.errors import CorpusError, StorageError
 from tenor.files import write_json
@@ -79,7 +79,7 @@ def finish_corpus(
             _rewrite_file(folder / name, table, schema, splits, first_row)
         first_row += table.num_rows
     del tables
-    census = _Census(plan)
+    census = _Census(plan, folder)
     files = tuple(census.take(folder / name) for name in names)
     _require_unique_ids(census.ids)
     pa.default_memory_pool().release_unused()
@@ -154,9 +154,9 @@ def _rewrite_file(
     os.replace(temporary, path)
 
 
-def _require_unique_ids(parts: list[pa.Array]) -> None:
-    """Refuse an id that stands twice; the list is emptied."""
-    for first, second in pairwise(sort_strings(parts)):
+def _require_unique_ids(ids: Iterable[str]) -> None:
+    """Refuse an id that stands twice among the sorted ones."""
+    for first, second in pairwise(ids):
         if first == second:
             raise CorpusError(
                 f"conversation_id: expected unique ids, found {first[:80]!r} more than once: rename one"
@@ -178,23 +178,23 @@ class _Hashing:
 
 
 class _Census:
-    """What is to be said of a whole corpus, gathered batch by batch; ids and names are all that stays in memory.
+    """What is to be said of a whole corpus, gathered batch by batch, in memory that does not grow with it.
 
     Attributes:
-        ids: of each batch's conversations.
-        triples: of each level, those of each batch (see `split_triples`).
+        ids: of the conversations.
+        triples: of each level (see `split_triples`).
         has_timestamps: whether any message has one.
         labels: column -> each batch's distinct labels.
     """
 
-    def __init__(self, plan: SplitPlan) -> None:
-        self.ids: list[pa.Array] = []
-        self.triples: tuple[list[pa.Array], list[pa.Array]] = ([], [])
+    def __init__(self, plan: SplitPlan, folder: Path) -> None:
+        self.ids = StringSorter(folder)
+        self.triples = (StringSorter(folder), StringSorter(folder))
         self.has_timestamps = False
         self.labels: dict[str, list[pa.Array]] = {"label": [], "participant_labels": []}
         self._plan = plan
         self._counts: Counter[str] = Counter()
-        self._authors: list[pa.Array] = []
+        self._authors = StringSorter(folder)
 
     def take(self, path: Path) -> FileInfo:
         """Read a file, not mapped: mapped pages that were read count as the process's memory."""
@@ -216,9 +216,9 @@ class _Census:
 
     def _add(self, table: pa.Table) -> None:
         participants, authors = flatten(table["participants"]), flatten(table["authors"]).combine_chunks()
-        self.ids.append(pa.concat_arrays(table["conversation_id"].chunks))
+        self.ids.add(pa.concat_arrays(table["conversation_id"].chunks))
         for found, triples in zip(self.triples, split_triples(table, self._plan), strict=True):
-            found.append(triples)
+            found.add(triples)
         times = flatten(table["timestamp"])
         self.has_timestamps |= times.null_count < len(times)
         for name, labels in self.labels.items():
@@ -227,7 +227,7 @@ class _Census:
         codes = authors.dictionary_encode()
         rows = np.repeat(np.arange(len(table)), list_lengths(table["authors"]))
         pairs = rows * len(codes.dictionary) + to_numpy(codes.indices)
-        self._authors.append(codes.dictionary)
+        self._authors.add(codes.dictionary)
         self._counts.update(
             conversations=len(table),
             messages=len(authors),
@@ -239,7 +239,7 @@ class _Census:
 
     def count(self) -> dict[str, int]:
         """The corpus's counts."""
-        return {**self._counts, "authors": pc.count_distinct(pa.chunked_array(self._authors)).as_py()}
+        return {**self._counts, "authors": sum(1 for _ in groupby(self._authors))}
 
 
 def _find_classes(census: _Census) -> dict[Level, tuple[Label, ...]]:

@@ -6,7 +6,7 @@ Knows nothing of which split a group is in.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable
 from itertools import groupby, islice
 
 import numpy as np
@@ -73,31 +73,11 @@ def _join(level: str, groups: pa.ChunkedArray, splits: pa.ChunkedArray) -> pa.Ar
     return pc.unique(pc.binary_join_element_wise(name, group, pc.coalesce(split, no_split), separator))
 
 
-def hash_triples(levels: Sequence[list[pa.Array]]) -> str:
-    """SHA-256 over the sorted distinct triples of a corpus.
-
-    Args:
-        levels: of each level the triples of all parts (see `split_triples`); the lists are emptied, as by
-            `sort_strings`.
-    """
+def hash_triples(levels: Iterable[Iterable[str]]) -> str:
+    """SHA-256 over the distinct triples of a corpus (see `split_triples`), given sorted, of one level after another."""
     digest = hashlib.sha256()
-    for parts in levels:
-        distinct = (triple for triple, _ in groupby(sort_strings(parts)))
+    for triples in levels:
+        distinct = (triple for triple, _ in groupby(triples))
         while some := list(islice(distinct, _STRINGS_AT_A_TIME)):
             digest.update("".join(f"{triple}\n" for triple in some).encode())
     return digest.hexdigest()
-
-
-def sort_strings(parts: list[pa.Array]) -> Iterator[str]:
-    """The strings of arrays, sorted by their UTF-8, in the memory that they and a number for each take.
-
-    Args:
-        parts: the arrays; the list is emptied, so that what a large corpus has is in memory once.
-    """
-    if not parts:
-        return
-    strings = pa.concat_arrays(parts)
-    parts.clear()
-    order = pc.array_sort_indices(strings)
-    for start in range(0, len(order), _STRINGS_AT_A_TIME):
-        yield from strings.take(order.slice(start, _STRINGS_AT_A_TIME)).to_pylist()

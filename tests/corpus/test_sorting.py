@@ -1,0 +1,50 @@
+"""Strings sorted in bounded memory: as Python sorts them, whatever their number, and nothing is left behind."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tenor.corpus.sorting import StringSorter
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sorting")
+
+
+@given(st.lists(st.lists(st.text(max_size=3)), max_size=6), st.integers(0, 40))
+def test_strings_come_back_sorted_each_as_often_as_it_was_added(
+    folder: Path, parts: list[list[str]], run_bytes: int
+) -> None:
+    sorter = StringSorter(folder, run_bytes=run_bytes)
+    for part in parts:
+        sorter.add(pa.array(part, pa.string()))
+    assert list(sorter) == sorted(text for part in parts for text in part)
+    assert list(folder.iterdir()) == []
+
+
+def test_many_runs_of_many_blocks_are_merged_with_little_of_them_in_memory(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    sorter = StringSorter(folder, run_bytes=1 << 20)
+    numbers = generator.integers(0, 300_000, (12, 50_000))  # some equal within a run, some across
+    for row in numbers:
+        sorter.add(pa.array([f"author-{number:06d}" for number in row.tolist()]))
+    expected = np.sort(numbers, axis=None)
+    pool = pa.default_memory_pool()
+    before, place = pool.bytes_allocated(), 0
+    tracemalloc.start()
+    for text in sorter:
+        assert int(text[7:]) == expected[place]
+        place += 1
+        if place % 10_000 == 0:
+            assert pool.bytes_allocated() - before < 2 << 20  # all strings take 11 MB
+    assert place == expected.size
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
