@@ -76,6 +76,18 @@ def test_a_file_reads_back_as_it_was_written(level: str, classes: tuple[Any, ...
     assert_equal(read_predictions(path), predictions)
 
 
+@pytest.mark.parametrize("level", ["conversation", "profile"])
+@pytest.mark.parametrize("classes", [(0, 1), ("a", "b", "c")])
+@pytest.mark.parametrize("splits", [(), ("test",), ("validation", "test"), ("train",)])
+def test_the_rows_of_some_splits_are_read(
+    level: str, classes: tuple[Any, ...], splits: tuple[str, ...], tmp_path: Path
+) -> None:
+    predictions = make_predictions(level, classes=classes)
+    path = write_predictions(predictions, tmp_path / "p.parquet")
+    expected = predictions.select([name in splits for name in predictions.splits])
+    assert_equal(read_predictions(path, splits=splits), expected)
+
+
 def test_the_file_is_plain_parquet_with_labels_as_the_user_wrote_them(tmp_path: Path) -> None:
     path = write_predictions(make_predictions("author", classes=("calm", "angry")), tmp_path / "p.parquet")
     table = pq.read_table(path)

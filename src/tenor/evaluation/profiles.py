@@ -15,6 +15,7 @@ import numpy.typing as npt
 from tenor.aggregation.fixed import AGGREGATIONS, COUNTS, LabelRule
 from tenor.baselines import score_baselines_out_of_fold
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.schema import Split
 from tenor.corpus.views import view_sequences
 from tenor.devices import start_runtime
 from tenor.errors import TrainingError
@@ -255,11 +256,12 @@ class AuthorScores:
         scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
         scorer.require_level("author")
         corpus = open_corpus(dataset_path)
-        known = read_predictions(known) if isinstance(known, str | Path) else known
-        sequences = scorer.score(corpus, ("validation", "test"), labelled=True, known=known)
+        splits: tuple[Split, ...] = ("validation", "test")
+        known = read_predictions(known, splits=splits) if isinstance(known, str | Path) else known
+        sequences = scorer.score(corpus, splits, labelled=True, known=known)
         embeddings = None
         if any(name in ATTENTIONS for name in aggregations):
-            embeddings = scorer.embed(corpus, ("validation", "test"), labelled=True)
+            embeddings = scorer.embed(corpus, splits, labelled=True)
         return cls(scorer, corpus, sequences, embeddings)
 
     def count_read(self) -> int | None:

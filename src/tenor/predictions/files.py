@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -213,8 +213,12 @@ def export_csv(predictions: Predictions, path: Path | str) -> Path:
     return Path(path)
 
 
-def read_predictions(path: Path | str) -> Predictions:
+def read_predictions(path: Path | str, *, splits: Sequence[str] | None = None) -> Predictions:
     """Read a file of write_predictions, strictly.
+
+    Args:
+        path: the file.
+        splits: only the rows of these are kept; None = all.
 
     Raises:
         InputError: no such file, no Parquet, no predictions, a newer format version, a column missing or of
@@ -228,7 +232,9 @@ def read_predictions(path: Path | str) -> Predictions:
         raise InputError("there is no such file", path=path)
     try:
         with pq.ParquetFile(path) as file:  # a column at a time: in Arrow all take more than what they become
-            predictions = _assemble(file.schema_arrow, lambda name: file.read(columns=[name]).column(0), path)
+            predictions = _assemble(
+                file.schema_arrow, lambda name: file.read(columns=[name]).column(0), path, splits
+            )
     except (pa.ArrowException, OSError) as error:
         raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
     pa.default_memory_pool().release_unused()
@@ -248,8 +254,14 @@ def from_arrow(table: pa.Table, path: Path | str) -> Predictions:
     return _assemble(table.schema, table.column, Path(path))
 
 
-def _assemble(schema: pa.Schema, read: Callable[[str], pa.ChunkedArray], path: Path) -> Predictions:
-    """Predictions from columns that `read` gives by name; see `from_arrow`."""
+def _assemble(
+    schema: pa.Schema,
+    read: Callable[[str], pa.ChunkedArray],
+    path: Path,
+    splits: Sequence[str] | None = None,
+) -> Predictions:
+    """Predictions from columns that `read` gives by name; see `from_arrow` and `read_predictions`."""
+    import pyarrow as pa
     import pyarrow.compute as pc
 
     metadata = _read_metadata(schema.metadata, path)
@@ -261,9 +273,13 @@ def _assemble(schema: pa.Schema, read: Callable[[str], pa.ChunkedArray], path: P
         if column.null_count:
             row = pc.index(column.is_null(), True).as_py() + 1
             raise InputError("a value is missing", path=path, line=row, field=name)
-        return column
+        return column if kept is None else column.filter(kept)
 
+    kept: pa.ChunkedArray | None = None
+    if splits is not None:
+        kept = pc.is_in(read_full("split"), make_array(list(splits), pa.string()))
     strings = {name: Strings.of(read_full(name)) for name in (*ID_COLUMNS[level], "group", "split")}
+    labels = _read_labels(read("label"), classes, path)
     try:
         predictions = Predictions(
             classes=tuple(classes),
@@ -271,7 +287,7 @@ def _assemble(schema: pa.Schema, read: Callable[[str], pa.ChunkedArray], path: P
             authors=strings.get("author"),
             groups=strings["group"],
             splits=strings["split"],
-            labels=_read_labels(read("label"), classes, path),
+            labels=labels if kept is None else labels[to_numpy(kept)],
             lengths=to_numpy(read_full("length")),
             logits=_to_floats(read_full("logit")),
             probs=_to_floats(read_full("prob")),
