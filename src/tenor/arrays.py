@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 _MAX_INT32 = 2**31 - 1
 _DTYPES: dict[pa.DataType, np.dtype[Any]] = {
+    pa.bool_(): np.dtype(np.bool_),
     pa.int32(): np.dtype(np.int32),
     pa.int64(): np.dtype(np.int64),
     pa.uint64(): np.dtype(np.uint64),
@@ -132,23 +133,19 @@ def to_numpy(column: pa.Array | pa.ChunkedArray, *, null: float | None = None) -
     if null is not None and column.null_count:
         column = pc.fill_null(column, make_scalar(null, column.type))
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    is_bool = pa.types.is_boolean(column.type)
-    parts = [_view_bits(chunk) if is_bool else _view(chunk) for chunk in chunks]
-    if len(parts) == 1:
-        return parts[0]
-    return np.concatenate([np.empty(0, bool if is_bool else _DTYPES[column.type]), *parts])
+    read = _view_bits if pa.types.is_boolean(column.type) else _view
+    parts = [read(chunk) for chunk in chunks if len(chunk)]
+    if not parts:
+        return np.empty(0, _DTYPES[column.type])
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def _view(array: pa.Array) -> npt.NDArray[Any]:
     dtype = _DTYPES[array.type]
-    if len(array) == 0:
-        return np.empty(0, dtype)
     return np.frombuffer(array.buffers()[1], dtype, len(array), array.offset * dtype.itemsize)
 
 
 def _view_bits(array: pa.Array) -> npt.NDArray[np.bool_]:
-    if len(array) == 0:
-        return np.empty(0, bool)
     data = np.frombuffer(array.buffers()[1], np.uint8)
     bits = np.unpackbits(data, count=array.offset + len(array), bitorder="little")
     return bits[array.offset :].view(bool)

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenor.arrays import make_scalar, to_numpy
-from tenor.corpus.groups import conversation_groups, flatten, participant_parents
+from tenor.corpus.groups import conversation_groups, flatten
 from tenor.corpus.plan import SplitPlan
 from tenor.strings import Strings
 
@@ -26,7 +26,7 @@ Codes = npt.NDArray[np.signedinteger[Any]]
 
 @dataclass(frozen=True, slots=True)
 class MessageOrder:
-    """The messages of a corpus, sorted by conversation and there by the number of the author.
+    """The messages of a corpus, sorted by conversation and there by author.
 
     Attributes:
         participants: (S,) those with messages, rising.
@@ -46,11 +46,10 @@ def code_type(count: int) -> np.dtype[np.signedinteger[Any]]:
     return np.dtype(np.int32 if count < 1 << 31 else np.int64)
 
 
-def encode_authors(table: pa.Table) -> tuple[pa.ChunkedArray, Codes, Codes]:
-    """Distinct names (A,), and for each participant (P,) and each message (M,) the number of its name."""
-    participants, authors = flatten(table["participants"]), flatten(table["authors"])
-    found = Strings.of(pa.chunked_array([*participants.chunks, *authors.chunks], type=pa.string()))
-    return found.values, found.codes[: len(participants)], found.codes[len(participants) :]
+def encode_participants(table: pa.Table) -> tuple[pa.ChunkedArray, Codes]:
+    """Distinct names (A,), and for each participant (P,) the number of its name."""
+    found = Strings.of(flatten(table["participants"]))
+    return found.values, found.codes
 
 
 def encode_conversation_groups(table: pa.Table, plan: SplitPlan) -> tuple[pa.ChunkedArray, Codes]:
@@ -91,41 +90,45 @@ def encode_author_groups(
     )
 
 
-def sort_messages(
-    table: pa.Table, offsets: Integers, participant_codes: Codes, message_codes: Codes, num_names: int
-) -> MessageOrder:
+def sort_messages(table: pa.Table, offsets: Integers, parents: Codes) -> MessageOrder:
     """Share out messages over participants.
 
     Args:
         table: the corpus's.
         offsets: (C + 1,) where each conversation's messages begin.
-        participant_codes: (P,) from `encode_authors`.
-        message_codes: (M,) likewise.
-        num_names: how many names there are.
+        parents: (P,) the row of each participant's conversation.
 
     Raises:
         ValueError: a message's author is not among the participants of its conversation.
     """
-    order = np.empty(len(message_codes), dtype=code_type(len(message_codes)))
-    parents = participant_parents(table)
-    parts: list[tuple[Integers, Integers, Integers]] = []
+    num_messages, count = int(offsets[-1]), 0
+    order = np.empty(num_messages, dtype=code_type(num_messages))
+    participants, starts, lengths = (np.empty(len(parents), np.int64) for _ in range(3))
+    names, authors = flatten(table["participants"]).chunks, flatten(table["authors"]).chunks
     ends = np.cumsum([len(chunk) for chunk in table["conversation_id"].chunks]).tolist()
-    for first, end in zip([0, *ends[:-1]], ends, strict=True):
-        base, stop = int(offsets[first]), int(offsets[end])
+    for batch, (first, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
+        base = int(offsets[first])
+        left, right = np.searchsorted(parents, [first, end]).tolist()
         conversations = np.repeat(np.arange(end - first), np.diff(offsets[first : end + 1]))
-        keys = conversations * num_names + message_codes[base:stop]  # one number a (conversation, author)
+        named = names[batch].dictionary_encode()
+        # One number a (conversation, author), in this batch.
+        known = (parents[left:right] - first) * len(named.dictionary) + to_numpy(named.indices)
+        codes = to_numpy(pc.index_in(authors[batch], named.dictionary), null=-1)
+        if (codes < 0).any():
+            raise ValueError("absent")
+        keys = conversations * len(named.dictionary) + codes
         sort = np.argsort(keys, kind="stable")
         keys = keys[sort]
-        order[base:stop] = sort + base
-        starts = np.flatnonzero(np.diff(keys, prepend=-1))
-        left, right = np.searchsorted(parents, [first, end])
-        known = (parents[left:right] - first) * num_names + participant_codes[left:right]
-        rows = _find_rows(known, keys[starts])
-        lengths = np.diff(np.append(starts, len(keys)))
+        order[base : base + len(keys)] = sort + base
+        begins = np.flatnonzero(np.diff(keys, prepend=-1))
+        rows = _find_rows(known, keys[begins])
         by_row = np.argsort(rows)
-        parts.append((rows[by_row] + left, starts[by_row] + base, lengths[by_row]))
-    participants, starts, lengths = (np.concatenate([part[place] for part in parts]) for place in range(3))
-    return MessageOrder(participants, starts, lengths, order)
+        found = slice(count, count + len(rows))
+        participants[found] = rows[by_row] + left
+        starts[found] = begins[by_row] + base
+        lengths[found] = np.diff(np.append(begins, len(keys)))[by_row]
+        count += len(rows)
+    return MessageOrder(participants[:count], starts[:count], lengths[:count], order)
 
 
 def _find_rows(keys: Integers, wanted: Integers) -> Integers:

@@ -23,8 +23,8 @@ from tenor.corpus.ordering import (
     Codes,
     code_type,
     encode_author_groups,
-    encode_authors,
     encode_conversation_groups,
+    encode_participants,
     sort_messages,
 )
 from tenor.corpus.readahead import bring, will_need
@@ -251,7 +251,7 @@ def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> 
         raise UsageError(
             f"level: expected conversation or author, found {level!r} (profiles are made of authors)"
         )
-    pa.default_memory_pool().release_unused()  # what sorting names and messages took
+    pa.default_memory_pool().release_unused()  # what telling names apart and sorting messages took
     return view if split is None else view.in_split(split)
 
 
@@ -288,15 +288,14 @@ def _view_authors(corpus: Corpus) -> SequenceView:
     ):
         corpus.column(name)
     table = corpus.table
-    names, participant_codes, message_codes = encode_authors(table)
+    names, participant_codes = encode_participants(table)
     parents = participant_parents(table).astype(code_type(len(corpus)))
     try:
-        found = sort_messages(table, corpus.message_offsets, participant_codes, message_codes, len(names))
+        found = sort_messages(table, corpus.message_offsets, parents)
     except ValueError as error:
         raise CorpusError(
             f"{corpus.path}: an author is not among the participants: import the source again"
         ) from error
-    del message_codes
     rows, classes = found.participants, corpus.info.classes["author"]
     authors = participant_codes[rows]
     group_names, group_codes = encode_author_groups(table, corpus.info.split, names, parents[rows], authors)

@@ -231,10 +231,16 @@ def read_predictions(path: Path | str, *, splits: Sequence[str] | None = None) -
     if not path.is_file():
         raise InputError("there is no such file", path=path)
     try:
-        with pq.ParquetFile(path) as file:  # a column at a time: in Arrow all take more than what they become
-            predictions = _assemble(
-                file.schema_arrow, lambda name: file.read(columns=[name]).column(0), path, splits
-            )
+        # A column at a time, and there a row group: in Arrow all take more than what they become.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
+            groups = range(file.num_row_groups)
+
+            def read(name: str) -> pa.ChunkedArray:
+                parts = (file.read_row_group(group, [name], use_threads=False) for group in groups)
+                chunks = [chunk for part in parts for chunk in part.column(0).chunks]
+                return pa.chunked_array(chunks, file.schema_arrow.field(name).type)
+
+            predictions = _assemble(file.schema_arrow, read, path, splits)
     except (pa.ArrowException, OSError) as error:
         raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
     pa.default_memory_pool().release_unused()
