@@ -64,3 +64,8 @@ def test_values_come_back_as_pyarrow_gives_them(
     found = to_numpy(column, null=-1 if column.null_count else None)
     expected = column.to_numpy() if kind == pa.bool_() else column.fill_null(-1).to_numpy()
     assert found.dtype == expected.dtype and np.array_equal(found, expected)
+
+
+def test_nulls_without_anything_in_their_place_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected no nulls, found 1"):
+        to_numpy(pa.chunked_array([[1.5, None], [2.5]]))

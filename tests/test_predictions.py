@@ -275,6 +275,23 @@ def test_a_file_that_breaks_a_rule_is_refused_by_name(
         assert caught.value.line == {"group": 2, "label": 4}[field]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"), [("logit", "1 logits are not a number"), ("prob", "probs must be finite")]
+)
+def test_a_class_without_a_score_is_refused(name: str, message: str, tmp_path: Path) -> None:
+    path = write_predictions(make_predictions(classes=("a", "b", "c")), tmp_path / "p.parquet")
+
+    def change(table: pa.Table) -> pa.Table:
+        column = table[name]
+        scores = column.to_pylist()
+        scores[1][1] = None
+        return table.set_column(table.column_names.index(name), name, pa.array(scores, column.type))
+
+    rewrite(path, change, {})
+    with pytest.raises(InputError, match=message):
+        read_predictions(path)
+
+
 def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     with pytest.raises(InputError, match="no such file"):

@@ -17,7 +17,6 @@ import pyarrow.compute as pc
 
 _MAX_INT32 = 2**31 - 1
 _DTYPES: dict[pa.DataType, np.dtype[Any]] = {
-    pa.bool_(): np.dtype(np.bool_),
     pa.int32(): np.dtype(np.int32),
     pa.int64(): np.dtype(np.int64),
     pa.uint64(): np.dtype(np.uint64),
@@ -128,15 +127,21 @@ def to_numpy(column: pa.Array | pa.ChunkedArray, *, null: float | None = None) -
         null: what stands for null; for numbers.
 
     Returns:
-        On the same memory, read-only, where the column is of numbers, of one chunk and without nulls; else a copy.
+        On the same memory, not to be written to, where the column is of numbers, of one chunk and without nulls; else
+        a copy.
+
+    Raises:
+        ValueError: nulls, and nothing to put in their place.
     """
-    if null is not None and column.null_count:
-        column = pc.fill_null(column, make_scalar(null, column.type))
+    if column.null_count and null is None:
+        raise ValueError(f"expected no nulls, found {column.null_count}")
+    if column.null_count:
+        column = pc.fill_null(column, make_array([null], column.type)[0])
     chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-    read = _view_bits if pa.types.is_boolean(column.type) else _view
-    parts = [read(chunk) for chunk in chunks if len(chunk)]
+    is_bool = pa.types.is_boolean(column.type)
+    parts = [_view_bits(chunk) if is_bool else _view(chunk) for chunk in chunks if len(chunk)]
     if not parts:
-        return np.empty(0, _DTYPES[column.type])
+        return np.empty(0, bool if is_bool else _DTYPES[column.type])
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

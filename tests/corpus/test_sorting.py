@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tracemalloc
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tenor.corpus import sorting
+from tenor.corpus.importing import import_corpus
 from tenor.corpus.sorting import StringSorter
+from tenor.errors import StorageError
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +54,20 @@ def test_many_runs_of_many_blocks_are_merged_with_little_of_them_in_memory(folde
     assert place == expected.size
     assert tracemalloc.get_traced_memory()[1] < 4 << 20
     tracemalloc.stop()
+
+
+def test_a_disk_that_fills_up_while_ids_are_sorted_leaves_nothing(
+    small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_file = sorting.tempfile.TemporaryFile
+
+    def fail(**options: Any) -> IO[bytes]:  # noqa: ANN401 - handed on
+        if "dir" not in options:
+            return open_file(**options)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(StringSorter.__init__, "__kwdefaults__", {"run_bytes": 10})
+    monkeypatch.setattr(sorting.tempfile, "TemporaryFile", fail)
+    with pytest.raises(StorageError, match=f"cannot write {tmp_path / 'corpus'}: No space left on device"):
+        import_corpus(small_source, tmp_path / "corpus")
+    assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -168,13 +168,34 @@ class _Hashing:
 
     closed = False
 
-    def __init__(self, handle: BinaryIO) -> None:
-        self._handle, self.digest = handle, hashlib.sha256()
+    def __init__(self, handle: BinaryIO, digest: hashlib._Hash) -> None:
+        self._handle, self._digest = handle, digest
 
     def read(self, size: int) -> bytes:
         data = self._handle.read(size)
-        self.digest.update(data)
+        self._digest.update(data)
         return data
+
+
+def _read_batches(path: Path, digest: hashlib._Hash) -> Iterator[pa.RecordBatch]:
+    """The batches of a file, not mapped: mapped pages that were read count as the process's memory.
+
+    Args:
+        path: the file.
+        digest: is told every byte of it.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as handle:
+            source = _Hashing(handle, digest)
+            with pa.ipc.open_stream(source) as reader:
+                yield from reader
+            while source.read(1 << 20):  # what follows the last batch
+                pass
+    except (pa.ArrowException, OSError) as error:
+        raise StorageError(f"cannot read {path} again: {error}") from error
 
 
 class _Census:
@@ -197,22 +218,14 @@ class _Census:
         self._authors = StringSorter(folder)
 
     def take(self, path: Path) -> FileInfo:
-        """Read a file, not mapped: mapped pages that were read count as the process's memory."""
-        rows = 0
-        try:
-            with path.open("rb") as handle:
-                source = _Hashing(handle)
-                with pa.ipc.open_stream(source) as reader:
-                    for batch in reader:
-                        self._add(pa.Table.from_batches([batch]))
-                        rows += batch.num_rows
-                        del batch  # before the next is read
-                        pa.default_memory_pool().release_unused()
-                while source.read(1 << 20):  # what follows the last batch
-                    pass
-        except (pa.ArrowException, OSError) as error:
-            raise StorageError(f"cannot read {path} again: {error}") from error
-        return FileInfo(path.name, path.stat().st_size, source.digest.hexdigest(), rows)
+        """Read a file."""
+        rows, digest = 0, hashlib.sha256()
+        for batch in _read_batches(path, digest):
+            self._add(pa.Table.from_batches([batch]))
+            rows += batch.num_rows
+            del batch  # before the next is read
+            pa.default_memory_pool().release_unused()
+        return FileInfo(path.name, path.stat().st_size, digest.hexdigest(), rows)
 
     def _add(self, table: pa.Table) -> None:
         participants, authors = flatten(table["participants"]), flatten(table["authors"]).combine_chunks()

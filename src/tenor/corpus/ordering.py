@@ -108,11 +108,12 @@ def sort_messages(table: pa.Table, offsets: Integers, parents: Codes) -> Message
     ends = np.cumsum([len(chunk) for chunk in table["conversation_id"].chunks]).tolist()
     for batch, (first, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
         base = int(offsets[first])
-        left, right = np.searchsorted(parents, [first, end]).tolist()
+        left, right = np.searchsorted(parents, np.array([first, end], parents.dtype)).tolist()
         conversations = np.repeat(np.arange(end - first), np.diff(offsets[first : end + 1]))
         named = names[batch].dictionary_encode()
         # One number a (conversation, author), in this batch.
-        known = (parents[left:right] - first) * len(named.dictionary) + to_numpy(named.indices)
+        local = parents[left:right].astype(np.int64) - first
+        known = local * len(named.dictionary) + to_numpy(named.indices)
         codes = to_numpy(pc.index_in(authors[batch], named.dictionary), null=-1)
         if (codes < 0).any():
             raise ValueError("absent")

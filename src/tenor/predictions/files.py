@@ -218,7 +218,7 @@ def read_predictions(path: Path | str, *, splits: Sequence[str] | None = None) -
 
     Args:
         path: the file.
-        splits: only the rows of these are kept; None = all.
+        splits: only the rows of these are kept, and nothing is said of the others; None = all.
 
     Raises:
         InputError: no such file, no Parquet, no predictions, a newer format version, a column missing or of
@@ -372,4 +372,5 @@ def _to_floats(column: pa.ChunkedArray) -> Floats:
     """(N,) numbers, or (N, C) where the column holds lists."""
     if column.type == "double":
         return to_numpy(column)
-    return to_numpy(column.combine_chunks().flatten()).reshape(len(column), column.type.list_size)
+    scores = to_numpy(column.combine_chunks().flatten(), null=np.nan)  # which Predictions refuses
+    return scores.reshape(len(column), column.type.list_size)
