@@ -6,12 +6,13 @@ Knows nothing of files, labels or views.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
 from tenor.corpus.schema import SPLITS, Split
 from tenor.errors import UsageError
-from tenor.seeding import hash_fraction
+from tenor.seeding import fraction_hash
 
 #: What a split is made by; None stands for both assignments, conversations and authors each by their own id.
 SplitBy = Literal["author", "conversation", "group"]
@@ -72,9 +73,20 @@ def assign_split(group_id: str, plan: SplitPlan) -> Split:
         group_id: id of the conversation, the author or the named group.
         plan: seed and fractions; `by` and `strict` do not matter here.
     """
-    position = hash_fraction(plan.seed, group_id)
-    if position < plan.fractions[0]:
-        return "train"
-    if position < plan.fractions[0] + plan.fractions[1] or plan.fractions[2] == 0:
-        return "validation" if plan.fractions[1] > 0 else "train"
-    return "test"
+    return split_finder(plan)(group_id)
+
+
+def split_finder(plan: SplitPlan) -> Callable[[str], Split]:
+    """`assign_split` for many groups under one plan."""
+    fraction = fraction_hash(plan.seed)
+    train, validation, test = plan.fractions
+
+    def find(group_id: str) -> Split:
+        position = fraction(group_id)
+        if position < train:
+            return "train"
+        if position < train + validation or test == 0:
+            return "validation" if validation > 0 else "train"
+        return "test"
+
+    return find

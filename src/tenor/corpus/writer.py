@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +20,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.finishing import finish_corpus
 from tenor.corpus.info import CorpusInfo, EncoderInfo, SourceInfo
 from tenor.corpus.layout import FEATURE_TYPES, corpus_schema
-from tenor.corpus.plan import SplitPlan, assign_split
+from tenor.corpus.plan import SplitPlan, split_finder
 from tenor.corpus.record_batch import Assigned, RowBuffer
 from tenor.corpus.schema import SPLITS, Conversation, Label
 from tenor.errors import CorpusError, InputError, UsageError
@@ -86,8 +86,8 @@ class CorpusWriter:
         self.extra_counts: dict[str, int] = {}
         self.sources = list(sources)
         self._dest, self._replace, self._plan, self._encoder = Path(dest), replace, split, encoder
-        # an author stands in many conversations
-        self._split_of = lru_cache(maxsize=1 << 14)(partial(assign_split, plan=split))
+        self._split_of = split_finder(split)
+        self._split_of_author = lru_cache(maxsize=1 << 14)(self._split_of)  # who stands in many conversations
         self._input_size, self._dtype, self._has_text = input_size, np.dtype(feature_dtype), has_text
         self._feature_names = tuple(feature_names)
         self._batch_bytes, self._file_bytes = batch_bytes, file_bytes
@@ -254,12 +254,12 @@ class CorpusWriter:
             return None, dict.fromkeys(participants)
         named = group if plan.by in (None, "group") else None
         if plan.by == "author":
-            split = self._split_of(conversation.authors[0])
+            split = self._split_of_author(conversation.authors[0])
         else:
             split = self._split_of(conversation.conversation_id if named is None else named)
         if named is not None or plan.by == "conversation":
             return split, dict.fromkeys(participants, split)
-        return split, dict(zip(participants, map(self._split_of, participants), strict=True))
+        return split, dict(zip(participants, map(self._split_of_author, participants), strict=True))
 
     def _schema(self) -> pa.Schema:
         has_features = self._input_size is not None

@@ -122,7 +122,7 @@ def parse_texts(
     Raises:
         RowError: one is no string, or all together are too long.
     """
-    if values is None or values.count(None) == len(values):
+    if values is None or all(value is None for value in values):
         return None
     if set(map(type, values)) != {str}:
         index, value = next((i, value) for i, value in enumerate(values) if type(value) is not str)
@@ -149,7 +149,7 @@ def parse_timestamps(values: list[object] | None) -> list[float | None] | None:
     Raises:
         RowError: see `parse_timestamp`.
     """
-    if values is None or values.count(None) == len(values):
+    if values is None or all(value is None for value in values):
         return None
     if set(map(type, values)) == {float}:
         seconds = cast(list[float], values)
