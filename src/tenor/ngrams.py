@@ -23,8 +23,8 @@ Int64Array = npt.NDArray[np.int64]
 
 _WORDS = re.compile(r"(?u)\b\w+\b")
 _WORDS_AND_MARKS = re.compile(r"(?u)\w+|[^\w\s]+|\n")
-#: Spans longer than this many bytes are hashed one by one, by scikit-learn, which takes a second to load (rare: most links
-#: are shorter).
+#: Spans longer than this many bytes are hashed one by one, by scikit-learn, which takes a second to load. Links are
+#: shorter, as a rule.
 _LONG_SPAN_BYTES = 256
 #: One chunk holds about this many characters, so that its arrays stay in the processor's cache.
 _CHUNK_CHARACTERS = 1 << 17

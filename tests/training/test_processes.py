@@ -116,8 +116,10 @@ import sys
 from tenor import predict, train_model
 corpus, folder = sys.argv[1:]
 settings = dict(batch_size=16, hidden_size=16, num_layers=1, num_heads=2, kernel_sizes=(3,), progress=False)
-for level in ("conversation", "author"):
-    model = train_model(level, corpus, 2, model_path=f"{folder}/{level}.pt", dropout=0.0, **settings)
+for level, fit in (("conversation", 16_000_000), ("author", 4_000)):  # all; and a draw, by which the rest is scored
+    model = train_model(
+        level, corpus, 2, model_path=f"{folder}/{level}.pt", dropout=0.0, fit_characters=fit, **settings
+    )
     predict(model, corpus, split="all", output=f"{folder}/{level}.parquet")
 """
 
@@ -160,6 +162,43 @@ def test_accelerate_launch_predicts_the_same_file(small_corpus: Path, whole: Pat
     assert (tmp_path / "two.parquet").read_bytes() == (tmp_path / "one.parquet").read_bytes()
     ids = read_predictions(tmp_path / "two.parquet").conversation_ids
     assert ids is not None and len(set(ids)) == len(ids) == 80
+
+
+SHARES_OF_THE_PRIOR = """
+import sys
+from tenor import predict
+from tenor.lexical.prior import LexicalPrior
+
+read, logits = [], LexicalPrior.logits
+
+def count(self, view):
+    read.append((len(view), int(view.lengths.sum())))
+    return logits(self, view)
+
+LexicalPrior.logits = count
+model, corpus, output = sys.argv[1:]
+predict(model, corpus, split="all", output=output)
+print(sum(each[0] for each in read), sum(each[1] for each in read))
+"""
+
+
+def test_processes_share_out_the_texts_that_are_scored(
+    small_corpus: Path, launch: Launch, tmp_path: Path
+) -> None:
+    settings = {**SETTINGS, "num_epochs": 1, "prior": "auto"}
+    model = train_model("author", small_corpus, model_path=tmp_path / "m.safetensors", **settings)
+    script = tmp_path / "shares.py"
+    script.write_text(SHARES_OF_THE_PRIOR)
+    found = {}
+    for count in (1, 3):
+        output = tmp_path / f"{count}.parquet"
+        workers = launch(model, small_corpus, output, count=count, script=script)
+        assert [each.wait() for each in workers] == [0] * count, [each.err for each in workers]
+        found[count] = [tuple(map(int, each.out.split())) for each in workers]
+    assert tuple(map(sum, zip(*found[3], strict=True))) == found[1][0]
+    assert max(messages for _, messages in found[3]) < 0.4 * found[1][0][1]
+    one, three = (read_predictions(tmp_path / f"{count}.parquet") for count in (1, 3))
+    assert np.array_equal(one.logits, three.logits)
 
 
 IN_SMALL_BLOCKS = """

@@ -27,7 +27,7 @@ from tenor.evaluation.calibration import Adjustment, fit_adjustment
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, load_model
-from tenor.models.scoring import embed_dataset, score_dataset, to_probs
+from tenor.models.scoring import embed_dataset, score_dataset, score_prior, to_probs
 from tenor.models.sequence import SequenceClassifier
 from tenor.predictions import Predictions, read_predictions, write_predictions
 
@@ -292,7 +292,7 @@ class Scorer:
                 f"{corpus.path}: {self.path} has a lexical prior, which needs the messages' text, and found none "
                 "(train with prior='none' for a corpus without text)"
             )
-        return dataset.with_prior(self.lexical.logits(dataset.view))
+        return dataset.with_prior(score_prior(self.lexical, dataset.view, self.runtime))
 
     def require_level(self, level: str) -> None:
         """Refuse to be used at another level than the model's.

@@ -19,6 +19,7 @@ from tenor.batching import (
 )
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime
+from tenor.lexical.prior import LexicalPrior
 from tenor.models.model_file import LoadedModel
 from tenor.models.sequence import SequenceClassifier
 from tenor.prefetch import bring_steps
@@ -63,8 +64,22 @@ def score_view(loaded: LoadedModel, view: SequenceView, runtime: Runtime) -> Flo
     """Logits of a view's sequences by what a model file holds, its lexical prior included; see score_dataset."""
     dataset = SequenceDataset(view)
     if loaded.lexical is not None:
-        dataset = dataset.with_prior(loaded.lexical.logits(view))
+        dataset = dataset.with_prior(score_prior(loaded.lexical, view, runtime))
     return score_dataset(loaded.model.to(runtime.device), dataset, runtime)
+
+
+def score_prior(lexical: LexicalPrior, view: SequenceView, runtime: Runtime) -> Floats:
+    """A lexical prior's logits of a view's sequences, (S,) or (S, C); the processes share them out by messages."""
+    if runtime.world_size == 1:
+        return lexical.logits(view)
+    ends = np.cumsum(view.lengths)
+    bounds = np.arange(1, runtime.world_size) * (int(view.lengths.sum()) / runtime.world_size)
+    own = np.split(np.arange(len(view)), np.searchsorted(ends, bounds))[runtime.rank]
+    logits = torch.zeros((len(view), lexical.num_outputs), dtype=torch.float64)
+    with runtime.together():
+        logits[own] = torch.from_numpy(lexical.logits(view.select(own)).reshape(len(own), -1))
+    found = runtime.sum(logits.to(runtime.device)).cpu().numpy()
+    return np.asarray(found[:, 0] if lexical.num_outputs == 1 else found)
 
 
 def make_scoring_loader(

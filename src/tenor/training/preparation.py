@@ -19,9 +19,11 @@ from tenor.corpus.audit import require_both_classes, require_clean_fit, require_
 from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import SequenceView
-from tenor.devices import Runtime
+from tenor.devices import Runtime, plain_runtime
 from tenor.encoding.scaling import feature_scaling
 from tenor.errors import CorpusError
+from tenor.lexical import LexicalPrior
+from tenor.models.scoring import score_prior
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
@@ -101,9 +103,18 @@ def fit_data(
     settings: TrainSettings,
     *,
     folds: int = FOLDS,
+    runtime: Runtime | None = None,
     progress: bool = False,
 ) -> TrainingData:
-    """Fit what the network starts from, as the settings say, to training sequences that were audited."""
+    """Fit what the network starts from, as the settings say, to training sequences that were audited.
+
+    Every process fits the same; what is scored with it they share out. Without a runtime this process is alone.
+    """
+    shared = plain_runtime() if runtime is None else runtime
+
+    def score(lexical: LexicalPrior, view: SequenceView) -> npt.NDArray[np.float64]:
+        return score_prior(lexical, view, shared)
+
     train, validation = SequenceDataset(train_view), SequenceDataset(validation_view)
     if settings.prior == "none":
         return TrainingData(corpus, train, validation, None)
@@ -114,11 +125,12 @@ def fit_data(
         with_context=settings.context == "conversation",
         max_characters=settings.fit_characters,
         folds=folds,
+        score=score,
         progress=progress,
     )
     if start.lexical is not None:
         train = train.with_prior(start.train_prior)
-        validation = validation.with_prior(start.lexical.logits(validation.view))
+        validation = validation.with_prior(score(start.lexical, validation.view))
     return TrainingData(corpus, train, validation, start)
 
 

@@ -69,6 +69,7 @@ def fit_start(
     with_context: bool = True,
     max_characters: int = MAX_FIT_CHARACTERS,
     folds: int = FOLDS,
+    score: Callable[[LexicalPrior, SequenceView], FloatArray] = LexicalPrior.logits,
     progress: bool = False,
 ) -> Start:
     """Fit all that can be said of the words and the pooled features of training sequences, and weigh it.
@@ -83,6 +84,7 @@ def fit_start(
         with_context: whether what others say beside an author takes part.
         max_characters: about so much is fitted on.
         folds: into which the groups are dealt.
+        score: how the lexical prior scores the sequences that it was not fitted on.
         progress: show a bar.
     """
     drawn = sample_groups(
@@ -98,7 +100,8 @@ def fit_start(
         return start
     prior = np.zeros((len(view), *start.train_prior.shape[1:]))
     if start.lexical is not None:
-        prior = start.lexical.logits(view)
+        rest = np.setdiff1d(np.arange(len(view)), drawn)
+        prior[rest] = score(start.lexical, view.select(rest))
     prior[drawn] = start.train_prior
     return replace(start, train_prior=prior)
 

@@ -14,7 +14,7 @@ from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import UsageError
-from tenor.training.preparation import TrainingData, prepare_data
+from tenor.training.preparation import TrainingData, fit_data, prepare_data
 from tenor.training.run import Every, Run
 from tenor.training.settings import TrainSettings, check_real, check_whole
 
@@ -155,9 +155,15 @@ def train_model(
     runtime = start_runtime(device, mixed_precision, tuple(trackers), str(path.parent))
     with runtime.together():
         is_main = runtime.is_main
-        data = prepare_data(
-            str(dataset_path), settings, copies=copies, show=is_main, progress=progress and is_main
-        )
+        data = prepare_data(str(dataset_path), settings, copies=copies, show=is_main, with_start=False)
+    data = fit_data(
+        data.corpus,
+        data.train.view,
+        data.validation.view,
+        settings,
+        runtime=runtime,
+        progress=progress and is_main,
+    )
     every = Every(checkpoint_every_steps, checkpoint_every_s)
     return train_on(
         data,
