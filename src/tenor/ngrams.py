@@ -72,25 +72,75 @@ def count_ngrams(texts: Sequence[str], space: NgramSpace) -> csr_matrix:
         token_pattern=r"(?u)\b\w+\b"`` (with marks ``r"(?u)\w+|[^\w\s]+|\n"``) beside the one with
         ``analyzer="char_wb", ngram_range=char_sizes``.
     """
+    return _count(texts, space)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCounts:
+    """The n-grams of N messages, and what line ends between them add: counts of any joined texts are sums of these.
+
+    Joined by line ends, characters and words of messages stay what they are; a line end is a word of its own, and a
+    pair with the last word before it and with the first after it.
+
+    Attributes:
+        counts: (N, columns) of each message, as of count_ngrams.
+        opens: (N,) column of the pair of a line end and the message's first word; -1 = it has no word.
+        closes: (N,) column of the pair of its last word and a line end; -1 likewise.
+        line_end: column of a line end; `line_ends` that of two, one after the other.
+        line_ends: see `line_end`.
+    """
+
+    counts: csr_matrix
+    opens: Int64Array
+    closes: Int64Array
+    line_end: int
+    line_ends: int
+
+
+def count_messages(texts: Sequence[str], space: NgramSpace) -> MessageCounts:
+    """Count the n-grams of messages, so that those of their joined texts are a matter of adding up.
+
+    Args:
+        texts: N messages.
+        space: the columns, with marks.
+    """
+    counts, firsts, lasts = _count(texts, space)
+    pairs = [f"\n {first}" for first in firsts] + [f"{last} \n" for last in lasts] + ["\n", "\n \n"]
+    stream = _Stream(pairs)
+    columns = _columns(stream.hash_chars(stream.first, stream.end), space.word_columns).astype(np.int64)
+    has_words = np.fromiter(map(bool, firsts), bool, len(firsts))
+    opens, closes = (np.where(has_words, part, -1) for part in np.split(columns[:-2], 2))
+    return MessageCounts(counts, opens, closes, int(columns[-2]), int(columns[-1]))
+
+
+def _count(texts: Sequence[str], space: NgramSpace) -> tuple[csr_matrix, list[str], list[str]]:
+    """The counts, and each text's first and last word, "" where it has none."""
     from scipy.sparse import csr_matrix
 
     columns, counts, row_sizes = [], [], []
+    firsts: list[str] = []
+    lasts: list[str] = []
     for start, stop in _chunk_ranges(texts):
-        keys = _ngram_keys(texts[start:stop], space)
+        lowered = [text.lower() for text in texts[start:stop]]
+        tokens = [space.find_tokens(text) for text in lowered]
+        firsts += [found[0] if found else "" for found in tokens]
+        lasts += [found[-1] if found else "" for found in tokens]
+        words = [text.split() for text in lowered]
+        keys = np.concatenate([*_word_keys(tokens, space), *_char_keys(words, space)])
         keys.sort()
         first = np.flatnonzero(np.diff(keys, prepend=keys[:1] + np.uint32(1)))  # where a new key begins
         rows, found = np.divmod(keys[first], np.uint32(space.num_columns))
         columns.append(found.astype(np.int32))
         counts.append(np.diff(first, append=len(keys)).astype(np.float32))
         row_sizes.append(np.bincount(rows, minlength=stop - start))
-    offsets = np.zeros(len(texts) + 1, np.int64)
     if not row_sizes:
-        return csr_matrix((0, space.num_columns), dtype=np.float32)
+        return csr_matrix((0, space.num_columns), dtype=np.float32), [], []
+    offsets = np.zeros(len(texts) + 1, np.int64)
     np.cumsum(np.concatenate(row_sizes), out=offsets[1:])
     arrays = (np.concatenate(counts), np.concatenate(columns), offsets)
     matrix = csr_matrix(arrays, shape=(len(texts), space.num_columns))
     matrix.has_canonical_format = True
-    return matrix
+    return matrix, firsts, lasts
 
 
 def _chunk_ranges(texts: Sequence[str]) -> list[tuple[int, int]]:
@@ -106,12 +156,7 @@ def _chunk_ranges(texts: Sequence[str]) -> list[tuple[int, int]]:
     return ranges
 
 
-def _ngram_keys(texts: Sequence[str], space: NgramSpace) -> UInt32Array:
-    """A key (row * num_columns + column) for every occurrence of an n-gram, in no order."""
-    lowered = [text.lower() for text in texts]
-    words = [text.split() for text in lowered]
-    tokens = [space.find_tokens(text) for text in lowered]
-    return np.concatenate([*_word_keys(tokens, space), *_char_keys(words, space)])
+# A key is row * num_columns + column, one for every occurrence of an n-gram, in no order.
 
 
 def _word_keys(tokens: list[list[str]], space: NgramSpace) -> list[UInt32Array]:

@@ -26,7 +26,7 @@ MAX_FIT_CHARACTERS = 16_000_000
 #: A message without text, or a very short one, counts as so many characters.
 _LEAST_CHARACTERS = 40
 #: Texts read at a time; scoring their n-grams takes some 150 bytes a character.
-_BLOCK_CHARACTERS = 64_000
+_BLOCK_CHARACTERS = 128_000
 
 
 def sample_groups(

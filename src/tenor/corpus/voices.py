@@ -7,7 +7,7 @@ done with the texts.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain, compress
 from typing import Literal
 
@@ -77,6 +77,33 @@ def mark_voice(view: SequenceView, voice: Voice, index: int) -> npt.NDArray[np.b
     return np.array(next(_tell_apart(block, block, voice)), dtype=bool)
 
 
+def lay_out_voices(view: SequenceView, voices: Sequence[Voice]) -> dict[Voice, tuple[Integers, Integers]]:
+    """Which messages are in some voices of the sequences: as `read_voice` reads them, all at a time.
+
+    Args:
+        view: as of `read_voice`.
+        voices: those of the view's level that are wanted.
+
+    Returns:
+        Voice -> the messages as rows among all of the corpus (M,), one sequence's after another; and whose they are,
+        as positions in the view (M,).
+    """
+    everything = np.arange(len(view))
+    rows, owners = view.message_rows(everything), np.repeat(everything, view.lengths)
+    found: dict[Voice, tuple[Integers, Integers]] = {}
+    for voice in voices:
+        if voice == "own":
+            found[voice] = rows, owners
+            continue
+        spoken = _add_others(view) if voice == "others" else view
+        is_meant = np.array(list(chain(*_tell_apart(spoken, view, voice))), dtype=bool)
+        found[voice] = (
+            spoken.message_rows(everything)[is_meant],
+            np.repeat(everything, spoken.lengths)[is_meant],
+        )
+    return found
+
+
 def lay_out_turns(view: SequenceView) -> tuple[Integers, Integers, npt.NDArray[np.bool_]]:
     """What the sequences' conversations say, in order, and by whom.
 
@@ -93,11 +120,9 @@ def lay_out_turns(view: SequenceView) -> tuple[Integers, Integers, npt.NDArray[n
     rows, owners = view.message_rows(everything), np.repeat(everything, view.lengths)
     if view.authors is None:
         return rows, owners, np.array(list(chain(*_tell_apart(view, view, "first"))), dtype=bool)
-    spoken = _add_others(view)
-    is_other = np.array(list(chain(*_tell_apart(spoken, view, "others"))), dtype=bool)
-    is_central = np.arange(len(rows) + np.count_nonzero(is_other)) < len(rows)
-    rows = np.concatenate([rows, spoken.message_rows(everything)[is_other]])
-    owners = np.concatenate([owners, np.repeat(everything, spoken.lengths)[is_other]])
+    voices = lay_out_voices(view, ("own", "others"))
+    is_central = np.arange(sum(len(found) for found, _ in voices.values())) < len(rows)
+    rows, owners = (np.concatenate(parts) for parts in zip(*voices.values(), strict=True))
     order = np.lexsort((rows, owners))
     return rows[order], owners[order], is_central[order]
 

@@ -9,6 +9,7 @@ of corpora.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +18,9 @@ from tenor.lexical.fitting import assign_folds, fit_lexical
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.weighting import count_texts
 from tenor.seeding import numpy_generator
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -89,13 +93,22 @@ def _draw_share(lengths: IntArray, share: float, seed: int) -> npt.NDArray[np.bo
     return is_drawn
 
 
-def score_peaks(model: LexicalModel, sequences: Sequence[Sequence[str]]) -> FloatArray:
-    """The highest of the messages' logits, (N,) or (N, C) for each class; the intercept where there are none."""
-    lengths = np.fromiter(map(len, sequences), np.int64, len(sequences))
-    scores = model.logits([text for texts in sequences for text in texts])
-    base = np.zeros((len(lengths), *scores.shape[1:]))
+def score_peaks(
+    model: LexicalModel, counts: csr_matrix, positions: IntArray, owners: IntArray, num_sequences: int
+) -> FloatArray:
+    """The highest of the messages' logits, (N,) or (N, C) for each class; the intercept where there are none.
+
+    Args:
+        model: of messages.
+        counts: (D, columns) n-grams of distinct messages.
+        positions: (M,) which of those each message is, one sequence's after another.
+        owners: (M,) whose it is, as positions among the sequences, rising.
+        num_sequences: N.
+    """
+    scores = model.logits(counts)[positions]
+    base = np.zeros((num_sequences, *scores.shape[1:]))
     base[:] = model.intercept[0] if scores.ndim == 1 else model.intercept
-    return take_peaks(scores, lengths, base)
+    return take_peaks(scores, np.bincount(owners, minlength=num_sequences), base)
 
 
 def take_peaks(scores: FloatArray, lengths: IntArray, base: FloatArray) -> FloatArray:

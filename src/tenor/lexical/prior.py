@@ -23,6 +23,7 @@ from tenor.errors import UsageError
 from tenor.lexical.fitting import BAYES, TFIDF, Recipe, fit_out_of_fold
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks, score_peaks
+from tenor.lexical.spoken import SpokenCounts
 from tenor.lexical.surface import SurfaceModel, describe_surface
 from tenor.lexical.weighting import count_texts
 
@@ -88,15 +89,16 @@ class LexicalPrior:
         return scores
 
     def _score_block(self, view: SequenceView) -> FloatArray:
+        spoken = SpokenCounts.of(view, [_voice_of(part) for part in self.models])
         counted, counts = None, None  # the voice whose n-grams are counted, once for all parts that read it
         total: FloatArray = np.zeros(1)
         for part, model in self.models.items():
             if part == "peak":
-                total = total + score_peaks(model, list(view.texts()))
+                total = total + score_peaks(model, spoken.messages.counts, *spoken.voices["own"], len(view))
                 continue
             voice = _voice_of(part)
             if voice != counted or counts is None:
-                counted, counts = voice, _count_voice(view, voice)
+                counted, counts = voice, spoken.count(voice)
             total = total + model.logits(counts)
         return total if self.surface is None else total + self.surface.logits(describe_surface(view))
 

@@ -1,0 +1,96 @@
+"""The n-grams of what is said in a block of sequences: each message is read and counted once, and voices are sums.
+
+An author's sequence is read as its own text, as what the others say beside it, and message by message; in a
+conversation of three authors each message stands in nine such texts. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.corpus.views import SequenceView, read_texts
+from tenor.corpus.voices import Voice, lay_out_voices
+from tenor.lexical.weighting import SPACE
+from tenor.ngrams import MessageCounts, count_messages
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenCounts:
+    """Counts of S sequences' messages.
+
+    Attributes:
+        messages: of each distinct message.
+        voices: voice -> for each of its messages, one sequence's after another, which of the distinct it is and
+            whose: (M,) and (M,) positions in the view.
+        num_sequences: S.
+    """
+
+    messages: MessageCounts
+    voices: dict[Voice, tuple[Integers, Integers]]
+    num_sequences: int
+
+    @classmethod
+    def of(cls, view: SequenceView, voices: Sequence[Voice]) -> SpokenCounts:
+        """Count what a view's sequences say in some voices, all of it at a time.
+
+        Raises:
+            CorpusError: the corpus has no text.
+        """
+        laid_out = lay_out_voices(view, voices)
+        rows = np.concatenate([found for found, _ in laid_out.values()])
+        distinct, positions = np.unique(rows, return_inverse=True)
+        texts = np.empty(len(distinct), dtype=object)
+        for places, found in read_texts(view.corpus, distinct):
+            texts[places] = found.to_pylist()
+        ends = np.cumsum([len(found) for found, _ in laid_out.values()])
+        parts = np.split(positions, ends[:-1])
+        named = {
+            voice: (part, owners) for (voice, (_, owners)), part in zip(laid_out.items(), parts, strict=True)
+        }
+        return cls(count_messages(texts.tolist(), SPACE), named, len(view))
+
+    def count(self, voice: Voice) -> csr_matrix:
+        """The n-grams of each sequence's texts in a voice, joined by line ends: (S, columns) float32."""
+        from scipy.sparse import csr_matrix
+
+        found, (positions, owners) = self.messages, self.voices[voice]
+        num = len(found.opens)
+        is_first = np.diff(owners, prepend=-1) != 0
+        is_last = np.diff(owners, append=-1) != 0
+        has_words = found.opens[positions] >= 0
+        opens, closes = has_words & ~is_first, has_words & ~is_last
+        silent = ~has_words & ~is_first & ~is_last  # between two line ends nothing but them
+        parts = [  # the rows of `_terms` that add up to a text's, and whose text it is
+            (positions, owners),
+            (num + positions[opens], owners[opens]),
+            (2 * num + positions[closes], owners[closes]),
+            (np.full(np.count_nonzero(~is_first), 3 * num), owners[~is_first]),
+            (np.full(np.count_nonzero(silent), 3 * num + 1), owners[silent]),
+        ]
+        columns, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
+        shape = (self.num_sequences, 3 * num + 2)
+        total = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape) @ self._terms()
+        total.sort_indices()
+        return total
+
+    def _terms(self) -> csr_matrix:
+        """(3 N + 2, columns): the messages, the pair that each opens, the one that it closes, a line end, and two."""
+        from scipy.sparse import csr_matrix
+
+        found = self.messages
+        singles = np.concatenate([found.opens, found.closes, [found.line_end, found.line_ends]])
+        is_there = singles >= 0
+        indptr = np.append(found.counts.indptr, found.counts.nnz + np.cumsum(is_there))
+        indices = np.append(found.counts.indices, singles[is_there].astype(np.int32))
+        data = np.append(found.counts.data, np.ones(np.count_nonzero(is_there), np.float32))
+        return csr_matrix((data, indices, indptr), shape=(len(indptr) - 1, SPACE.num_columns))
