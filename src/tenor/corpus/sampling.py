@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -89,9 +90,10 @@ def mean_characters(view: SequenceView) -> float:
 
 def blocks_of_messages(lengths: Integers, num_messages: int) -> Iterator[Integers]:
     """Positions of all sequences in order, about so many messages at a time, of their lengths (S,)."""
-    ends = np.cumsum(lengths)
-    cuts = np.flatnonzero(np.diff((ends - 1) // num_messages)) + 1
-    yield from (part for part in np.split(np.arange(len(lengths)), cuts) if len(part))
+    cuts = np.flatnonzero(np.diff((np.cumsum(lengths) - 1) // num_messages)) + 1
+    for start, stop in pairwise([0, *cuts.tolist(), len(lengths)]):
+        if start < stop:
+            yield np.arange(start, stop)
 
 
 def blocks_of_texts(view: SequenceView, lengths: Integers | None = None) -> Iterator[Integers]:

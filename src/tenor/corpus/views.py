@@ -114,6 +114,8 @@ class SequenceView:
         index = np.asarray(which)
         if index.dtype == bool and index.shape != self.labels.shape:
             raise UsageError(f"select: expected a mask of {len(self)} entries, found {index.shape}")
+        if index.dtype == bool and index.all():
+            return self  # of a large corpus a copy is a good part of what is held
         if index.dtype != bool:
             index = index.astype(np.int64)
         arrays: dict[str, Any] = {
