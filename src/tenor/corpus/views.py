@@ -298,17 +298,21 @@ def _view_authors(corpus: Corpus) -> SequenceView:
         raise CorpusError(
             f"{corpus.path}: an author is not among the participants: import the source again"
         ) from error
-    rows, classes = found.participants, corpus.info.classes["author"]
+    # Where each participant has messages, as a rule, nothing is copied.
+    rows = slice(None) if len(found.participants) == len(parents) else found.participants
+    starts, lengths, order = found.starts, found.lengths, found.order
+    del found
+    classes = corpus.info.classes["author"]
     authors = participant_codes[rows]
     group_names, group_codes = encode_author_groups(table, corpus.info.split, names, parents[rows], authors)
     return SequenceView(
         corpus=corpus,
         level="author",
         labels=_label_codes(corpus, flatten(table["participant_labels"]), classes)[rows],
-        lengths=found.lengths,
+        lengths=lengths,
         classes=classes,
-        starts=found.starts,
-        order=found.order,
+        starts=starts,
+        order=order,
         rows=parents[rows],
         author_codes=authors,
         group_codes=group_codes,

@@ -257,8 +257,10 @@ class AuthorScores:
         scorer.require_level("author")
         corpus = open_corpus(dataset_path)
         splits: tuple[Split, ...] = ("validation", "test")
+        scorer.require_encoder(corpus)
+        view = scorer.find(corpus, splits, labelled=True)
         known = read_predictions(known, splits=splits) if isinstance(known, str | Path) else known
-        sequences = scorer.score(corpus, splits, labelled=True, known=known)
+        sequences = scorer.score_view(view, known)
         embeddings = None
         if any(name in ATTENTIONS for name in aggregations):
             embeddings = scorer.embed(corpus, splits, labelled=True)
