@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import tracemalloc
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from types import SimpleNamespace
+from typing import IO
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tenor.corpus import sorting
+from tenor.corpus import finishing, sorting
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.sorting import StringSorter
 from tenor.errors import StorageError
@@ -59,15 +59,12 @@ def test_many_runs_of_many_blocks_are_merged_with_little_of_them_in_memory(folde
 def test_a_disk_that_fills_up_while_ids_are_sorted_leaves_nothing(
     small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    open_file = sorting.tempfile.TemporaryFile
+    def open_full(dir: Path) -> IO[bytes]:  # noqa: A002 - as tempfile names it
+        assert dir.parent == tmp_path
+        return open("/dev/full", "w+b", buffering=0)
 
-    def fail(**options: Any) -> IO[bytes]:  # noqa: ANN401 - handed on
-        if "dir" not in options:
-            return open_file(**options)
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(StringSorter.__init__, "__kwdefaults__", {"run_bytes": 10})
-    monkeypatch.setattr(sorting.tempfile, "TemporaryFile", fail)
+    monkeypatch.setattr(finishing, "StringSorter", partial(StringSorter, run_bytes=10))
+    monkeypatch.setattr(sorting, "tempfile", SimpleNamespace(TemporaryFile=open_full))
     with pytest.raises(StorageError, match=f"cannot write {tmp_path / 'corpus'}: No space left on device"):
         import_corpus(small_source, tmp_path / "corpus")
     assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ thousand strings. Knows nothing of what the strings mean.
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import tempfile
 from bisect import bisect_right
@@ -65,11 +66,14 @@ class StringSorter:
     def _write_run(self) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._folder)
-        self._starts.append(self._file.tell())
-        with pa.ipc.new_stream(self._file, pa.schema([("strings", self._held[0].type)])) as stream:
-            for block in self._sort_held():
-                stream.write_batch(pa.record_batch([block], ["strings"]))
-        self._file.flush()
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(self._file.close)
+            self._starts.append(self._file.tell())
+            with pa.ipc.new_stream(self._file, pa.schema([("strings", self._held[0].type)])) as stream:
+                for block in self._sort_held():
+                    stream.write_batch(pa.record_batch([block], ["strings"]))
+            self._file.flush()
+            on_failure.pop_all()
 
     def _read_runs(self) -> list[Iterator[pa.Array]]:
         if self._file is None:

@@ -64,7 +64,7 @@ def score_out_of_fold(
         raise UsageError(
             f"folds are scored in one process, found {runtime.world_size} (start it without a launcher)"
         )
-    data = prepare_data(dataset_path, settings, copies="ignore", show=False, with_start=False)
+    data = prepare_data(dataset_path, settings, copies="ignore", show=False)
     view = data.train.view
     codes = _deal_folds(view, folds, settings.seed)
     if metadata.is_start_alone:

@@ -60,18 +60,14 @@ def prepare_data(
     *,
     copies: OnCopies = "refuse",
     show: bool = True,
-    with_start: bool = True,
-    progress: bool = False,
 ) -> TrainingData:
-    """Open, audit and, unless the settings say otherwise, fit what the network starts from.
+    """Open and audit, without what the network starts from (see fit_data).
 
     Args:
         dataset_path: an analyzed corpus.
         settings: of the training.
         copies: what to do about texts that stand, nearly the same, in two splits.
         show: log warnings.
-        with_start: False leaves it out whatever the settings say, for who fits it later (fit_data).
-        progress: show a bar.
 
     Raises:
         CorpusError: no features, no labels, or no text for a lexical prior that was asked for.
@@ -91,9 +87,7 @@ def prepare_data(
         _warn_of_small_validation(validation.view)
     if settings.prior == "lexical" and not corpus.has_text:
         raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
-    if not with_start:
-        return TrainingData(corpus, train, validation, None)
-    return fit_data(corpus, train.view, validation.view, settings, progress=progress)
+    return TrainingData(corpus, train, validation, None)
 
 
 def fit_data(

@@ -155,7 +155,7 @@ def train_model(
     runtime = start_runtime(device, mixed_precision, tuple(trackers), str(path.parent))
     with runtime.together():
         is_main = runtime.is_main
-        data = prepare_data(str(dataset_path), settings, copies=copies, show=is_main, with_start=False)
+        data = prepare_data(str(dataset_path), settings, copies=copies, show=is_main)
     data = fit_data(
         data.corpus,
         data.train.view,

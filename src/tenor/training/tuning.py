@@ -36,7 +36,7 @@ from tenor.models.scoring import score_view, to_probs
 from tenor.progress import progress_bar
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path
-from tenor.training.preparation import FEW_GROUPS, TrainingData, prepare_data
+from tenor.training.preparation import FEW_GROUPS, TrainingData, fit_data, prepare_data
 from tenor.training.run import Every
 from tenor.training.search_space import (
     DEFAULT_SPACE,
@@ -233,7 +233,7 @@ class _Prepared:
 
     def __init__(self, dataset_path: str | Path, copies: OnCopies, base: TrainSettings) -> None:
         self._path = dataset_path
-        self.first = prepare_data(dataset_path, base, copies=copies, with_start=False)
+        self.first = prepare_data(dataset_path, base, copies=copies)
         self._known = {"none": self.first}
         view = self.first.validation.view
         if len(set(view.labels.tolist())) < 2:
@@ -251,7 +251,10 @@ class _Prepared:
     def of(self, settings: TrainSettings) -> TrainingData:
         """The data for these settings; copies were looked for at the first preparation."""
         if settings.prior not in self._known:
-            self._known[settings.prior] = prepare_data(self._path, settings, copies="ignore", show=False)
+            data = prepare_data(self._path, settings, copies="ignore", show=False)
+            self._known[settings.prior] = fit_data(
+                data.corpus, data.train.view, data.validation.view, settings
+            )
         return self._known[settings.prior]
 
 
