@@ -136,35 +136,32 @@ class SequenceDataset:
         lengths = self.view.lengths[indices]
         longest = int(lengths.max(initial=0))
         mask = np.arange(longest) < lengths[:, None]  # (B, T)
-        gather = self._gather_packed if is_packed else self._gather_padded
         return Batch(
-            gather(indices, mask, is_brought),
+            self._gather_packed(indices, is_brought)
+            if is_packed
+            else self._gather_padded(indices, longest, is_brought),
             torch.from_numpy(mask),
             torch.from_numpy(self.view.labels[indices]),
             torch.from_numpy(indices),
             None if self.prior is None else torch.from_numpy(self.prior[indices]),
         )
 
-    def _gather_packed(self, indices: Indices, mask: npt.NDArray[np.bool_], is_brought: bool) -> torch.Tensor:
+    def _gather_packed(self, indices: Indices, is_brought: bool) -> torch.Tensor:
         dtype = torch.from_numpy(np.empty(0, self.view.corpus.feature_chunks[0].dtype)).dtype
         rows = torch.empty(
-            int(mask.sum()), self.input_size, dtype=dtype, pin_memory=torch.cuda.is_available()
+            int(self.lengths[indices].sum()),
+            self.input_size,
+            dtype=dtype,
+            pin_memory=torch.cuda.is_available(),
         )
         self.view.gather_features(indices, out=rows.numpy(), is_brought=is_brought)
         return rows
 
-    def _gather_padded(self, indices: Indices, mask: npt.NDArray[np.bool_], is_brought: bool) -> torch.Tensor:
-        places, dtype = np.flatnonzero(mask), self.view.corpus.feature_chunks[0].dtype
-        if len(places) == mask.size:
-            rows = self.view.gather_features(indices, is_brought=is_brought)  # (B * T, F)
-        elif 2 * len(places) < mask.size:
-            rows = np.zeros((mask.size, self.input_size), dtype)
-            rows[places] = self.view.gather_features(indices, is_brought=is_brought)
-        else:
-            rows = np.empty((mask.size, self.input_size), dtype)
-            self.view.gather_features(indices, out=rows, places=places, is_brought=is_brought)
-            rows[np.flatnonzero(~mask)] = 0
-        return torch.from_numpy(rows.reshape(*mask.shape, rows.shape[1]))
+    def _gather_padded(self, indices: Indices, longest: int, is_brought: bool) -> torch.Tensor:
+        padded = np.zeros((len(indices) * longest, self.input_size), self.view.corpus.feature_chunks[0].dtype)
+        begins = longest * np.arange(len(indices))
+        self.view.gather_features(indices, out=padded, begins=begins, is_brought=is_brought)
+        return torch.from_numpy(padded.reshape(len(indices), longest, self.input_size))
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ def count_and_gather(
     view: SequenceView,
     indices: npt.ArrayLike,
     out: npt.NDArray[np.floating] | None = None,
-    places: npt.NDArray[np.integer] | None = None,
+    begins: npt.NDArray[np.integer] | None = None,
     *,
     is_brought: bool = False,
 ) -> npt.NDArray[np.floating]:
     rows.append(view.message_rows(indices))
-    return gather(view, indices, out, places, is_brought=is_brought)
+    return gather(view, indices, out, begins, is_brought=is_brought)
 
 
 if __name__ == "__main__":

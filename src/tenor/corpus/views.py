@@ -156,44 +156,44 @@ class SequenceView:
         self,
         indices: npt.ArrayLike,
         out: npt.NDArray[np.floating[Any]] | None = None,
-        places: Integers | None = None,
+        begins: Integers | None = None,
         *,
         is_brought: bool = False,
     ) -> npt.NDArray[np.floating[Any]]:
-        """Copy some sequences' features into one packed array.
+        """Copy some sequences' features into one array.
 
         Args:
-            indices: which sequences, in the wanted order; one may occur twice.
+            indices: (B,) which sequences, in the wanted order; one may occur twice.
             out: where to put them, (sum of lengths, F) in the corpus's dtype; None = a new array.
-            places: the row of `out`, which may then be longer, for each message; what stands in the other rows
-                afterwards is not defined. None = one after another.
+            begins: (B,) the row of `out`, which may then be longer, at which each sequence begins; what stands in the
+                rows between them is left as it is. None = one after another.
             is_brought: they are in memory already (see `bring`), and are not asked for again.
 
         Returns:
-            (sum of lengths[indices], F), messages in order, one sequence after another.
+            (sum of lengths[indices], F), messages in order, one sequence after another; or `out`.
 
         Raises:
             CorpusError: the corpus has no features.
             UsageError: `out` has another shape or dtype.
         """
-        chunks = self.corpus.feature_chunks
-        rows = self.message_rows(indices)
+        index, chunks = np.asarray(indices, dtype=np.int64), self.corpus.feature_chunks
+        lengths, rows = self.lengths[index], self.message_rows(index)
         shape, dtype = (len(rows), chunks[0].shape[1]), chunks[0].dtype
         if out is None:
             out = np.empty(shape, dtype)
-        elif (places is None and out.shape != shape) or out.shape[1:] != shape[1:] or out.dtype != dtype:
+        elif (begins is None and out.shape != shape) or out.shape[1:] != shape[1:] or out.dtype != dtype:
             raise UsageError(f"out: expected {shape} {dtype}, found {out.shape} {out.dtype}")
-        for chunk, found, inside in _by_chunk(self.corpus, rows):
-            if self.corpus.is_read_ahead and not is_brought:
+        if self.corpus.is_read_ahead and not is_brought:
+            for chunk, _, inside in _by_chunk(self.corpus, rows):
                 will_need(chunks[chunk], inside)
-            if len(found) < len(rows):
-                out[found if places is None else places[found]] = chunks[chunk][inside]
-                continue
-            if places is not None:  # the other rows get some row: that costs less than going through a copy
-                spread = np.full(len(out), inside[0])
-                spread[places] = inside
-                inside = spread
-            np.take(chunks[chunk], inside, axis=0, out=out, mode="clip")
+        ends = np.cumsum(lengths)
+        firsts, offsets = ends - lengths, self.corpus.chunk_offsets
+        # A sequence lies in one record batch, as its conversation does, and is copied from there in one go.
+        chunk_of = np.searchsorted(offsets, np.append(rows, 0)[firsts], side="right") - 1
+        rows -= np.repeat(offsets[chunk_of], lengths)
+        found = (chunk_of, firsts, ends, firsts if begins is None else begins)
+        for chunk, first, end, begin in zip(*(numbers.tolist() for numbers in found), strict=True):
+            chunks[chunk].take(rows[first:end], axis=0, out=out[begin : begin + end - first], mode="clip")
         return out
 
     def bring(self, indices: npt.ArrayLike) -> None:
