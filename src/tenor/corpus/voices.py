@@ -149,24 +149,45 @@ def _add_others(view: SequenceView) -> SequenceView:
     if (lengths == totals).all():
         return dataclasses.replace(view, starts=starts, lengths=lengths, order=None)
     parts = []
-    for index, (start, total, length) in enumerate(zip(starts, totals, lengths, strict=True)):
-        places = np.arange(total)
-        if length < total:
-            places = _nearest(view.message_rows([index]) - start, places, length)
-        parts.append(start + places)
+    for index, (start, total, length) in enumerate(
+        zip(starts.tolist(), totals.tolist(), lengths.tolist(), strict=True)
+    ):
+        if length == total:
+            parts.append(np.arange(start, start + total))
+        else:
+            parts.append(start + _nearest(view.message_rows([index]) - start, total, length))
     return dataclasses.replace(
         view, starts=np.cumsum(lengths) - lengths, lengths=lengths, order=np.concatenate(parts)
     )
 
 
-def _nearest(own: Integers, places: Integers, count: int) -> Integers:
-    """The own places and those nearest to any of them, `count` in all; both rise. The first, where none is own."""
+def _nearest(own: Integers, total: int, count: int) -> Integers:
+    """The `own` of so many places and those nearest to any of them, `count` in all, rising.
+
+    Of two that are as near it is the earlier; where none is own it is the first. What this takes grows with `own` and
+    `count`, not with `total`: of a group of thousands each author has a turn.
+    """
     if len(own) == 0:
-        return places[:count]
-    after = np.searchsorted(own, places)
-    behind, ahead = own[np.maximum(after - 1, 0)], own[np.minimum(after, len(own) - 1)]
-    distance = np.minimum(np.abs(places - behind), np.abs(ahead - places))
-    return np.sort(np.argsort(distance, kind="stable")[:count])
+        return np.arange(count)
+    between = np.diff(own) - 1
+    low, high = (
+        0,
+        total,
+    )  # distances: up to the first there are at most `count` places, up to the second are all
+    while high - low > 1:
+        middle = (low + high) // 2
+        reached = len(own) + min(int(own[0]), middle) + min(total - 1 - int(own[-1]), middle)
+        if reached + int(np.minimum(between, 2 * middle).sum()) <= count:
+            low = middle
+        else:
+            high = middle
+    ends = np.minimum(own + low + 1, total)
+    begins = np.maximum(own - low, np.append(0, ends[:-1]))
+    lengths = ends - begins
+    near = np.arange(lengths.sum()) + np.repeat(begins - (np.cumsum(lengths) - lengths), lengths)
+    next_ones = np.setdiff1d(np.concatenate([own - low - 1, own + low + 1]), near)
+    next_ones = next_ones[(next_ones >= 0) & (next_ones < total)]
+    return np.sort(np.append(near, next_ones[: count - len(near)]))
 
 
 def _tell_apart(spoken: SequenceView, sequences: SequenceView, voice: Voice) -> Iterator[list[bool]]:
