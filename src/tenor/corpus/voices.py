@@ -170,10 +170,8 @@ def _nearest(own: Integers, total: int, count: int) -> Integers:
     if len(own) == 0:
         return np.arange(count)
     between = np.diff(own) - 1
-    low, high = (
-        0,
-        total,
-    )  # distances: up to the first there are at most `count` places, up to the second are all
+    # Distances: up to the lower there are `count` places at most, up to the higher more, or all.
+    low, high = 0, total
     while high - low > 1:
         middle = (low + high) // 2
         reached = len(own) + min(int(own[0]), middle) + min(total - 1 - int(own[-1]), middle)
