@@ -1,14 +1,7 @@
-"""Scores with their ids, groups, splits and labels, and their files; see ``table`` and ``files``."""
+"""Scores with their ids, groups, splits and labels, and their files; see ``table``, ``writing`` and ``reading``."""
 
-from tenor.predictions.files import FORMAT_VERSION as FORMAT_VERSION
-from tenor.predictions.files import PredictionSets as PredictionSets
-from tenor.predictions.files import export_csv as export_csv
-from tenor.predictions.files import from_arrow as from_arrow
-from tenor.predictions.files import neutralize_cell as neutralize_cell
-from tenor.predictions.files import read_predictions as read_predictions
-from tenor.predictions.files import to_arrow as to_arrow
-from tenor.predictions.files import write_parts as write_parts
-from tenor.predictions.files import write_predictions as write_predictions
+from tenor.predictions.reading import from_arrow as from_arrow
+from tenor.predictions.reading import read_predictions as read_predictions
 from tenor.predictions.table import ID_COLUMNS as ID_COLUMNS
 from tenor.predictions.table import ID_SEPARATOR as ID_SEPARATOR
 from tenor.predictions.table import Floats as Floats
@@ -19,3 +12,10 @@ from tenor.predictions.table import Predictions as Predictions
 from tenor.predictions.table import Strings as Strings
 from tenor.predictions.table import concatenate_predictions as concatenate_predictions
 from tenor.predictions.table import require_unique_ids as require_unique_ids
+from tenor.predictions.writing import FORMAT_VERSION as FORMAT_VERSION
+from tenor.predictions.writing import PredictionSets as PredictionSets
+from tenor.predictions.writing import export_csv as export_csv
+from tenor.predictions.writing import neutralize_cell as neutralize_cell
+from tenor.predictions.writing import to_arrow as to_arrow
+from tenor.predictions.writing import write_parts as write_parts
+from tenor.predictions.writing import write_predictions as write_predictions

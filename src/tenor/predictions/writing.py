@@ -1,0 +1,213 @@
+"""Predictions to Parquet files, whole or a part after another, and to CSV.
+
+Knows nothing of how the scores came to be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.arrays import make_array, number_array
+from tenor.errors import UsageError
+from tenor.files import publish_file
+from tenor.predictions.table import (
+    Floats,
+    Label,
+    Predictions,
+    require_unique_ids,
+)
+from tenor.strings import Strings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+#: Written into every predictions file; a file with a higher number is refused.
+FORMAT_VERSION = 1
+
+#: Under it stands in the schema's metadata, as JSON, what is true of all rows; and of which types that is.
+METADATA_KEY = b"tenor.predictions"
+METADATA_TYPES: dict[str, tuple[type, ...]] = {
+    "level": (str,),
+    "classes": (list,),
+    "threshold": (float, int, type(None)),
+    "model": (str,),
+    "model_hash": (str,),
+}
+
+_STRING_COLUMNS = ["conversation_id", "author", "group", "split"]
+_ABSTENTION_KEY = b"tenor.abstention"
+
+
+@dataclass(frozen=True)
+class PredictionSets:
+    """Which classes a rule that may abstain leaves to each row, beside the predictions of those rows.
+
+    Attributes:
+        holds: (N, C) bool, true where the class is not ruled out.
+        rule: how that was found, as JSON values.
+    """
+
+    holds: npt.NDArray[np.bool_]
+    rule: Mapping[str, Any]
+
+    @property
+    def abstained(self) -> int:
+        """How many rows have no decision: no class is left, or several are."""
+        return int((self.holds.sum(axis=1) != 1).sum())
+
+
+class WritePart(Protocol):
+    """Writes one table of predictions, and its sets where the file has them."""
+
+    def __call__(self, part: Predictions, sets: PredictionSets | None = None) -> None:
+        """Write it after those written before."""
+
+
+def write_predictions(
+    predictions: Predictions, path: Path | str, *, sets: PredictionSets | None = None
+) -> Path:
+    """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob.
+
+    Level, classes, threshold, model and format version stand in the schema's metadata as JSON. For several
+    classes logit and prob are lists with one entry a class. With `sets` two columns are added, which read_predictions
+    passes over: ``prediction_set``, the labels that are not ruled out, and ``decision``, the one label of a set of
+    one, null where the rule abstains; the rule stands in the metadata under ``tenor.abstention``.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: two rows have the same id, or sets of other rows or classes.
+        StorageError: the file cannot be written; an older file of that name is untouched.
+    """
+    require_unique_ids(predictions)
+    with write_parts(path) as write:
+        write(predictions, sets)
+    return Path(path)
+
+
+@contextlib.contextmanager
+def write_parts(path: Path | str) -> Iterator[WritePart]:
+    """Hand out a function that writes one table of predictions after another into one file, as its row groups.
+
+    The file appears, whole, when all are written. That no two rows have the same id is the caller's affair.
+
+    Raises:
+        UsageError: tables of different level, classes, threshold or model, or some with sets and some without.
+        StorageError: the file cannot be written; an older file of that name is untouched.
+    """
+    import pyarrow.parquet as pq
+
+    with publish_file(Path(path)) as temporary, contextlib.ExitStack() as stack:
+        writers: list[Any] = []
+
+        def write(part: Predictions, sets: PredictionSets | None = None) -> None:
+            table = to_arrow(part, sets)
+            if not writers:
+                writers.append(
+                    stack.enter_context(pq.ParquetWriter(temporary, table.schema, compression="zstd"))
+                )
+            elif not table.schema.equals(writers[0].schema, check_metadata=True):
+                raise UsageError("predictions of one file: expected parts of one model, found others")
+            writers[0].write_table(table)
+
+        yield write
+
+
+def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa.Table:
+    """The columns of a predictions file as an Arrow table, with the metadata in its schema; see write_predictions.
+
+    Raises:
+        UsageError: classes that mix numbers and strings, or sets of other rows or classes.
+    """
+    import pyarrow as pa
+
+    strings = any(isinstance(label, str) for label in predictions.classes)
+    if strings and not all(isinstance(label, str) for label in predictions.classes):
+        raise UsageError(f"predictions: classes mix numbers and strings: {list(predictions.classes)}")
+    columns: dict[str, pa.Array] = {
+        name: values.to_arrow() for name, values in _string_columns(predictions).items()
+    }
+    classes = make_array(predictions.classes, pa.string() if strings else pa.int64())
+    columns["label"] = classes.take(number_array(predictions.labels, predictions.labels < 0))
+    columns["length"] = number_array(predictions.lengths)
+    for name, scores in (("logit", predictions.logits), ("prob", predictions.probs)):
+        flat = number_array(scores.reshape(-1))
+        columns[name] = flat if scores.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, scores.shape[1])
+    metadata = {name: getattr(predictions, name) for name in METADATA_TYPES}
+    metadata["format_version"] = FORMAT_VERSION
+    described = {METADATA_KEY: json.dumps(metadata).encode()}
+    if sets is not None:
+        columns |= _set_columns(predictions, sets.holds, pa.string() if strings else pa.int64())
+        described[_ABSTENTION_KEY] = json.dumps(dict(sets.rule)).encode()
+    return pa.table(columns).replace_schema_metadata(described)
+
+
+def _set_columns(
+    predictions: Predictions, holds: npt.NDArray[np.bool_], label: pa.DataType
+) -> dict[str, pa.Array]:
+    """The columns ``prediction_set`` and ``decision`` of sets (N, C)."""
+    import pyarrow as pa
+
+    expected = (len(predictions), len(predictions.classes))
+    if holds.shape != expected:
+        raise UsageError(f"prediction sets must have shape {expected}, found {holds.shape}")
+    sizes = holds.sum(axis=1)
+    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    names = make_array(predictions.classes, label)
+    chosen = number_array(holds.argmax(axis=1), sizes != 1)
+    return {
+        "prediction_set": pa.ListArray.from_arrays(
+            number_array(offsets), names.take(number_array(np.nonzero(holds)[1]))
+        ),
+        "decision": names.take(chosen),
+    }
+
+
+def _string_columns(predictions: Predictions) -> dict[str, Strings]:
+    """The columns of strings, by their names in files."""
+    columns = (predictions.conversation_ids, predictions.authors, predictions.groups, predictions.splits)
+    return {name: column for name, column in zip(_STRING_COLUMNS, columns, strict=True) if column is not None}
+
+
+def neutralize_cell(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would run: it begins with = + - @, tab or CR.
+
+    Source: OWASP, "CSV Injection".
+    """
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+
+
+def export_csv(predictions: Predictions, path: Path | str) -> Path:
+    """Write a CSV for spreadsheets, its cells of text neutralised (neutralize_cell), so that ids may differ.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    scores: dict[str, Floats] = {}
+    for name, found in (("logit", predictions.logits), ("prob", predictions.probs)):
+        if found.ndim == 1:
+            scores[name] = found
+        else:
+            scores |= {f"{name} {c}": found[:, i] for i, c in enumerate(predictions.classes)}
+    names: list[Label | None] = [*predictions.classes, None]  # index -1 is the unlabelled
+    labels = (names[code] for code in predictions.labels)
+    strings = _string_columns(predictions)
+    with publish_file(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow([*strings, "label", "length", *scores])
+        for row in zip(*strings.values(), labels, predictions.lengths, *scores.values(), strict=True):
+            writer.writerow([neutralize_cell(cell) if isinstance(cell, str) else cell for cell in row])
+    return Path(path)
