@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import tracemalloc
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,11 @@ from hypothesis import strategies as st
 
 from tenor.corpus import finishing, sorting
 from tenor.corpus.importing import import_corpus
+from tenor.corpus.plan import SplitPlan
+from tenor.corpus.schema import Conversation
 from tenor.corpus.sorting import StringSorter
-from tenor.errors import StorageError
+from tenor.corpus.writer import CorpusWriter
+from tenor.errors import CorpusError, StorageError
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +38,27 @@ def test_strings_come_back_sorted_each_as_often_as_it_was_added(
         sorter.add(pa.array(part, pa.string()))
     assert list(sorter) == sorted(text for part in parts for text in part)
     assert list(folder.iterdir()) == []
+
+
+def test_a_corpus_with_an_id_twice_leaves_no_file_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[IO[bytes]] = []
+
+    def open_file(dir: Path) -> IO[bytes]:  # noqa: A002 - as tempfile names it
+        opened.append(tempfile.TemporaryFile(dir=dir))
+        return opened[-1]
+
+    monkeypatch.setattr(finishing, "StringSorter", partial(StringSorter, run_bytes=10))
+    monkeypatch.setattr(sorting, "tempfile", SimpleNamespace(TemporaryFile=open_file))
+    with (
+        pytest.raises(CorpusError, match="'c3' more than once"),
+        CorpusWriter(tmp_path / "corpus", split=SplitPlan(), has_text=True) as writer,
+    ):
+        for number in (*range(20), 3):
+            writer.write(Conversation(f"c{number}", ["first author", "second author"], texts=["x", "y"]))
+    assert len(opened) == 4
+    assert all(file.closed for file in opened)
 
 
 def test_many_runs_of_many_blocks_are_merged_with_little_of_them_in_memory(folder: Path) -> None:

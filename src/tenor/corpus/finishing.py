@@ -6,6 +6,7 @@ it is memory-mapped.)
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from collections import Counter
@@ -79,26 +80,26 @@ def finish_corpus(
             _rewrite_file(folder / name, table, schema, splits, first_row)
         first_row += table.num_rows
     del tables
-    census = _Census(plan, folder)
-    files = tuple(census.take(folder / name) for name in names)
-    _require_unique_ids(census.ids)
-    pa.default_memory_pool().release_unused()
     vectors = schema.field("features").type.value_type if "features" in schema.names else None
-    info = CorpusInfo(
-        counts={**extra_counts, **census.count()},
-        has_text="text" in schema.names,
-        has_timestamps=census.has_timestamps,
-        input_size=None if vectors is None else vectors.list_size,
-        feature_dtype=None if vectors is None else feature_dtype_name(vectors.value_type),
-        feature_names=feature_names,
-        encoder=encoder,
-        classes=_find_classes(census),
-        split=plan,
-        split_hash=hash_triples(census.triples),
-        sources=tuple(sources),
-        files=files,
-        fingerprint=hashlib.sha256("\n".join(file.sha256 for file in files).encode()).hexdigest(),
-    )
+    with contextlib.closing(_Census(plan, folder)) as census:
+        files = tuple(census.take(folder / name) for name in names)
+        _require_unique_ids(census.ids)
+        pa.default_memory_pool().release_unused()
+        info = CorpusInfo(
+            counts={**extra_counts, **census.count()},
+            has_text="text" in schema.names,
+            has_timestamps=census.has_timestamps,
+            input_size=None if vectors is None else vectors.list_size,
+            feature_dtype=None if vectors is None else feature_dtype_name(vectors.value_type),
+            feature_names=feature_names,
+            encoder=encoder,
+            classes=_find_classes(census),
+            split=plan,
+            split_hash=hash_triples(census.triples),
+            sources=tuple(sources),
+            files=files,
+            fingerprint=hashlib.sha256("\n".join(file.sha256 for file in files).encode()).hexdigest(),
+        )
     write_json(folder / STATE_NAME, state_json(names, info.fingerprint))
     write_json(folder / DATASET_INFO_NAME, dataset_info_json(schema))
     write_json(folder / INFO_NAME, info_to_json(info))
@@ -249,6 +250,11 @@ class _Census:
             left_out_conversations=table["split"].null_count,
             left_out_author_sequences=flatten(table["participant_splits"]).null_count,
         )
+
+    def close(self) -> None:
+        """Let go of what was gathered."""
+        for sorter in (self.ids, *self.triples, self._authors):
+            sorter.close()
 
     def count(self) -> dict[str, int]:
         """The corpus's counts."""

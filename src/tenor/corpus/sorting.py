@@ -6,25 +6,32 @@ thousand strings. Knows nothing of what the strings mean.
 
 from __future__ import annotations
 
-import contextlib
-import mmap
+import io
 import tempfile
 from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 #: Strings of a run that are read at a time, and of what is handed out.
 _BLOCK = 1 << 12
 #: Bytes that wait in memory, until they become a run.
 _RUN_BYTES = 8 << 20
+#: Bytes of a run that are read at a time.
+_READ_BYTES = 1 << 16
 
 
 class StringSorter:
-    """Takes arrays of strings and gives back all strings, sorted by their UTF-8, equal ones beside each other."""
+    """Takes arrays of strings and gives back all strings, sorted by their UTF-8, equal ones beside each other.
+
+    It may have a file open until it is closed.
+    """
 
     def __init__(self, folder: Path, *, run_bytes: int = _RUN_BYTES) -> None:
         """Nothing is written as long as no more than `run_bytes` are added.
@@ -54,6 +61,13 @@ class StringSorter:
         """The strings, once: nothing is held afterwards."""
         for block in self._merge():
             yield from block.to_pylist()
+        self.close()
+
+    def close(self) -> None:
+        """Let go of what was added."""
+        self._held, self._held_bytes = [], 0
+        if self._file is not None:
+            self._file.close()
 
     def _sort_held(self) -> Iterator[pa.Array]:
         """The held strings, sorted, in blocks; they are let go of."""
@@ -66,21 +80,18 @@ class StringSorter:
     def _write_run(self) -> None:
         if self._file is None:
             self._file = tempfile.TemporaryFile(dir=self._folder)
-        with contextlib.ExitStack() as on_failure:
-            on_failure.callback(self._file.close)
-            self._starts.append(self._file.tell())
-            with pa.ipc.new_stream(self._file, pa.schema([("strings", self._held[0].type)])) as stream:
-                for block in self._sort_held():
-                    stream.write_batch(pa.record_batch([block], ["strings"]))
-            self._file.flush()
-            on_failure.pop_all()
+        self._starts.append(self._file.tell())
+        with pa.ipc.new_stream(self._file, pa.schema([("strings", self._held[0].type)])) as stream:
+            for block in self._sort_held():
+                stream.write_batch(pa.record_batch([block], ["strings"]))
+        self._file.flush()
 
     def _read_runs(self) -> list[Iterator[pa.Array]]:
         if self._file is None:
             return []
-        mapped = pa.py_buffer(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ))
-        self._file.close()
-        streams = [pa.ipc.open_stream(mapped.slice(start)) for start in self._starts]
+        # Read, not mapped: mapped pages that were read count as the process's memory.
+        spans = [io.BufferedReader(_Span(self._file, start), _READ_BYTES) for start in self._starts]
+        streams = [pa.ipc.open_stream(span) for span in spans]
         return [(batch.column(0) for batch in stream) for stream in streams]
 
     def _merge(self) -> Iterator[pa.Array]:
@@ -104,6 +115,24 @@ class StringSorter:
         for block, run in heads:
             yield block
             yield from run
+
+
+class _Span(io.RawIOBase):
+    """A file from some byte on; several of one file have places of their own. It is the file's owner who closes it."""
+
+    def __init__(self, file: IO[bytes], start: int) -> None:
+        self._file, self._place = file, start
+
+    def readable(self) -> bool:
+        """Yes."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """Read some bytes; gives how many."""
+        self._file.seek(self._place)
+        count: int = self._file.readinto(buffer)  # type: ignore[attr-defined]  # every binary file has it
+        self._place += count
+        return count
 
 
 def _count_up_to(block: pa.Array, bound: str) -> int:
