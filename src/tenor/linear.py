@@ -38,7 +38,9 @@ class LinearModel:
 
     def logits(self, table: Table) -> FloatArray:
         """(S,) logits of a table (S, D) for two classes, (S, C) for more."""
-        scores: FloatArray = table.astype(np.float64) @ self.coefficients + self.intercept
+        # Not a product of BLAS, whose last bits depend on how many rows are scored at a time.
+        products = np.einsum("sd,dk->sk", table.astype(np.float64), self.coefficients)
+        scores: FloatArray = products + self.intercept
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
     def scale(self, weight: float) -> LinearModel:

@@ -17,6 +17,8 @@ from safetensors.numpy import load_file
 
 from tenor.batching import load_dataset, make_loader
 from tenor.corpus.corpus import open_corpus
+from tenor.corpus.importing import import_corpus
+from tenor.encoding.encode import encode_corpus
 from tenor.errors import TrainingError
 from tenor.models.model_file import read_metadata
 from tenor.predictions import read_predictions
@@ -199,6 +201,64 @@ def test_processes_share_out_the_texts_that_are_scored(
     assert max(messages for _, messages in found[3]) < 0.4 * found[1][0][1]
     one, three = (read_predictions(tmp_path / f"{count}.parquet") for count in (1, 3))
     assert np.array_equal(one.logits, three.logits)
+
+
+@pytest.mark.parametrize("lengths", [[4], [40, 1, 1]])
+def test_a_process_without_a_share_of_the_texts_waits_for_the_others(
+    small_corpus: Path, launch: Launch, tmp_path: Path, lengths: list[int]
+) -> None:
+    settings = {**SETTINGS, "num_epochs": 1, "prior": "auto"}
+    analyzed = encode_corpus(small_corpus, tmp_path / "analyzed", encoder="lsa", input_size=8)
+    model = train_model("conversation", analyzed, model_path=tmp_path / "m.safetensors", **settings)
+    texts = [text for found in load_dataset(small_corpus, "conversation").view.texts() for text in found]
+    source = tmp_path / "few.jsonl"
+    with source.open("w") as file:
+        for number, length in enumerate(lengths):
+            messages = [{"author": "ab"[i % 2], "text": texts[7 * number + i]} for i in range(length)]
+            file.write(json.dumps({"conversation_id": f"few{number}", "messages": messages}) + "\n")
+    few = encode_corpus(
+        import_corpus(source, tmp_path / "few"), tmp_path / "coded", encoder=f"like:{analyzed}"
+    )
+    for count in (1, 2):
+        output = tmp_path / f"{count}.parquet"
+        workers = launch("predict", model, few, "--split", "all", "--output", output, count=count)
+        assert [each.wait() for each in workers] == [0] * count, [each.err for each in workers]
+    one, two = (read_predictions(tmp_path / f"{count}.parquet") for count in (1, 2))
+    assert len(one) == len(lengths)
+    assert np.array_equal(one.logits, two.logits)
+
+
+FAILING_FIT = """
+import sys, time
+from tenor import train_model
+from tenor.processes import process_rank
+from tenor.training import preparation
+
+fit = preparation.fit_start
+
+def fail(*arguments, **options):
+    if process_rank() == 1:
+        raise MemoryError("planted")
+    return fit(*arguments, **options)
+
+preparation.fit_start = fail
+try:
+    train_model("conversation", sys.argv[1], model_path=sys.argv[2], num_epochs=1, progress=False)
+except MemoryError:
+    time.sleep(60)  # as a notebook goes on
+"""
+
+
+def test_a_process_that_fails_while_the_start_is_fitted_ends_the_others_and_is_named(
+    small_corpus: Path, launch: Launch, tmp_path: Path
+) -> None:
+    script = tmp_path / "failing.py"
+    script.write_text(FAILING_FIT)
+    first, second = launch(small_corpus, tmp_path / "m.safetensors", count=2, script=script)
+    assert first.wait() != 0
+    assert "process 1 of 2 failed" in first.err
+    assert second.process.is_alive()
+    second.kill()
 
 
 IN_SMALL_BLOCKS = """

@@ -14,6 +14,8 @@ from tenor.corpus.voices import count_spoken
 from tenor.lexical import parts_of
 from tenor.linear import log_loss
 from tenor.pooled import pool_features
+from tenor.training.preparation import fit_data, prepare_data
+from tenor.training.settings import TrainSettings
 from tenor.training.start import blend_weights, fit_start
 
 
@@ -66,11 +68,19 @@ def test_labels_without_a_pattern_give_a_start_near_the_base_rate(small_corpus: 
 
 
 def test_of_a_large_corpus_a_draw_is_fitted_on_and_the_others_are_scored_unseen(small_corpus: Path) -> None:
-    view = load_dataset(small_corpus, "author", "train", labelled=True).view
+    settings = TrainSettings(
+        level="author", num_epochs=1, batch_size=16, learning_rate=1e-3, hidden_size=8, num_layers=1, num_heads=2,
+        dropout=0.1, kernel_sizes=(3,), pos_weight=None, beta=0.999, gamma=2.0, scheduler="cosine", warmup_fraction=0.1,
+        weight_decay=0.01, clip_norm=1.0, patience=1, monitor="f1", threshold="f1", prior="auto",
+        context="conversation", seed=0, mixed_precision="no", max_padded_messages=512, fit_characters=4000,
+    )  # fmt: skip
+    audited = prepare_data(small_corpus, settings, copies="ignore", show=False)
+    view = audited.train
     read = np.maximum(view.lengths, count_spoken(view) - view.lengths)  # one voice at a time
     drawn = sample_groups(view, seed=0, max_characters=4000, lengths=read)
     assert 0 < len(drawn) < len(view)
-    start, part = fit_start(view, seed=0, max_characters=4000), fit_start(view.select(drawn), seed=0)
+    start, part = fit_data(audited, settings).start, fit_start(view.select(drawn), seed=0)
+    assert start is not None
     assert start.lexical is not None
     assert part.lexical is not None
     assert start.lexical.models.keys() == part.lexical.models.keys()

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tenor.arrays import to_numpy
 from tenor.corpus import readahead
@@ -164,6 +165,17 @@ class Corpus:
                 f"{self.path}: expected messages with text, found none (import the source with its text)"
             )
         return self._message_chunks("text")
+
+    @cached_property
+    def text_bytes(self) -> int:
+        """Bytes of all texts, as UTF-8."""
+        return sum(pc.sum(pc.binary_length(chunk)).as_py() or 0 for chunk in self.text_chunks)
+
+    @cached_property
+    def time_chunks(self) -> list[pa.ListArray]:
+        """Each record batch's timestamps, a list or null a conversation, on the memory map."""
+        chunks: list[pa.ListArray] = self.column("timestamp").chunks
+        return chunks
 
     @cached_property
     def author_chunks(self) -> list[pa.Array]:

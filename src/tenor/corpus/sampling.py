@@ -11,7 +11,6 @@ from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 
 from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
@@ -83,9 +82,7 @@ def mean_characters(view: SequenceView) -> float:
     """Characters a message in the view's corpus, 40 at least; bytes stand for characters."""
     if not view.corpus.has_text:
         return float(_LEAST_CHARACTERS)
-    sizes = (pc.sum(pc.binary_length(chunk)).as_py() for chunk in view.corpus.text_chunks)
-    total = sum(0 if size is None else size for size in sizes)
-    return max(float(_LEAST_CHARACTERS), total / max(1, view.corpus.num_messages))
+    return max(float(_LEAST_CHARACTERS), view.corpus.text_bytes / max(1, view.corpus.num_messages))
 
 
 def blocks_of_messages(lengths: Integers, num_messages: int) -> Iterator[Integers]:

@@ -369,7 +369,7 @@ def read_texts(corpus: Corpus, rows: Integers) -> Iterator[tuple[Integers, pa.Ar
 def read_timestamps(corpus: Corpus, rows: Integers) -> npt.NDArray[np.float64]:
     """When some messages were written, given as rows among all of the corpus: (M,) seconds, NaN where not known."""
     times = np.full(len(rows), np.nan)
-    lists = corpus.column("timestamp").chunks
+    lists = corpus.time_chunks
     firsts = np.cumsum([0, *map(len, lists)])
     conversations = np.searchsorted(corpus.message_offsets, rows, side="right") - 1
     inside = rows - corpus.message_offsets[conversations]

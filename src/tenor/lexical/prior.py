@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 FloatArray = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
 
 #: A voice's whole text; (``bayes``) the words of the own one by naive Bayes' ratios; or (``peak``) the strongest of the
 #: sequence's own messages.
@@ -83,10 +84,14 @@ class LexicalPrior:
             CorpusError: the corpus has no text.
         """
         scores = np.zeros((len(view),) if self.num_outputs == 1 else (len(view), self.num_outputs))
-        reads_others = self.surface is not None or "others" in self.models
-        for rows in blocks_of_texts(view, count_spoken(view) if reads_others else None):
+        for rows in blocks_of_texts(view, self.count_read(view)):
             scores[rows] = self._score_block(view.select(rows))
         return scores
+
+    def count_read(self, view: SequenceView) -> Integers:
+        """How many messages are read to score each of a view's sequences: (S,)."""
+        reads_others = self.surface is not None or "others" in self.models
+        return count_spoken(view) if reads_others else view.lengths
 
     def _score_block(self, view: SequenceView) -> FloatArray:
         spoken = SpokenCounts.of(view, [_voice_of(part) for part in self.models])

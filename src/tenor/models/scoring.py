@@ -69,17 +69,20 @@ def score_view(loaded: LoadedModel, view: SequenceView, runtime: Runtime) -> Flo
 
 
 def score_prior(lexical: LexicalPrior, view: SequenceView, runtime: Runtime) -> Floats:
-    """A lexical prior's logits of a view's sequences, (S,) or (S, C); the processes share them out by messages."""
+    """A lexical prior's logits of a view's sequences, (S,) or (S, C).
+
+    The processes share them out by what is read of each; one may get none.
+    """
     if runtime.world_size == 1:
         return lexical.logits(view)
-    ends = np.cumsum(view.lengths)
-    bounds = np.arange(1, runtime.world_size) * (int(view.lengths.sum()) / runtime.world_size)
-    own = np.split(np.arange(len(view)), np.searchsorted(ends, bounds))[runtime.rank]
-    logits = torch.zeros((len(view), lexical.num_outputs), dtype=torch.float64)
+    shape = (len(view),) if lexical.num_outputs == 1 else (len(view), lexical.num_outputs)
+    logits = torch.zeros(shape, dtype=torch.float64)
     with runtime.together():
-        logits[own] = torch.from_numpy(lexical.logits(view.select(own)).reshape(len(own), -1))
-    found = runtime.sum(logits.to(runtime.device)).cpu().numpy()
-    return np.asarray(found[:, 0] if lexical.num_outputs == 1 else found)
+        ends = np.cumsum(lexical.count_read(view))
+        bounds = np.arange(1, runtime.world_size) * (ends[-1:].sum() / runtime.world_size)
+        own = np.split(np.arange(len(view)), np.searchsorted(ends, bounds))[runtime.rank]
+        logits[own] = torch.from_numpy(lexical.logits(view.select(own)))
+    return np.asarray(runtime.sum(logits.to(runtime.device)).cpu().numpy())
 
 
 def make_scoring_loader(

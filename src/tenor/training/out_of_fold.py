@@ -7,6 +7,7 @@ knows by heart. Knows nothing of what the scores are for.
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from tenor.models.model_file import ModelMetadata, load_model, read_metadata
 from tenor.models.scoring import score_view, to_probs
 from tenor.predictions import Predictions
 from tenor.progress import progress_bar
-from tenor.training.preparation import TrainingData, fit_data, prepare_data
+from tenor.training.preparation import AuditedData, fit_data, prepare_data
 from tenor.training.run import Every
 from tenor.training.settings import TrainSettings
 from tenor.training.train import train_on
@@ -65,7 +66,7 @@ def score_out_of_fold(
             f"folds are scored in one process, found {runtime.world_size} (start it without a launcher)"
         )
     data = prepare_data(dataset_path, settings, copies="ignore", show=False)
-    view = data.train.view
+    view = data.train
     codes = _deal_folds(view, folds, settings.seed)
     if metadata.is_start_alone:
         logits = _score_start(data, settings, folds)
@@ -128,22 +129,21 @@ def _deal_folds(view: SequenceView, folds: int, seed: int) -> npt.NDArray[np.int
     return codes
 
 
-def _score_start(data: TrainingData, settings: TrainSettings, folds: int) -> npt.NDArray[np.float64]:
+def _score_start(data: AuditedData, settings: TrainSettings, folds: int) -> npt.NDArray[np.float64]:
     """Logits of all training sequences, out of fold, by what the network would start from."""
-    view = data.train.view
-    start = fit_data(data.corpus, view, data.validation.view, settings, folds=folds).start
+    start = fit_data(data, settings, folds=folds).start
     if start is None:
         raise TrainingError(
             "expected a start, found none: the model file says that its scores are the start's"
         )
-    return start.train_logits(view)
+    return start.train_logits(data.train)
 
 
 def _train_and_score(
-    data: TrainingData, rest: SequenceView, held_out: SequenceView, settings: TrainSettings, runtime: Runtime
+    data: AuditedData, rest: SequenceView, held_out: SequenceView, settings: TrainSettings, runtime: Runtime
 ) -> npt.NDArray[np.float64]:
     """Logits of held-out sequences, by a model of the rest."""
-    known = fit_data(data.corpus, rest, data.validation.view, settings)
+    known = fit_data(replace(data, train=rest), settings)
     with tempfile.TemporaryDirectory(prefix="tenor-fold-") as folder:
         path = Path(folder) / "fold.safetensors"
         train_on(known, settings, path, runtime=runtime, every=Every(None, None), progress=False)

@@ -6,7 +6,7 @@ Everything fitted here sees training sequences only. Knows nothing of epochs and
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +22,33 @@ from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, plain_runtime
 from tenor.encoding.scaling import feature_scaling
 from tenor.errors import CorpusError
-from tenor.lexical import LexicalPrior
 from tenor.models.scoring import score_prior
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
 from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
 from tenor.training.settings import TrainSettings
-from tenor.training.start import FOLDS, Start, fit_start
+from tenor.training.start import FOLDS, Start, draw_sequences, fit_start
 
 logger = logging.getLogger(__name__)
 
 #: Below these a validation split chooses by chance as much as by merit.
 FEW_GROUPS, FEW_POSITIVES = 30, 5
+
+
+@dataclass(frozen=True)
+class AuditedData:
+    """What a run may be fitted on.
+
+    Attributes:
+        corpus: where it comes from.
+        train: labelled training sequences.
+        validation: labelled validation sequences.
+    """
+
+    corpus: Corpus
+    train: SequenceView
+    validation: SequenceView
 
 
 @dataclass(frozen=True)
@@ -60,8 +74,8 @@ def prepare_data(
     *,
     copies: OnCopies = "refuse",
     show: bool = True,
-) -> TrainingData:
-    """Open and audit, without what the network starts from (see fit_data).
+) -> AuditedData:
+    """Open a corpus and audit what a run of these settings reads of it.
 
     Args:
         dataset_path: an analyzed corpus.
@@ -70,62 +84,87 @@ def prepare_data(
         show: log warnings.
 
     Raises:
-        CorpusError: no features, no labels, or no text for a lexical prior that was asked for.
+        CorpusError: no features or no labels.
         SplitError: a missing or empty split, a group or a text in two of them, or an encoder that saw more than train.
         TrainingError: training labels of one class only.
     """
     corpus = open_corpus(dataset_path)
-    everything = load_dataset(corpus, require_level(settings.level), labelled=True)
-    require_clean_fit(everything.view, show=show)
-    require_split(everything.view, "train")
-    require_split(everything.view, "validation")
-    train = SequenceDataset(everything.view.in_split("train"))
-    validation = SequenceDataset(everything.view.in_split("validation"))
-    require_both_classes(train.view)
-    require_no_copies(everything.view, copies, show=show)
+    everything = load_dataset(corpus, require_level(settings.level), labelled=True).view
+    require_clean_fit(everything, show=show)
+    require_split(everything, "train")
+    require_split(everything, "validation")
+    data = AuditedData(corpus, everything.in_split("train"), everything.in_split("validation"))
+    require_both_classes(data.train)
+    require_no_copies(everything, copies, show=show)
     if show:
-        _warn_of_small_validation(validation.view)
-    if settings.prior == "lexical" and not corpus.has_text:
-        raise CorpusError(f"{corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
-    return TrainingData(corpus, train, validation, None)
+        _warn_of_small_validation(data.validation)
+    return data
 
 
 def fit_data(
-    corpus: Corpus,
-    train_view: SequenceView,
-    validation_view: SequenceView,
+    data: AuditedData,
     settings: TrainSettings,
     *,
     folds: int = FOLDS,
     runtime: Runtime | None = None,
     progress: bool = False,
 ) -> TrainingData:
-    """Fit what the network starts from, as the settings say, to training sequences that were audited.
+    """Fit what the network starts from, as the settings say.
 
-    Every process fits the same; what is scored with it they share out. Without a runtime this process is alone.
+    Of a large corpus it is fitted on a draw of groups; the sequences of other groups, which none of its models has
+    seen, are scored by them.
+
+    Args:
+        data: of prepare_data.
+        settings: of the training.
+        folds: into which the groups are dealt.
+        runtime: its processes all fit the same, and share out what is scored; None = this process is alone.
+        progress: show a bar.
+
+    Raises:
+        CorpusError: no text for a lexical prior that was asked for.
     """
     shared = plain_runtime() if runtime is None else runtime
-
-    def score(lexical: LexicalPrior, view: SequenceView) -> npt.NDArray[np.float64]:
-        return score_prior(lexical, view, shared)
-
-    train, validation = SequenceDataset(train_view), SequenceDataset(validation_view)
+    train, validation = SequenceDataset(data.train), SequenceDataset(data.validation)
     if settings.prior == "none":
-        return TrainingData(corpus, train, validation, None)
-    start = fit_start(
-        train.view,
-        seed=settings.seed,
-        with_pooled=settings.prior == "auto",
-        with_context=settings.context == "conversation",
-        max_characters=settings.fit_characters,
-        folds=folds,
-        score=score,
-        progress=progress,
-    )
+        return TrainingData(data.corpus, train, validation, None)
+    if settings.prior == "lexical" and not data.corpus.has_text:
+        raise CorpusError(f"{data.corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
+    with_context = settings.context == "conversation"
+    with shared.together():
+        drawn = draw_sequences(
+            data.train,
+            seed=settings.seed,
+            with_context=with_context,
+            max_characters=settings.fit_characters,
+        )
+        start = fit_start(
+            data.train.select(drawn),
+            seed=settings.seed,
+            with_pooled=settings.prior == "auto",
+            with_context=with_context,
+            folds=folds,
+            progress=progress,
+        )
+    start = replace(start, train_prior=_score_others(start, data.train, drawn, shared))
     if start.lexical is not None:
         train = train.with_prior(start.train_prior)
-        validation = validation.with_prior(score(start.lexical, validation.view))
-    return TrainingData(corpus, train, validation, start)
+        validation = validation.with_prior(score_prior(start.lexical, data.validation, shared))
+    return TrainingData(data.corpus, train, validation, start)
+
+
+def _score_others(
+    start: Start, view: SequenceView, drawn: npt.NDArray[np.int64], runtime: Runtime
+) -> npt.NDArray[np.float64]:
+    """The prior of all training sequences, (S,) or (S, C), of a start that was fitted on those drawn."""
+    if len(drawn) == len(view):
+        return start.train_prior
+    prior = np.zeros((len(view), *start.train_prior.shape[1:]))
+    prior[drawn] = start.train_prior
+    if start.lexical is not None:
+        rest = np.setdiff1d(np.arange(len(view)), drawn)
+        prior[rest] = score_prior(start.lexical, view.select(rest), runtime)
+    return prior
 
 
 def _warn_of_small_validation(view: SequenceView) -> None:

@@ -10,7 +10,7 @@ of torch.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +39,9 @@ class Start:
     Attributes:
         lexical: the n-gram models and the surface's, their weights in the blend multiplied in; None without text.
         pooled: the part of pooled features, likewise; None when not asked for.
-        train_prior: (N,) or (N, C) for the training sequences: the lexical part out of fold, plus what the pooled part
-            would differ out of fold. Added to the pooled part in the network it gives the blend out of fold, so that
-            the network corrects honest scores.
+        train_prior: (N,) or (N, C) for the sequences that it was fitted on: the lexical part out of fold, plus what
+            the pooled part would differ out of fold. Added to the pooled part in the network it gives the blend out
+            of fold, so that the network corrects honest scores.
     """
 
     lexical: LexicalPrior | None
@@ -61,33 +61,21 @@ class Start:
         )
 
 
-def fit_start(
-    view: SequenceView,
-    *,
-    seed: int,
-    with_pooled: bool = True,
-    with_context: bool = True,
-    max_characters: int = MAX_FIT_CHARACTERS,
-    folds: int = FOLDS,
-    score: Callable[[LexicalPrior, SequenceView], FloatArray] = LexicalPrior.logits,
-    progress: bool = False,
-) -> Start:
-    """Fit all that can be said of the words and the pooled features of training sequences, and weigh it.
-
-    Of a large corpus they are fitted on a draw of groups; the sequences of other groups, which none of the models
-    has seen, are scored by the models themselves.
+def draw_sequences(
+    view: SequenceView, *, seed: int, with_context: bool, max_characters: int = MAX_FIT_CHARACTERS
+) -> IntArray:
+    """The sequences that a start is fitted on: all, or of a large corpus those of some groups, a draw.
 
     Args:
-        view: training sequences, all labelled.
-        seed: of the folds and of the draw.
-        with_pooled: whether the pooled features take part.
-        with_context: whether what others say beside an author takes part.
+        view: training sequences.
+        seed: of the draw.
+        with_context: as for fit_start.
         max_characters: about so much is fitted on.
-        folds: into which the groups are dealt.
-        score: how the lexical prior scores the sequences that it was not fitted on.
-        progress: show a bar.
+
+    Returns:
+        Rising positions in the view.
     """
-    drawn = sample_groups(
+    return sample_groups(
         view,
         seed=seed,
         max_characters=max_characters,
@@ -95,20 +83,27 @@ def fit_start(
         # One voice is in memory at a time: the author's own messages, or the others'.
         lengths=np.maximum(view.lengths, count_spoken(view) - view.lengths) if with_context else None,
     )
-    start = _fit_drawn(view.select(drawn), seed, with_pooled, with_context, folds, progress)
-    if len(drawn) == len(view):
-        return start
-    prior = np.zeros((len(view), *start.train_prior.shape[1:]))
-    if start.lexical is not None:
-        rest = np.setdiff1d(np.arange(len(view)), drawn)
-        prior[rest] = score(start.lexical, view.select(rest))
-    prior[drawn] = start.train_prior
-    return replace(start, train_prior=prior)
 
 
-def _fit_drawn(
-    view: SequenceView, seed: int, with_pooled: bool, with_context: bool, num_folds: int, progress: bool
+def fit_start(
+    view: SequenceView,
+    *,
+    seed: int,
+    with_pooled: bool = True,
+    with_context: bool = True,
+    folds: int = FOLDS,
+    progress: bool = False,
 ) -> Start:
+    """Fit all that can be said of the words and the pooled features of training sequences, and weigh it.
+
+    Args:
+        view: training sequences, all labelled; of a large corpus a draw (see draw_sequences).
+        seed: of the folds.
+        with_pooled: whether the pooled features take part.
+        with_context: whether what others say beside an author takes part.
+        folds: into which the groups are dealt.
+        progress: show a bar.
+    """
     num_classes = max(2, len(view.classes))
     has_text = view.corpus.has_text
     parts = parts_of(view.level, with_context=with_context) if has_text else ()
@@ -118,13 +113,13 @@ def _fit_drawn(
     if with_pooled:
         readers["pooled"] = pool_features
     with progress_bar("fitting the start", len(parts) + len(readers), enabled=progress) as advance:
-        fitted = fit_parts(view, parts, seed=seed, num_classes=num_classes, folds=num_folds, advance=advance)
-        folds = assign_folds(view.labels, view.groups, seed=seed, folds=num_folds)
+        fitted = fit_parts(view, parts, seed=seed, num_classes=num_classes, folds=folds, advance=advance)
+        codes = assign_folds(view.labels, view.groups, seed=seed, folds=folds)
         tables: dict[str, Table] = {}
         linear: dict[str, tuple[LinearModel, FloatArray]] = {}
         for name, read in readers.items():
             tables[name] = read(view)
-            linear[name] = fit_best_strength(tables[name], view.labels, folds, num_classes=num_classes)
+            linear[name] = fit_best_strength(tables[name], view.labels, codes, num_classes=num_classes)
             advance(1)
     scores: dict[str, FloatArray] = {part: unseen for part, (_, unseen) in fitted.items()}
     scores |= {name: unseen for name, (_, unseen) in linear.items()}

@@ -155,15 +155,8 @@ def train_model(
     runtime = start_runtime(device, mixed_precision, tuple(trackers), str(path.parent))
     with runtime.together():
         is_main = runtime.is_main
-        data = prepare_data(str(dataset_path), settings, copies=copies, show=is_main)
-    data = fit_data(
-        data.corpus,
-        data.train.view,
-        data.validation.view,
-        settings,
-        runtime=runtime,
-        progress=progress and is_main,
-    )
+        audited = prepare_data(str(dataset_path), settings, copies=copies, show=is_main)
+    data = fit_data(audited, settings, runtime=runtime, progress=progress and is_main)
     every = Every(checkpoint_every_steps, checkpoint_every_s)
     return train_on(
         data,
@@ -191,7 +184,7 @@ def train_on(
     """Train on data that are prepared: what `train_model` does with its own, and a tuning many times with the same.
 
     Args:
-        data: of prepare_data, whose settings had this level, prior, seed and fit_characters.
+        data: of fit_data, whose settings had this level, prior, seed and fit_characters.
         settings: of the training.
         path: of the model file.
         runtime: device and processes.

@@ -36,7 +36,7 @@ from tenor.models.scoring import score_view, to_probs
 from tenor.progress import progress_bar
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path
-from tenor.training.preparation import FEW_GROUPS, TrainingData, fit_data, prepare_data
+from tenor.training.preparation import FEW_GROUPS, AuditedData, TrainingData, fit_data, prepare_data
 from tenor.training.run import Every
 from tenor.training.search_space import (
     DEFAULT_SPACE,
@@ -164,7 +164,7 @@ def tune_model(
     data = _Prepared(dataset_path, copies, base)
     folder = RunFolder(path.with_name(path.stem + ".tune"))
     with folder.locked():
-        done = _open_folder(folder, _config(checked, base, data.first, runtime), resume)
+        done = _open_folder(folder, _config(checked, base, data.audited, runtime), resume)
         with progress_bar("tuning", trials, enabled=progress) as advance:
             advance(len(done))
             while len(done) < trials and not (done and _is_spent(budget_s, done)):
@@ -176,7 +176,7 @@ def tune_model(
         for old, new in ((source, path), (history_path(source), history_path(path))):
             with publish_file(new) as temporary:
                 shutil.copyfile(old, temporary)
-    interval = _measure(path, data.first, base.monitor, runtime, seed)
+    interval = _measure(path, data.audited, base.monitor, runtime, seed)
     return TuneResult(
         path, best, base.monitor, interval, tuple(done), {name: DEFAULTS[name] for name in checked}
     )
@@ -232,13 +232,12 @@ class _Prepared:
     """What trials read, prepared once for each prior: nothing else that is searched changes it."""
 
     def __init__(self, dataset_path: str | Path, copies: OnCopies, base: TrainSettings) -> None:
-        self._path = dataset_path
-        self.first = prepare_data(dataset_path, base, copies=copies)
-        self._known = {"none": self.first}
-        view = self.first.validation.view
+        self.audited = prepare_data(dataset_path, base, copies=copies)
+        self._known: dict[str, TrainingData] = {}
+        view = self.audited.validation
         if len(set(view.labels.tolist())) < 2:
             raise TrainingError(
-                f"{self.first.corpus.path}: tuning compares scores on validation, which needs labels of at least two "
+                f"{self.audited.corpus.path}: tuning compares scores on validation, which needs labels of at least two "
                 f"classes at level {base.level}, found one (label more, or give validation a larger share)"
             )
         groups = view.groups.count_distinct()
@@ -249,16 +248,13 @@ class _Prepared:
             )
 
     def of(self, settings: TrainSettings) -> TrainingData:
-        """The data for these settings; copies were looked for at the first preparation."""
+        """The data for these settings."""
         if settings.prior not in self._known:
-            data = prepare_data(self._path, settings, copies="ignore", show=False)
-            self._known[settings.prior] = fit_data(
-                data.corpus, data.train.view, data.validation.view, settings
-            )
+            self._known[settings.prior] = fit_data(self.audited, settings)
         return self._known[settings.prior]
 
 
-def _config(space: Space, base: TrainSettings, data: TrainingData, runtime: Runtime) -> dict[str, Any]:
+def _config(space: Space, base: TrainSettings, data: AuditedData, runtime: Runtime) -> dict[str, Any]:
     """All that decides the trials: what a resumed tuning must share."""
     searched = {
         name: asdict(values) if isinstance(values, Range) else list(values) for name, values in space.items()
@@ -353,9 +349,9 @@ def _find_best(folder: Path, trials: Sequence[Trial]) -> Trial:
     return trials[-max(scores)[1]]
 
 
-def _measure(path: Path, data: TrainingData, monitor: str, runtime: Runtime, seed: int) -> Interval:
+def _measure(path: Path, data: AuditedData, monitor: str, runtime: Runtime, seed: int) -> Interval:
     """The monitored score of a model file on validation, with its interval."""
-    loaded, view = load_model(path), data.validation.view
+    loaded, view = load_model(path), data.validation
     probs = to_probs(score_view(loaded, view, runtime))
     threshold = loaded.metadata.threshold
     found = bootstrap_metrics(view.labels, probs, view.groups, threshold, metrics=(monitor,), seed=seed)
