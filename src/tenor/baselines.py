@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.corpus.audit import require_both_classes
-from tenor.corpus.sampling import MAX_FIT_CHARACTERS, blocks_of_messages, join_texts, sample_groups
+from tenor.corpus.ordering import blocks_of_messages
+from tenor.corpus.sampling import MAX_FIT_CHARACTERS, join_texts, sample_groups
 from tenor.corpus.schema import SPLITS, UNLABELLED
 from tenor.corpus.views import SequenceView
 from tenor.lexical import assign_folds, fit_out_of_fold

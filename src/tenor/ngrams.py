@@ -156,10 +156,8 @@ def _chunk_ranges(texts: Sequence[str]) -> list[tuple[int, int]]:
     return ranges
 
 
-# A key is row * num_columns + column, one for every occurrence of an n-gram, in no order.
-
-
 def _word_keys(tokens: list[list[str]], space: NgramSpace) -> list[UInt32Array]:
+    """Keys, row * num_columns + column, one for every occurrence of an n-gram, in no order."""
     stream = _Stream([token for found in tokens for token in found])
     rows = _row_bases(tokens, space)
     paired = rows[:-1] == rows[1:]  # a pair never reaches into the next text

@@ -171,10 +171,12 @@ class Strings:
         if not len(self):
             return make_array([], pa.string()), np.empty(0, np.int64)
         first = int(self.codes.min())
-        is_used = np.zeros(int(self.codes.max()) - first + 1, dtype=bool)
-        is_used[self.codes - first] = True
-        places = np.cumsum(is_used) - 1
-        return _take(self.values, np.flatnonzero(is_used) + first), places[self.codes - first]
+        codes = self.codes - first
+        is_used = np.zeros(int(codes.max()) + 1, dtype=bool)
+        is_used[codes] = True
+        places = np.cumsum(is_used, dtype=codes.dtype)
+        places -= 1
+        return _take(self.values, np.flatnonzero(is_used) + first), places[codes].astype(np.int64)
 
 
 def _take(values: pa.ChunkedArray, codes: npt.NDArray[np.signedinteger[Any]]) -> pa.Array:
@@ -221,13 +223,18 @@ def find_rows(columns: Sequence[Strings], wanted: Sequence[Strings]) -> Integers
         wanted: as many, of W rows.
     """
     codes = [column.find_codes(other) for column, other in zip(columns, wanted, strict=True)]
-    own, keys = number_rows(columns), _combine(columns, codes)
+    keys = _combine(columns, codes)
     keys[np.any([part < 0 for part in codes], axis=0)] = -1
+    del codes  # of millions of rows each array counts
+    own = number_rows(columns)
     if not len(own):
         return np.full(len(keys), -1)
     order = np.argsort(own, kind="stable")
-    places = order[np.minimum(np.searchsorted(own, keys, sorter=order), len(own) - 1)]
-    return np.where(own[places] == keys, places, -1)
+    places = np.searchsorted(own, keys, sorter=order)
+    np.minimum(places, len(own) - 1, out=places)
+    places = order[places]
+    places[own[places] != keys] = -1
+    return places
 
 
 def _combine(columns: Sequence[Strings], codes: Sequence[npt.NDArray[Any]]) -> Integers:

@@ -8,7 +8,8 @@ import pytest
 
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
-from tenor.corpus.sampling import blocks_of_messages, join_texts, mean_characters, sample_groups
+from tenor.corpus.ordering import blocks_of_messages
+from tenor.corpus.sampling import join_texts, mean_characters, sample_groups
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import UsageError
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl

@@ -162,7 +162,7 @@ def test_labels_can_be_written_to(write_corpus: Write, loops: ModuleType) -> Non
     for level in ("conversation", "author"):
         view = view_sequences(write_corpus(loops.make_conversations()), level)
         assert (view.labels.dtype, view.labels.flags.writeable) == (np.int64, True)
-        assert (view.lengths.dtype, view.starts.dtype) == (np.int64, np.int64)
+        assert (view.lengths.dtype, view.starts.dtype) == (np.int64, np.int32)
 
 
 def test_what_a_strict_plan_leaves_out_is_in_no_split(write_corpus: Write, loops: ModuleType) -> None:

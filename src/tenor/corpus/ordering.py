@@ -6,7 +6,9 @@ splits and features.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,8 +37,8 @@ class MessageOrder:
         order: (M,) messages.
     """
 
-    participants: Integers
-    starts: Integers
+    participants: Codes
+    starts: Codes
     lengths: Integers
     order: Codes
 
@@ -103,7 +105,9 @@ def sort_messages(table: pa.Table, offsets: Integers, parents: Codes) -> Message
     """
     num_messages, count = int(offsets[-1]), 0
     order = np.empty(num_messages, dtype=code_type(num_messages))
-    participants, starts, lengths = (np.empty(len(parents), np.int64) for _ in range(3))
+    participants = np.empty(len(parents), code_type(len(parents)))
+    starts = np.empty(len(parents), code_type(num_messages))
+    lengths = np.empty(len(parents), np.int64)
     names, authors = flatten(table["participants"]).chunks, flatten(table["authors"]).chunks
     ends = np.cumsum([len(chunk) for chunk in table["conversation_id"].chunks]).tolist()
     for batch, (first, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True)):
@@ -143,3 +147,11 @@ def _find_rows(keys: Integers, wanted: Integers) -> Integers:
     if not np.array_equal(keys[rows], wanted):
         raise ValueError("absent")
     return rows
+
+
+def blocks_of_messages(lengths: Integers, num_messages: int) -> Iterator[Integers]:
+    """Positions of all sequences in order, about so many messages at a time, of their lengths (S,)."""
+    cuts = np.flatnonzero(np.diff((np.cumsum(lengths) - 1) // num_messages)) + 1
+    for start, stop in pairwise([0, *cuts.tolist(), len(lengths)]):
+        if start < stop:
+            yield np.arange(start, stop)

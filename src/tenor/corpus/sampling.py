@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
 from tenor.errors import UsageError
@@ -83,14 +83,6 @@ def mean_characters(view: SequenceView) -> float:
     if not view.corpus.has_text:
         return float(_LEAST_CHARACTERS)
     return max(float(_LEAST_CHARACTERS), view.corpus.text_bytes / max(1, view.corpus.num_messages))
-
-
-def blocks_of_messages(lengths: Integers, num_messages: int) -> Iterator[Integers]:
-    """Positions of all sequences in order, about so many messages at a time, of their lengths (S,)."""
-    cuts = np.flatnonzero(np.diff((np.cumsum(lengths) - 1) // num_messages)) + 1
-    for start, stop in pairwise([0, *cuts.tolist(), len(lengths)]):
-        if start < stop:
-            yield np.arange(start, stop)
 
 
 def blocks_of_texts(view: SequenceView, lengths: Integers | None = None) -> Iterator[Integers]:

@@ -16,11 +16,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import make_array, number_array, to_numpy
+from tenor.arrays import make_array, to_numpy
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, participant_parents
+from tenor.corpus.messages import read_texts, read_timestamps, share_out
 from tenor.corpus.ordering import (
     Codes,
+    blocks_of_messages,
     code_type,
     encode_author_groups,
     encode_conversation_groups,
@@ -38,6 +40,8 @@ _SPLIT_NAMES = pa.chunked_array([make_array([*SPLITS, ""], pa.string())])
 
 #: Sequences whose texts are read at a time.
 _TEXTS_AT_A_TIME = 256
+#: Messages whose places are found at a time.
+_MESSAGES_AT_A_TIME = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +72,7 @@ class SequenceView:
     labels: Integers
     lengths: Integers
     classes: tuple[Label, ...]
-    starts: Integers
+    starts: Codes
     order: Codes | None
     rows: Codes
     author_codes: Codes | None
@@ -135,6 +139,18 @@ class SequenceView:
             raise UsageError(f"split: expected one of {', '.join(SPLITS)}, found {split!r}")
         return self.select(self.split_codes == SPLITS.index(split))
 
+    def cut_order(self) -> SequenceView:
+        """The same sequences without the places of messages that none of them has: less memory for a small part."""
+        num_messages = int(self.lengths.sum())
+        if self.order is None or num_messages >= len(self.order):
+            return self
+        starts = (np.cumsum(self.lengths) - self.lengths).astype(self.starts.dtype)
+        order = np.empty(num_messages, self.order.dtype)
+        for block in blocks_of_messages(self.lengths, _MESSAGES_AT_A_TIME):
+            rows = self.message_rows(block)
+            order[starts[block[0]] :][: len(rows)] = rows
+        return dataclasses.replace(self, starts=starts, order=order)
+
     def labelled(self) -> SequenceView:
         """The sequences that have a label."""
         return self.select(self.labels != UNLABELLED)
@@ -184,7 +200,7 @@ class SequenceView:
         elif (begins is None and out.shape != shape) or out.shape[1:] != shape[1:] or out.dtype != dtype:
             raise UsageError(f"out: expected {shape} {dtype}, found {out.shape} {out.dtype}")
         if self.corpus.is_read_ahead and not is_brought:
-            for chunk, _, inside in _by_chunk(self.corpus, rows):
+            for chunk, _, inside in share_out(self.corpus, rows):
                 will_need(chunks[chunk], inside)
         ends = np.cumsum(lengths)
         firsts, offsets = ends - lengths, self.corpus.chunk_offsets
@@ -198,7 +214,7 @@ class SequenceView:
 
     def bring(self, indices: npt.ArrayLike) -> None:
         """Have some sequences' features read into memory; returns when they are there."""
-        for chunk, _, inside in _by_chunk(self.corpus, self.message_rows(indices)):
+        for chunk, _, inside in share_out(self.corpus, self.message_rows(indices)):
             bring(self.corpus.feature_chunks[chunk], inside)
 
     def texts(self, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
@@ -268,7 +284,7 @@ def _view_conversations(corpus: Corpus) -> SequenceView:
         labels=_label_codes(corpus, corpus.table["label"], classes),
         lengths=np.diff(corpus.message_offsets),
         classes=classes,
-        starts=corpus.message_offsets[:-1].copy(),
+        starts=corpus.message_offsets[:-1].astype(code_type(corpus.num_messages)),
         order=None,
         rows=np.arange(len(corpus), dtype=code_type(len(corpus))),
         author_codes=None,
@@ -323,10 +339,14 @@ def _view_authors(corpus: Corpus) -> SequenceView:
 
 
 def _split_codes(corpus: Corpus, column: pa.ChunkedArray) -> npt.NDArray[np.int8]:
-    codes = pc.index_in(column, make_array([*SPLITS, None], pa.string()))
-    if codes.null_count:
-        raise CorpusError(f"{corpus.path}: a split is none of {', '.join(SPLITS)}: import the source again")
-    found: npt.NDArray[np.int8] = to_numpy(codes).astype(np.int8)
+    known, found = make_array([*SPLITS, None], pa.string()), np.empty(len(column), np.int8)
+    for rows, chunk in _numbered_chunks(column):
+        codes = pc.index_in(chunk, known)
+        if codes.null_count:
+            raise CorpusError(
+                f"{corpus.path}: a split is none of {', '.join(SPLITS)}: import the source again"
+            )
+        found[rows] = to_numpy(codes)
     found[found == len(SPLITS)] = -1
     return found
 
@@ -335,50 +355,20 @@ def _label_codes(corpus: Corpus, column: pa.ChunkedArray, classes: Sequence[Labe
     """Labels as indices into the classes; unlabelled is -1."""
     if not classes:
         return np.full(len(column), UNLABELLED, dtype=np.int64)
-    found = pc.index_in(column, make_array(classes, column.type))
-    if found.null_count != column.null_count:
-        raise CorpusError(
-            f"{corpus.path}: a label is none of the classes {list(classes)}: import the source again"
-        )
-    return to_numpy(found, null=UNLABELLED).astype(np.int64)
+    known, found = make_array(classes, column.type), np.empty(len(column), np.int64)
+    for rows, chunk in _numbered_chunks(column):
+        codes = pc.index_in(chunk, known)
+        if codes.null_count != chunk.null_count:
+            raise CorpusError(
+                f"{corpus.path}: a label is none of the classes {list(classes)}: import the source again"
+            )
+        found[rows] = to_numpy(codes, null=UNLABELLED)
+    return found
 
 
-def _by_chunk(corpus: Corpus, rows: Integers) -> Iterator[tuple[int, Integers, Integers]]:
-    """Share out message rows over record batches: (batch, places in `rows`, rows inside the batch)."""
-    if len(corpus.chunk_offsets) == 2 and len(rows):  # one batch only
-        yield 0, np.arange(len(rows)), rows
-        return
-    chunk_of = np.searchsorted(corpus.chunk_offsets, rows, side="right") - 1
-    for chunk in np.unique(chunk_of):
-        places = np.flatnonzero(chunk_of == chunk)
-        yield int(chunk), places, rows[places] - corpus.chunk_offsets[chunk]
-
-
-def read_texts(corpus: Corpus, rows: Integers) -> Iterator[tuple[Integers, pa.Array]]:
-    """Some messages' texts, given as rows among all of the corpus: (places in `rows`, their texts), all in all.
-
-    Raises:
-        CorpusError: the corpus has no text.
-    """
-    chunks = corpus.text_chunks
-    for chunk, places, inside in _by_chunk(corpus, rows):
-        corpus.will_need_text(chunk)
-        yield places, chunks[chunk].take(number_array(inside))
-
-
-def read_timestamps(corpus: Corpus, rows: Integers) -> npt.NDArray[np.float64]:
-    """When some messages were written, given as rows among all of the corpus: (M,) seconds, NaN where not known."""
-    times = np.full(len(rows), np.nan)
-    lists = corpus.time_chunks
-    firsts = np.cumsum([0, *map(len, lists)])
-    conversations = np.searchsorted(corpus.message_offsets, rows, side="right") - 1
-    inside = rows - corpus.message_offsets[conversations]
-    chunk_of = np.searchsorted(firsts, conversations, side="right") - 1
-    for chunk in np.unique(chunk_of).tolist():
-        at = np.flatnonzero(chunk_of == chunk)
-        local = conversations[at] - firsts[chunk]
-        is_known = to_numpy(lists[chunk].is_valid())[local]  # not: a list without times
-        at, local = at[is_known], local[is_known]
-        places = to_numpy(lists[chunk].offsets)[local] + inside[at]
-        times[at] = to_numpy(lists[chunk].values.take(number_array(places)), null=np.nan)
-    return times
+def _numbered_chunks(column: pa.ChunkedArray) -> Iterator[tuple[slice, pa.Array]]:
+    """A column's chunks, and which of its rows they are: in memory one chunk's codes are little."""
+    first = 0
+    for chunk in column.chunks:
+        yield slice(first, first + len(chunk)), chunk
+        first += len(chunk)

@@ -16,7 +16,7 @@ from tenor.arrays import number_array
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.info import EncoderInfo
 from tenor.corpus.layout import FEATURE_TYPES
-from tenor.corpus.sampling import blocks_of_messages
+from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.splits import hash_training_ids, training_sequences
 from tenor.corpus.writer import CorpusWriter
 from tenor.encoding.dynamics import DynamicsEncoder

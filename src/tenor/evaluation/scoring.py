@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
@@ -240,6 +241,7 @@ class Scorer:
         """Take over known scores, a few of them proven, and score the rest."""
         require_same_model(known, self.level, self.metadata, self.hash)
         rows = find_known_rows(view, known)  # (S,) -1 where a sequence is not known
+        pa.default_memory_pool().release_unused()  # what matching ids took
         logits = np.empty((len(view), *known.logits.shape[1:]))
         logits[rows >= 0] = known.logits[rows[rows >= 0]]
         proven = draw_proof(rows)
@@ -274,7 +276,10 @@ class Scorer:
             for split in splits:
                 if split not in optional:
                     require_split(view, split)
-        return view.select(np.isin(view.split_codes, [SPLITS.index(split) for split in splits]))
+        view = view.select(np.isin(view.split_codes, [SPLITS.index(split) for split in splits]))
+        view = view.cut_order()  # now that nobody holds the view of all
+        pa.default_memory_pool().release_unused()
+        return view
 
     def count_read(self, corpus: Corpus, level: str) -> int | None:
         """Enter one reading of the test split, once for all processes; see count_test_read."""

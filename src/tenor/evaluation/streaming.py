@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenor.corpus.corpus import open_corpus
-from tenor.corpus.sampling import blocks_of_messages
+from tenor.corpus.ordering import blocks_of_messages
 from tenor.devices import start_runtime
 from tenor.errors import SplitError
 from tenor.evaluation.scoring import Scorer, parse_splits

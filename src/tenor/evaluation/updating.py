@@ -6,6 +6,8 @@ predictions of other features, or mended ones, are not taken for the model's. Kn
 
 from __future__ import annotations
 
+from itertools import pairwise, starmap
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,9 @@ from tenor.seeding import numpy_generator
 from tenor.strings import find_rows
 
 Integers = npt.NDArray[np.int64]
+
+#: Sequences are looked up in so many parts: the strings of all take as much memory as their scores.
+_PARTS = 8
 
 #: Known rows that are scored again.
 PROVEN_ROWS = 64
@@ -54,7 +59,10 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
 def find_known_rows(view: SequenceView, known: Predictions) -> Integers:
     """The row of each sequence in earlier predictions: (S,), -1 where none holds for it."""
     wanted = [column for column in (view.conversation_ids, view.authors) if column is not None]
-    found = find_rows(known.id_columns, wanted)
+    found = np.empty(len(view), np.int64)
+    bounds = np.linspace(0, len(view), _PARTS + 1).astype(np.int64)
+    for rows in starmap(slice, pairwise(bounds.tolist())):
+        found[rows] = find_rows(known.id_columns, [column[rows] for column in wanted])
     if len(known):
         found[(found >= 0) & (known.lengths[found] != view.lengths)] = -1
     return found

@@ -1,4 +1,4 @@
-"""The n-grams of what is said in a block of sequences: each message is read and counted once, and voices are sums.
+"""The n-grams of what is said in a block of sequences: each message is counted once, and voices are sums.
 
 An author's sequence is read as its own text, as what the others say beside it, and message by message; in a
 conversation of three authors each message stands in nine such texts. Knows nothing of models.
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from tenor.corpus.views import SequenceView, read_texts
+from tenor.corpus.messages import read_texts
+from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import Voice, lay_out_voices
 from tenor.lexical.weighting import SPACE
 from tenor.ngrams import MessageCounts, count_messages

@@ -16,8 +16,9 @@ import pyarrow.compute as pc
 
 from tenor.arrays import to_numpy
 from tenor.corpus.corpus import Corpus
+from tenor.corpus.messages import read_texts, read_timestamps
 from tenor.corpus.sampling import blocks_of_texts
-from tenor.corpus.views import SequenceView, read_texts, read_timestamps
+from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import count_spoken, lay_out_turns
 from tenor.errors import UsageError
 from tenor.linear import LinearModel, Table
