@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.ordering import blocks_of_messages
 from tenor.devices import start_runtime
@@ -104,6 +106,8 @@ def predict_to_file(
             abstained += 0 if sets is None else sets.abstained
             if write is not None:
                 write(adjusted, sets)
+            del part, adjusted, sets
+            pa.default_memory_pool().release_unused()  # or what is held grows with the number of blocks
     if adjustment.abstention is None:
         return PredictionSummary(scorer.level, len(view))
     return PredictionSummary(scorer.level, len(view), abstained, adjustment.abstention.warning)
