@@ -78,16 +78,20 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kill_one_worker(folder: Path, killed: list[int]) -> None:
-    """Kill the process of one actor as soon as the folder holds a shard."""
-    deadline = time.monotonic() + 120
+    """Kill the process of one actor as soon as the folder holds a shard; it is looked for before that takes place."""
+    deadline, worker = time.monotonic() + 120, None
     while time.monotonic() < deadline and not killed:
-        if list(folder.glob("*.parquet")):
-            for process in psutil.process_iter(["cmdline"]):
-                if any("MapWorker(MapBatches(Encode)" in part for part in process.info["cmdline"] or ()):
-                    process.kill()
-                    killed.append(process.pid)
-                    return
+        if worker is None or not worker.is_running():
+            worker = next(filter(is_encoder, psutil.process_iter(["cmdline"])), None)
+        if worker is not None and list(folder.glob("*.parquet")):
+            worker.kill()
+            killed.append(worker.pid)
         time.sleep(0.01)
+
+
+def is_encoder(process: psutil.Process) -> bool:
+    """Whether it is one of Ray's workers that encode."""
+    return any("MapWorker(MapBatches(Encode)" in part for part in process.info["cmdline"] or ())
 
 
 def read_all(folder: Path) -> Predictions:
