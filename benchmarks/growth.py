@@ -49,7 +49,7 @@ def draw(found: dict[str, dict[int, Measured]], path: Path) -> None:
     top = max(rows[sizes[-1]].seconds for rows in found.values())
     time.loglog(sizes, [2 * top * size / sizes[-1] for size in sizes], "k:", label="linear")
     time.set(title="time", xlabel="messages", ylabel="seconds")
-    memory.set(title="memory held", xlabel="messages", ylabel="MiB", ylim=(50, 20_000))
+    memory.set(title="memory held", xlabel="messages", ylabel="MiB", ylim=(30, 20_000))
     for axes in (time, memory):
         axes.grid(True, which="major", color="0.9")
     time.legend(fontsize=8)
