@@ -154,3 +154,8 @@ def _view_bits(array: pa.Array) -> npt.NDArray[np.bool_]:
     data = np.frombuffer(array.buffers()[1], np.uint8)
     bits = np.unpackbits(data, count=array.offset + len(array), bitorder="little")
     return bits[array.offset :].view(bool)
+
+
+def release_memory() -> None:
+    """Give back to the system what has been let go of, by Arrow and, where both share an allocator, by numpy."""
+    pa.default_memory_pool().release_unused()

@@ -12,8 +12,8 @@ from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from tenor.arrays import release_memory
 from tenor.corpus.audit import require_both_classes
 from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS, join_texts, sample_groups
@@ -68,7 +68,7 @@ def fit_baselines(view: SequenceView, *, max_characters: int = MAX_FIT_CHARACTER
     logits: dict[str, FloatArray] = {MAJORITY: _majority_logits(data)}
     drawn = sample_groups(data.train, seed=0, max_characters=max_characters, what="a baseline")
     data = replace(data, train=data.train.select(drawn).cut_order(), scored=data.scored.cut_order())
-    pa.default_memory_pool().release_unused()
+    release_memory()
     logits["length"] = _regress(data, _length_table, (1.0,))
     if data.scored.corpus.has_text:
         logits["lexical"] = _lexical_logits(data)

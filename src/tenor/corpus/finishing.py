@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import to_numpy
+from tenor.arrays import release_memory, to_numpy
 from tenor.corpus.groups import (
     flatten,
     hash_triples,
@@ -84,7 +84,7 @@ def finish_corpus(
     with contextlib.closing(_Census(plan, folder)) as census:
         files = tuple(census.take(folder / name) for name in names)
         _require_unique_ids(census.ids)
-        pa.default_memory_pool().release_unused()
+        release_memory()
         info = CorpusInfo(
             counts={**extra_counts, **census.count()},
             has_text="text" in schema.names,
@@ -225,7 +225,7 @@ class _Census:
             self._add(pa.Table.from_batches([batch]))
             rows += batch.num_rows
             del batch  # before the next is read
-            pa.default_memory_pool().release_unused()
+            release_memory()
         return FileInfo(path.name, path.stat().st_size, digest.hexdigest(), rows)
 
     def _add(self, table: pa.Table) -> None:

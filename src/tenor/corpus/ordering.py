@@ -1,4 +1,4 @@
-"""Numbers in place of names, and the messages of a corpus sorted by author: what views are made of.
+"""Numbers in place of names, the messages of a corpus sorted by author, and blocks of them: what views are made of.
 
 One record batch is sorted at a time, so that little stands in memory beside the result. Knows nothing of labels,
 splits and features.

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import make_array, to_numpy
+from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, participant_parents
 from tenor.corpus.messages import read_texts, read_timestamps, share_out
@@ -269,7 +269,7 @@ def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> 
         raise UsageError(
             f"level: expected conversation or author, found {level!r} (profiles are made of authors)"
         )
-    pa.default_memory_pool().release_unused()  # what telling names apart and sorting messages took
+    release_memory()  # what telling names apart and sorting messages took
     return view if split is None else view.in_split(split)
 
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
+from tenor.arrays import release_memory
 from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
@@ -241,7 +241,7 @@ class Scorer:
         """Take over known scores, a few of them proven, and score the rest."""
         require_same_model(known, self.level, self.metadata, self.hash)
         rows = find_known_rows(view, known)  # (S,) -1 where a sequence is not known
-        pa.default_memory_pool().release_unused()  # what matching ids took
+        release_memory()  # what matching ids took
         logits = np.empty((len(view), *known.logits.shape[1:]))
         logits[rows >= 0] = known.logits[rows[rows >= 0]]
         proven = draw_proof(rows)
@@ -278,7 +278,7 @@ class Scorer:
                     require_split(view, split)
         view = view.select(np.isin(view.split_codes, [SPLITS.index(split) for split in splits]))
         view = view.cut_order()  # now that nobody holds the view of all
-        pa.default_memory_pool().release_unused()
+        release_memory()
         return view
 
     def count_read(self, corpus: Corpus, level: str) -> int | None:

@@ -10,8 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pyarrow as pa
-
+from tenor.arrays import release_memory
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.ordering import blocks_of_messages
 from tenor.devices import start_runtime
@@ -107,7 +106,7 @@ def predict_to_file(
             if write is not None:
                 write(adjusted, sets)
             del part, adjusted, sets
-            pa.default_memory_pool().release_unused()  # or what is held grows with the number of blocks
+            release_memory()  # or what is held grows with the number of blocks
     if adjustment.abstention is None:
         return PredictionSummary(scorer.level, len(view))
     return PredictionSummary(scorer.level, len(view), abstained, adjustment.abstention.warning)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tenor.arrays import make_array, to_numpy
+from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.errors import InputError, UsageError
 from tenor.predictions.table import ID_COLUMNS, Floats, Integers, Label, Predictions, require_unique_ids
 from tenor.predictions.writing import FORMAT_VERSION, METADATA_KEY, METADATA_TYPES
@@ -52,7 +52,7 @@ def read_predictions(path: Path | str, *, splits: Sequence[str] | None = None) -
             predictions = _assemble(file.schema_arrow, read, path, splits)
     except (pa.ArrowException, OSError) as error:
         raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
-    pa.default_memory_pool().release_unused()
+    release_memory()
     return predictions
 
 

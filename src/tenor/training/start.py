@@ -41,7 +41,7 @@ class Start:
         pooled: the part of pooled features, likewise; None when not asked for.
         train_prior: (N,) or (N, C) for the sequences that it was fitted on: the lexical part out of fold, plus what
             the pooled part would differ out of fold. Added to the pooled part in the network it gives the blend out
-            of fold, so that the network corrects honest scores.
+            of fold, so that the network corrects honest scores. After fit_data: for all training sequences.
     """
 
     lexical: LexicalPrior | None
