@@ -24,10 +24,27 @@ def test_the_pages_of_wanted_rows_are_asked_for(tmp_path: Path, monkeypatch: pyt
     asked: list[tuple[int, int]] = []
     monkeypatch.setattr(readahead, "_advise", lambda address, size, advice: asked.append((address, size)))
     base = array.ctypes.data
-    readahead.will_need(array, np.array([700, 3, 5, 4, 3, 12, 400]))
-    assert asked == [(base + 3 * 4096, 10 * 4096), (base + 400 * 4096, 4096), (base + 700 * 4096, 4096)]
-    readahead.will_need(array, np.array([], dtype=np.int64))
-    assert len(asked) == 3
+    mapped = readahead.MappedRows.of([array[500:], array[:493]])  # not in the order of memory, with a gap
+    assert asked == [(base + 500 * 4096, 500 * 4096), (base, 493 * 4096)]
+    asked.clear()
+    mapped.will_need(np.array([200, 503, 505, 504, 503, 512, 900, 0, 992]))
+    pages = [(3, 10), (400, 1), (492, 9), (700, 1)]  # rows closer than 32 KiB are asked for together
+    assert asked == [(base + first * 4096, count * 4096) for first, count in pages]
+    mapped.will_need(np.array([], dtype=np.int64))
+    mapped.bring(np.array([], dtype=np.int64))
+    assert len(asked) == 4
+
+
+def test_what_is_brought_is_all_asked_for_before_anything_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    array = np.memmap(tmp_path / "array", np.float32, "w+", shape=(1000, 1024))
+    mapped, asked = readahead.MappedRows.of([array]), list[tuple[int, int]]()
+    base, will_need, populate = array.ctypes.data, readahead._WILL_NEED, readahead._POPULATE_READ
+    monkeypatch.setattr(readahead, "_advise", lambda address, size, advice: asked.append((advice, address)))
+    mapped.bring(np.array([400, 3, 700]))
+    places = [base + row * 4096 for row in (3, 400, 700)]
+    assert asked == [(will_need, at) for at in places] + [(populate, at) for at in reversed(places)]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -39,7 +56,7 @@ def test_rows_are_in_memory_once_they_are_brought(tmp_path: Path) -> None:
         os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     array = np.memmap(path, np.float32, "r", shape=(4000, 3 * page // 8))
     before, rows = count_held_pages(array), np.arange(1, 4000, 40)
-    readahead.bring(array, rows)
+    readahead.MappedRows.of([array]).bring(rows)
     assert count_held_pages(array) >= before + 2 * len(rows)  # each lies in two pages
 
 
@@ -136,14 +153,23 @@ def test_a_view_brings_the_rows_of_its_sequences(
 ) -> None:
     plan = SyntheticPlan(conversations=50, input_size=4)
     corpus = write_corpus(generate_conversations(plan), batch_bytes=4000)
-    view, indices, asked = view_sequences(corpus, "author"), np.array([40, 3, 17]), dict[int, set[int]]()
-    starts = [chunk.ctypes.data for chunk in corpus.feature_chunks]
-
-    def note(array: np.ndarray, rows: np.ndarray) -> None:
-        asked[starts.index(array.ctypes.data)] = set(rows.tolist())
-
-    monkeypatch.setattr("tenor.corpus.views.bring", note)
+    view, indices = view_sequences(corpus, "author"), np.array([40, 3, 17])
+    view.bring(indices)  # of a small corpus nothing
+    monkeypatch.setattr(readahead, "LEAST_BYTES", 0)
+    large = open_corpus(corpus.path, verify=False)
+    assert len(large.feature_chunks) > 1 and large.mapped_features is not None
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(readahead, "_advise", lambda address, size, advice: asked.append((address, size)))
+    monkeypatch.setattr(readahead, "_GAP_BYTES", 0)
+    view = view_sequences(large, "author")
+    asked.clear()
     view.bring(indices)
-    found = {int(corpus.chunk_offsets[chunk]) + row for chunk, rows in asked.items() for row in rows}
-    assert len(asked) > 1
+    found: set[int] = set()
+    for first, chunk in zip(large.chunk_offsets.tolist(), large.feature_chunks, strict=False):
+        for row in range(len(chunk)):
+            begin = chunk[row].ctypes.data
+            if any(
+                address <= begin and begin + chunk[row].nbytes <= address + size for address, size in asked
+            ):
+                found.add(first + row)
     assert found == set(view.message_rows(indices).tolist())

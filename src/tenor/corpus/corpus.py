@@ -27,7 +27,7 @@ from tenor.corpus.layout import (
     open_table,
     read_state,
 )
-from tenor.corpus.readahead import expect_random, will_need_buffers
+from tenor.corpus.readahead import MappedRows, map_rows, will_need_buffers
 from tenor.corpus.schema import Conversation, Place
 from tenor.errors import CorpusError
 from tenor.files import sha256_file
@@ -144,9 +144,14 @@ class Corpus:
         return [to_numpy(vector).reshape(-1, self.info.input_size) for vector in vectors]
 
     @cached_property
+    def mapped_features(self) -> MappedRows | None:
+        """Where the features are so large that each read is to be announced: by the rows of messages; else None."""
+        return map_rows(self.feature_chunks)
+
+    @property
     def is_read_ahead(self) -> bool:
-        """Whether the features are so large that each read has to be announced."""
-        return expect_random(self.feature_chunks)
+        """Whether the features are so large that each read is to be announced."""
+        return self.mapped_features is not None
 
     def will_need_text(self, chunk: int) -> None:
         """Ask for a record batch's texts to be read into memory; returns at once."""

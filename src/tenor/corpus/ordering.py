@@ -151,7 +151,10 @@ def _find_rows(keys: Integers, wanted: Integers) -> Integers:
 
 def blocks_of_messages(lengths: Integers, num_messages: int) -> Iterator[Integers]:
     """Positions of all sequences in order, about so many messages at a time, of their lengths (S,)."""
-    cuts = np.flatnonzero(np.diff((np.cumsum(lengths) - 1) // num_messages)) + 1
-    for start, stop in pairwise([0, *cuts.tolist(), len(lengths)]):
+    ends = np.cumsum(lengths)
+    bounds = np.arange(num_messages, ends[-1:].sum(), num_messages)
+    cuts = np.unique(np.searchsorted(ends, bounds, side="right")).tolist()
+    del ends  # not held while blocks are worked through
+    for start, stop in pairwise([0, *cuts, len(lengths)]):
         if start < stop:
             yield np.arange(start, stop)

@@ -12,6 +12,7 @@ import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
@@ -26,17 +27,67 @@ _GAP_BYTES = 32 << 10
 #: much: more than the kernel has room for would be gone again before its turn.
 _BYTES_AHEAD = 4 << 20
 _WILL_NEED, _RANDOM = 3, 1  # of madvise(2); the same on Linux and macOS
+_POPULATE_READ = 22  # of Linux 5.14; others refuse it
 
 Item = TypeVar("Item")
 
 
-def expect_random(arrays: Sequence[npt.NDArray[Any]]) -> bool:
-    """Announce random access to memory-mapped arrays; says whether `will_need` is to be called before each read."""
+@dataclass(frozen=True, eq=False)
+class MappedRows:
+    """The rows of arrays that lie on a memory map, to be asked for before they are read.
+
+    Attributes:
+        addresses: (A,) where each array begins.
+        offsets: (A + 1,) where the rows of each begin among all.
+        row_bytes: what a row takes.
+    """
+
+    addresses: npt.NDArray[np.int64]
+    offsets: npt.NDArray[np.int64]
+    row_bytes: int
+
+    @classmethod
+    def of(cls, arrays: Sequence[npt.NDArray[Any]]) -> MappedRows:
+        """Announce random access to arrays (M, F) of one width, whose rows are numbered through."""
+        for array in arrays:
+            _advise(array.ctypes.data, array.nbytes, _RANDOM)
+        addresses = np.array([array.ctypes.data for array in arrays], dtype=np.int64)
+        return cls(addresses, np.cumsum([0, *map(len, arrays)]), arrays[0].strides[0])
+
+    def will_need(self, rows: npt.NDArray[np.int64]) -> None:
+        """Ask for some rows, in any order, to be read into memory; returns at once."""
+        for address, size in self._find_ranges(rows):
+            _advise(address, size, _WILL_NEED)
+
+    def bring(self, rows: npt.NDArray[np.int64]) -> None:
+        """Have some rows, in any order, read into memory; returns when they are there.
+
+        On Linux before 5.14 and on macOS, which cannot say so, it returns at once.
+        """
+        ranges = self._find_ranges(rows)
+        for address, size in ranges:
+            _advise(address, size, _WILL_NEED)
+        # What was asked for last is there last: who waits for that first waits once, not once a range.
+        for address, size in reversed(ranges):
+            _advise(address, size, _POPULATE_READ)
+
+    def _find_ranges(self, rows: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+        """Addresses, rising, and sizes of what holds the rows; those that lie close together are one."""
+        wanted = np.unique(rows)
+        if len(wanted) == 0:
+            return []
+        array_of = np.searchsorted(self.offsets, wanted, side="right") - 1
+        begins = np.sort(self.addresses[array_of] + (wanted - self.offsets[array_of]) * self.row_bytes)
+        breaks = np.flatnonzero(np.diff(begins) > self.row_bytes + _GAP_BYTES)
+        firsts, lasts = begins[np.append(0, breaks + 1)], begins[np.append(breaks, len(begins) - 1)]
+        return list(zip(firsts.tolist(), (lasts - firsts + self.row_bytes).tolist(), strict=True))
+
+
+def map_rows(arrays: Sequence[npt.NDArray[Any]]) -> MappedRows | None:
+    """Memory-mapped arrays whose rows are to be asked for before each read; None where they are left to the kernel."""
     if sum(array.nbytes for array in arrays) < LEAST_BYTES or _find_madvise() is None:
-        return False
-    for array in arrays:
-        _advise(array.ctypes.data, array.nbytes, _RANDOM)
-    return True
+        return None
+    return MappedRows.of(arrays)
 
 
 def expect_random_file(source: pa.MemoryMappedFile) -> None:
@@ -58,36 +109,6 @@ def will_need_buffers(array: pa.Array, *, but_last: bool = False) -> None:
             _advise(buffer.address, buffer.size, _WILL_NEED)
 
 
-def will_need(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
-    """Ask for some rows of an array, in any order, to be read into memory; returns at once.
-
-    Args:
-        array: (M, F), memory-mapped.
-        rows: which of the M.
-    """
-    if len(rows) == 0:
-        return
-    size = array.strides[0]
-    wanted = np.unique(rows)
-    breaks = np.flatnonzero(np.diff(wanted) > 1 + _GAP_BYTES // size)
-    firsts, lasts = wanted[np.append(0, breaks + 1)], wanted[np.append(breaks, len(wanted) - 1)]
-    base = array.ctypes.data
-    for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
-        _advise(base + first * size, (last - first + 1) * size, _WILL_NEED)
-
-
-def bring(array: npt.NDArray[Any], rows: npt.NDArray[np.int64]) -> None:
-    """Have some rows of an array read into memory, in any order; returns when they are there.
-
-    Args:
-        array: (M, F), memory-mapped.
-        rows: which of the M.
-    """
-    will_need(array, rows)
-    for column in (0, -1):  # a row lies in one page or two; where in more, those between have been asked for
-        array[rows, column]
-
-
 def fits_ahead(num_bytes: int) -> bool:
     """Whether an item of so many bytes is brought before its turn (see `bring_ahead`)."""
     return num_bytes <= _BYTES_AHEAD
@@ -103,7 +124,7 @@ def bring_ahead(
 
     Args:
         items: what is worked through.
-        bring_item: brings what an item reads (see `bring`); what it raises is raised here.
+        bring_item: brings what an item reads (see `MappedRows.bring`); what it raises is raised here.
         num_bytes: how much that is.
     """
     waiting: deque[tuple[Item, Future[None] | None]] = deque()

@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, participant_parents
-from tenor.corpus.messages import read_texts, read_timestamps, share_out
+from tenor.corpus.messages import read_texts, read_timestamps
 from tenor.corpus.ordering import (
     Codes,
     blocks_of_messages,
@@ -29,7 +29,6 @@ from tenor.corpus.ordering import (
     encode_participants,
     sort_messages,
 )
-from tenor.corpus.readahead import bring, will_need
 from tenor.corpus.schema import SPLITS, UNLABELLED, Label, Level, Split
 from tenor.errors import CorpusError, UsageError
 from tenor.strings import Strings
@@ -199,9 +198,8 @@ class SequenceView:
             out = np.empty(shape, dtype)
         elif (begins is None and out.shape != shape) or out.shape[1:] != shape[1:] or out.dtype != dtype:
             raise UsageError(f"out: expected {shape} {dtype}, found {out.shape} {out.dtype}")
-        if self.corpus.is_read_ahead and not is_brought:
-            for chunk, _, inside in share_out(self.corpus, rows):
-                will_need(chunks[chunk], inside)
+        if self.corpus.mapped_features is not None and not is_brought:
+            self.corpus.mapped_features.will_need(rows)
         ends = np.cumsum(lengths)
         firsts, offsets = ends - lengths, self.corpus.chunk_offsets
         # A sequence lies in one record batch, as its conversation does, and is copied from there in one go.
@@ -213,9 +211,9 @@ class SequenceView:
         return out
 
     def bring(self, indices: npt.ArrayLike) -> None:
-        """Have some sequences' features read into memory; returns when they are there."""
-        for chunk, _, inside in share_out(self.corpus, self.message_rows(indices)):
-            bring(self.corpus.feature_chunks[chunk], inside)
+        """Have some sequences' features read into memory, where the corpus is large; returns when they are there."""
+        if self.corpus.mapped_features is not None:
+            self.corpus.mapped_features.bring(self.message_rows(indices))
 
     def texts(self, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
         """Read some sequences' texts, a few sequences in memory at a time.

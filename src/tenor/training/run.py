@@ -87,6 +87,9 @@ class Run:
     passes: Pass
     progress: Progress = field(default_factory=Progress)
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
+    kept_probs: npt.NDArray[np.float64] | None = (
+        None  # of validation, by the kept weights; not in checkpoints
+    )
     first_losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
 
@@ -270,6 +273,7 @@ class Run:
             self.kept = {
                 name: tensor.detach().cpu().clone() for name, tensor in self.model.state_dict().items()
             }
+            self.kept_probs = result.probs
         if epoch > 0:
             self.schedule.after_epoch(score)
         self._write_results(is_new=is_kept)
@@ -278,7 +282,9 @@ class Run:
     def _choose_thresholds(self) -> None:
         """Take up the kept weights, and put every threshold into the model file with how sure it is."""
         self.model.load_state_dict(self.kept)
-        probs = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime).probs
+        probs = self.kept_probs
+        if probs is None:  # they were kept before the run was resumed
+            probs = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime).probs
         self.thresholds = choose_thresholds(
             self.data.validation.view, probs, parse_rule(self.settings.threshold), seed=self.settings.seed
         )
