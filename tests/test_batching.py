@@ -9,23 +9,57 @@ import torch
 from tenor.batching import load_dataset, make_loader
 from tenor.corpus import readahead
 from tenor.corpus.corpus import Corpus, open_corpus
-from tenor.corpus.readahead import MappedRows
+from tenor.corpus.mapped_rows import MappedRows
+from tenor.corpus.plan import SplitPlan
+from tenor.corpus.writer import CorpusWriter
 from tenor.errors import CorpusError, UsageError
+from tenor.synthetic import SyntheticPlan, generate_conversations
 
 
-def test_a_batch_holds_each_sequence_padded_with_zeros(small_corpus: Path) -> None:
+def test_a_batch_holds_each_sequence_one_after_another_or_padded_with_zeros(small_corpus: Path) -> None:
     dataset = load_dataset(small_corpus, "conversation")
     indices = np.array([5, 0, 17, 3])
     batch = dataset.batch(indices)
-    assert batch.features.shape[1] == int(dataset.lengths[indices].max())
+    assert torch.equal(batch.features, torch.cat([dataset[index][0] for index in indices.tolist()]))
+    padded = batch.pad()
+    assert padded.pad() is padded
+    assert padded.features.shape == (*batch.mask.shape, 8) and padded.features.dtype == batch.features.dtype
+    assert batch.mask.shape[1] == int(dataset.lengths[indices].max())
     for row, index in enumerate(indices):
         features, label = dataset[int(index)]
         length = len(features)
         assert length == dataset.lengths[index]
-        assert torch.equal(batch.features[row, :length], features)
-        assert batch.features[row, length:].abs().sum() == 0
+        assert torch.equal(padded.features[row, :length], features)
+        assert padded.features[row, length:].abs().sum() == 0
         assert batch.mask[row].tolist() == [True] * length + [False] * (batch.mask.shape[1] - length)
         assert batch.labels[row] == label
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_batches_hold_the_corpus_features_whatever_record_batches_they_lie_in(
+    tmp_path: Path, level: str, dtype: str
+) -> None:
+    made = {
+        one.conversation_id: one
+        for one in generate_conversations(SyntheticPlan(conversations=40, input_size=3))
+    }
+    path, sizes = tmp_path / "corpus", {"batch_bytes": 1000, "file_bytes": 5000}
+    with CorpusWriter(path, split=SplitPlan(), feature_dtype=dtype, **sizes) as writer:
+        for one in made.values():
+            writer.write(one)
+    dataset = load_dataset(path, level)
+    assert len(dataset.view.corpus.feature_chunks) > len(dataset.view.corpus.info.files) > 1
+    indices = np.random.default_rng(2).integers(0, len(dataset), 60)
+    parts = []
+    for index in indices.tolist():
+        one = made[dataset.view.conversation_ids[index]]
+        authors = dataset.view.authors
+        spoken = [authors is None or author == authors[index] for author in one.authors]
+        parts.append(np.asarray(one.features)[spoken])
+    assert np.array_equal(dataset.batch(indices).features.numpy(), np.concatenate(parts).astype(dtype))
+    none = dataset.batch(np.array([], np.int64))
+    assert none.features.shape == (0, 3) and none.pad().features.shape == (0, 0, 3)
 
 
 def test_an_epoch_reads_each_sequence_once_in_an_order_of_its_own(small_corpus: Path) -> None:
@@ -78,7 +112,7 @@ def test_steps_are_the_same_where_reads_are_asked_for_ahead(
     expected = read(open_corpus(small_corpus))
     monkeypatch.setattr(readahead, "LEAST_BYTES", 0)
     large = open_corpus(small_corpus)
-    assert large.is_read_ahead
+    assert large.features.is_read_ahead
     dataset = load_dataset(large, "author")
     steps = list(make_loader(dataset, 7, shuffle=True, seed=3, max_padded_messages=10).steps(2))
     largest = max(dataset.count_bytes(cut) for step in steps for cut in step.cuts)

@@ -77,7 +77,7 @@ def test_a_step_is_that_of_the_single_padded_batch(small_corpus: Path, max_padde
     )
     found = {name: parameter.grad for name, parameter in model.named_parameters()}
     plain = make_model().double()
-    batch = dataset.batch(np.arange(len(dataset)))
+    batch = dataset.batch(np.arange(len(dataset))).pad()
     loss = nn.BCEWithLogitsLoss()(plain(batch.features.double(), batch.mask), batch.labels.double())
     loss.backward()
     assert result.loss_sum / result.count == pytest.approx(float(loss.detach()), rel=1e-6)
@@ -107,7 +107,7 @@ def test_a_replayed_graph_gives_what_was_computed_before_it_was_recorded(
     set_dropout_generator(model, generator)
     runtime = Runtime(torch.device("cuda"), precision)
     passes = make_passes(model, nn.BCEWithLogitsLoss(), runtime)
-    batch = dataset.batch(np.arange(40), is_packed=True).to("cuda")
+    batch = dataset.batch(np.arange(40), is_pinned=True).to("cuda")
     start, found = generator.get_state(), []
     for _ in range(4):  # computed, recorded and replayed, replayed twice
         model.zero_grad(set_to_none=True)

@@ -1,4 +1,4 @@
-"""From arrays to torch: datasets, steps and padded batches.
+"""From arrays to torch: datasets, steps and batches.
 
 The only door between the corpus and the models. A *step* is what one optimizer step reads: `batch_size` sequences
 drawn at random, sorted by length and cut into micro-batches of bounded padded size. Knows nothing of models, losses
@@ -37,11 +37,11 @@ GPU_OVERHEAD_MESSAGES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded sequences, ready for a model.
+    """Sequences, ready for a model.
 
     Attributes:
-        features: (B, T, F) in the corpus's dtype (float16 or float32), zero at padding; or, for a GPU, packed: (M, F),
-            the M real messages alone.
+        features: (M, F) in the corpus's dtype (float16 or float32), the M real messages of the mask alone, one sequence
+            after another; or padded, (B, T, F) (see `pad`). SequenceClassifier reads both.
         mask: (B, T) bool, True = a real message; on the CPU, where SequenceClassifier reads it.
         labels: (B,) int64 class indices, -1 = unlabelled.
         indices: (B,) int64 positions in the dataset.
@@ -63,12 +63,20 @@ class Batch:
         features, labels = (part.to(device, non_blocking=True) for part in (self.features, self.labels))
         return replace(self, features=features, labels=labels, prior=prior)
 
+    def pad(self) -> Batch:
+        """The same with features (B, T, F), zero at padding."""
+        if self.features.ndim == 3:
+            return self
+        padded = self.features.new_zeros(*self.mask.shape, self.features.shape[1])
+        padded[self.mask.to(padded.device)] = self.features
+        return replace(self, features=padded)
+
 
 @dataclass(frozen=True)
 class SequenceDataset:
     """The sequences of one level, optionally of one split.
 
-    Indexing gives ``(features (T, F), label)``; iterate with make_loader, which pads whole batches at once.
+    Indexing gives ``(features (T, F), label)``; iterate with make_loader, which gathers whole batches at once.
 
     Attributes:
         view: the sequences.
@@ -105,7 +113,7 @@ class SequenceDataset:
     @property
     def message_bytes(self) -> int:
         """What a message's features take."""
-        return self.input_size * self.view.corpus.feature_chunks[0].itemsize
+        return self.view.corpus.features.row_bytes
 
     @property
     def classes(self) -> tuple[Label, ...]:
@@ -125,43 +133,40 @@ class SequenceDataset:
         """What the features of some sequences take on disk."""
         return int(self.lengths[indices].sum()) * self.message_bytes
 
-    def batch(self, indices: Indices, *, is_brought: bool = False, is_packed: bool = False) -> Batch:
-        """Pad the sequences at `indices` to the longest of them.
+    def batch(self, indices: Indices, *, is_brought: bool = False, is_pinned: bool = False) -> Batch:
+        """The sequences at `indices`.
 
         Args:
             indices: (B,) which sequences.
             is_brought: their features are in memory already (see SequenceView.bring).
-            is_packed: leave padding out, and put the features where a GPU can fetch them (pinned memory).
+            is_pinned: put the features where a GPU can fetch them (pinned memory).
         """
         lengths = self.view.lengths[indices]
-        longest = int(lengths.max(initial=0))
-        mask = np.arange(longest) < lengths[:, None]  # (B, T)
+        mask = np.arange(lengths.max(initial=0)) < lengths[:, None]  # (B, T)
         return Batch(
-            self._gather_packed(indices, is_brought)
-            if is_packed
-            else self._gather_padded(indices, longest, is_brought),
+            self._gather(self.view.message_rows(indices), is_brought=is_brought, is_pinned=is_pinned),
             torch.from_numpy(mask),
             torch.from_numpy(self.view.labels[indices]),
             torch.from_numpy(indices),
             None if self.prior is None else torch.from_numpy(self.prior[indices]),
         )
 
-    def _gather_packed(self, indices: Indices, is_brought: bool) -> torch.Tensor:
-        dtype = torch.from_numpy(np.empty(0, self.view.corpus.feature_chunks[0].dtype)).dtype
-        rows = torch.empty(
-            int(self.lengths[indices].sum()),
-            self.input_size,
-            dtype=dtype,
-            pin_memory=torch.cuda.is_available(),
+    def _gather(self, rows: Indices, *, is_brought: bool, is_pinned: bool) -> torch.Tensor:
+        """Some messages' features, (M, F), in one call for all record batches, on all of torch's threads."""
+        features = self.view.corpus.features
+        if features.is_read_ahead and not is_brought:
+            features.will_need(rows)
+        numbers = torch.from_numpy(features.numbers)
+        out = torch.empty(
+            (len(rows), features.width),
+            dtype=numbers.dtype,
+            pin_memory=is_pinned and torch.cuda.is_available(),
         )
-        self.view.gather_features(indices, out=rows.numpy(), is_brought=is_brought)
-        return rows
-
-    def _gather_padded(self, indices: Indices, longest: int, is_brought: bool) -> torch.Tensor:
-        padded = np.zeros((len(indices) * longest, self.input_size), self.view.corpus.feature_chunks[0].dtype)
-        begins = longest * np.arange(len(indices))
-        self.view.gather_features(indices, out=padded, begins=begins, is_brought=is_brought)
-        return torch.from_numpy(padded.reshape(len(indices), longest, self.input_size))
+        if len(rows):
+            # row p of `anywhere` begins at number p: the rows overlap, and only those that were found are read
+            anywhere = numbers.as_strided((len(numbers) - features.width + 1, features.width), (1, 1))
+            torch.index_select(anywhere, 0, torch.from_numpy(features.find(rows)), out=out)
+        return out
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,23 +177,23 @@ class Step:
         dataset: where they come from.
         cuts: positions in the dataset, one array a micro-batch of this process.
         count: sequences in the whole step, over all processes: what the summed loss is divided by.
-        is_packed: whether the batches are (see SequenceDataset.batch).
+        is_pinned: whether the batches are (see SequenceDataset.batch).
     """
 
     dataset: SequenceDataset
     cuts: list[Indices]
     count: int
-    is_packed: bool = False
+    is_pinned: bool = False
 
     def __iter__(self) -> Iterator[Batch]:
         view, count_bytes = self.dataset.view, self.dataset.count_bytes
-        if not view.corpus.is_read_ahead:
-            return (self.dataset.batch(cut, is_packed=self.is_packed) for cut in self.cuts)
+        if not view.corpus.features.is_read_ahead:
+            return (self.dataset.batch(cut, is_pinned=self.is_pinned) for cut in self.cuts)
         # of a step that is too large to be brought as a whole (see StepLoader.steps), the micro-batches are
         is_small = fits_ahead(count_bytes(self.indices))
         cuts = self.cuts if is_small else bring_ahead(self.cuts, view.bring, count_bytes)
         return (
-            self.dataset.batch(cut, is_brought=fits_ahead(count_bytes(cut)), is_packed=self.is_packed)
+            self.dataset.batch(cut, is_brought=fits_ahead(count_bytes(cut)), is_pinned=self.is_pinned)
             for cut in cuts
         )
 
@@ -214,7 +219,7 @@ class StepLoader:
     rank: int = 0
     world_size: int = 1
     overhead_messages: int = OVERHEAD_MESSAGES
-    is_packed: bool = False
+    is_pinned: bool = False
     epoch: int = 0
 
     def __len__(self) -> int:
@@ -226,7 +231,7 @@ class StepLoader:
     def steps(self, start: int = 0) -> Iterator[Step]:
         """The epoch's steps from number `start` on (0 = the first)."""
         steps, view = self._cut_steps(start), self.dataset.view
-        if not view.corpus.is_read_ahead:
+        if not view.corpus.features.is_read_ahead:
             return steps
         return bring_ahead(
             steps,
@@ -244,7 +249,7 @@ class StepLoader:
                 self.dataset.lengths[drawn], self.max_padded_messages, self.overhead_messages
             )
             mine = share_cuts(cuts, self.dataset.lengths[drawn], self.rank, self.world_size)
-            yield Step(self.dataset, [drawn[cut] for cut in mine], len(drawn), self.is_packed)
+            yield Step(self.dataset, [drawn[cut] for cut in mine], len(drawn), self.is_pinned)
 
 
 def load_dataset(
@@ -320,7 +325,7 @@ def make_loader(
             MAX_PADDED_MESSAGES, for an NVIDIA GPU GPU_PADDED_MESSAGES.
         rank: this process's number.
         world_size: how many processes share each step's micro-batches.
-        device: where the batches will go. For an NVIDIA GPU micro-batches are few, and their features packed.
+        device: where the batches will go. For an NVIDIA GPU micro-batches are few, and their features in pinned memory.
 
     Raises:
         UsageError: a batch size below 1.
@@ -332,5 +337,5 @@ def make_loader(
         max_padded_messages = GPU_PADDED_MESSAGES if on_gpu else MAX_PADDED_MESSAGES
     overhead = GPU_OVERHEAD_MESSAGES if on_gpu else OVERHEAD_MESSAGES
     return StepLoader(
-        dataset, batch_size, shuffle, seed, max_padded_messages, rank, world_size, overhead, is_packed=on_gpu
+        dataset, batch_size, shuffle, seed, max_padded_messages, rank, world_size, overhead, is_pinned=on_gpu
     )

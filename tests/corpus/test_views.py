@@ -32,14 +32,6 @@ def assert_equals_loop(view: SequenceView, sequences: list, classes: tuple) -> N
     assert list(view.texts()) == [one.texts for one in sequences]
     features = view.gather_features(np.arange(len(view)))
     assert features.tolist() == [vector for one in sequences for vector in one.features]
-    spread = np.full((len(features) + 2 * len(view), features.shape[1]), 7, features.dtype)
-    begins = np.cumsum(view.lengths + 2) - view.lengths - 2  # two rows are left free after each sequence
-    view.gather_features(np.arange(len(view)), out=spread, begins=begins)
-    is_free = np.ones(len(spread), bool)
-    for begin, one in zip(begins, sequences, strict=True):
-        assert spread[begin : begin + len(one.features)].tolist() == one.features
-        is_free[begin : begin + len(one.features)] = False
-    assert (spread[is_free] == 7).all()
     for index in range(0, len(view), 5):
         times = [math.nan if time is None else time for time in sequences[index].timestamps]
         np.testing.assert_array_equal(view.timestamps([index]), times)

@@ -48,7 +48,7 @@ def test_the_step_over_micro_batches_is_that_of_the_single_padded_batch(
     many = gradients_of_one_step(dataset, criterion, 8)
 
     model = small_model()  # the plain way: pad everything to the longest, one backward of the mean loss
-    batch = dataset.batch(np.arange(len(dataset)))
+    batch = dataset.batch(np.arange(len(dataset))).pad()
     criterion(model(batch.features.double(), batch.mask), batch.labels.double()).backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None

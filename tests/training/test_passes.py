@@ -71,13 +71,13 @@ def test_a_filled_up_batch_is_computed_like_the_batch(
         dataset = dataset.with_prior(prior)
     model = make_model(num_classes, has_prior=has_prior)
     indices = np.random.default_rng(1).permutation(len(dataset))[:37]  # in no order of length
-    require_same(model, dataset.batch(indices, is_packed=True))
+    require_same(model, dataset.batch(indices))
 
 
 def test_batches_that_cannot_be_filled_up_are_computed_as_they_come(dataset: SequenceDataset) -> None:
     model, indices = make_model(), np.arange(12)
-    require_same(model, dataset.batch(indices))  # padded
-    packed = dataset.batch(indices, is_packed=True)
+    require_same(model, dataset.batch(indices).pad())
+    packed = dataset.batch(indices)
     empty = torch.zeros(1, packed.mask.shape[1], dtype=torch.bool)
     with_empty = Batch(
         packed.features,

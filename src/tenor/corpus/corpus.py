@@ -27,7 +27,7 @@ from tenor.corpus.layout import (
     open_table,
     read_state,
 )
-from tenor.corpus.readahead import MappedRows, map_rows, will_need_buffers
+from tenor.corpus.mapped_rows import MappedRows
 from tenor.corpus.schema import Conversation, Place
 from tenor.errors import CorpusError
 from tenor.files import sha256_file
@@ -82,7 +82,7 @@ class Corpus:
             raise CorpusError(f"{self.path}: no column {name}: import the source with it")
         if self._is_large:
             for chunk in self.table[name].chunks:  # of the longest columns only the offsets
-                will_need_buffers(chunk, but_last=name in ("text", "features"))
+                readahead.will_need_buffers(chunk, but_last=name in ("text", "features"))
         if not self.is_verified and name not in self._sound_columns:
             self._require_sound(name)
             self._sound_columns.add(name)
@@ -93,7 +93,7 @@ class Corpus:
         try:
             for chunk in column.chunks:
                 if self._is_large and name == "text":
-                    will_need_buffers(chunk)
+                    readahead.will_need_buffers(chunk)
                 chunk.validate(full=True)
         except pa.ArrowException as error:
             raise CorpusError(f"{self.path}: column {name} is damaged: import the source again") from error
@@ -144,19 +144,18 @@ class Corpus:
         return [to_numpy(vector).reshape(-1, self.info.input_size) for vector in vectors]
 
     @cached_property
-    def mapped_features(self) -> MappedRows | None:
-        """Where the features are so large that each read is to be announced: by the rows of messages; else None."""
-        return map_rows(self.feature_chunks)
+    def features(self) -> MappedRows:
+        """All messages' features, (M, F), as they lie on the memory map: gathered by the rows of messages.
 
-    @property
-    def is_read_ahead(self) -> bool:
-        """Whether the features are so large that each read is to be announced."""
-        return self.mapped_features is not None
+        Raises:
+            CorpusError: the corpus has none.
+        """
+        return MappedRows.of(self.feature_chunks)
 
     def will_need_text(self, chunk: int) -> None:
         """Ask for a record batch's texts to be read into memory; returns at once."""
         if self._is_large:
-            will_need_buffers(self.text_chunks[chunk])
+            readahead.will_need_buffers(self.text_chunks[chunk])
 
     @cached_property
     def text_chunks(self) -> list[pa.Array]:

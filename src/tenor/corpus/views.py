@@ -171,18 +171,12 @@ class SequenceView:
         self,
         indices: npt.ArrayLike,
         out: npt.NDArray[np.floating[Any]] | None = None,
-        begins: Integers | None = None,
-        *,
-        is_brought: bool = False,
     ) -> npt.NDArray[np.floating[Any]]:
         """Copy some sequences' features into one array.
 
         Args:
             indices: (B,) which sequences, in the wanted order; one may occur twice.
             out: where to put them, (sum of lengths, F) in the corpus's dtype; None = a new array.
-            begins: (B,) the row of `out`, which may then be longer, at which each sequence begins; what stands in the
-                rows between them is left as it is. None = one after another.
-            is_brought: they are in memory already (see `bring`), and are not asked for again.
 
         Returns:
             (sum of lengths[indices], F), messages in order, one sequence after another; or `out`.
@@ -191,29 +185,27 @@ class SequenceView:
             CorpusError: the corpus has no features.
             UsageError: `out` has another shape or dtype.
         """
-        index, chunks = np.asarray(indices, dtype=np.int64), self.corpus.feature_chunks
+        index, features = np.asarray(indices, dtype=np.int64), self.corpus.features
         lengths, rows = self.lengths[index], self.message_rows(index)
-        shape, dtype = (len(rows), chunks[0].shape[1]), chunks[0].dtype
+        shape = (len(rows), features.width)
         if out is None:
-            out = np.empty(shape, dtype)
-        elif (begins is None and out.shape != shape) or out.shape[1:] != shape[1:] or out.dtype != dtype:
-            raise UsageError(f"out: expected {shape} {dtype}, found {out.shape} {out.dtype}")
-        if self.corpus.mapped_features is not None and not is_brought:
-            self.corpus.mapped_features.will_need(rows)
+            out = np.empty(shape, features.dtype)
+        elif out.shape != shape or out.dtype != features.dtype:
+            raise UsageError(f"out: expected {shape} {features.dtype}, found {out.shape} {out.dtype}")
+        if features.is_read_ahead:
+            features.will_need(rows)
         ends = np.cumsum(lengths)
         firsts, offsets = ends - lengths, self.corpus.chunk_offsets
         # A sequence lies in one record batch, as its conversation does, and is copied from there in one go.
         chunk_of = np.searchsorted(offsets, np.append(rows, 0)[firsts], side="right") - 1
         rows -= np.repeat(offsets[chunk_of], lengths)
-        found = (chunk_of, firsts, ends, firsts if begins is None else begins)
-        for chunk, first, end, begin in zip(*(numbers.tolist() for numbers in found), strict=True):
-            chunks[chunk].take(rows[first:end], axis=0, out=out[begin : begin + end - first], mode="clip")
+        for chunk, first, end in zip(chunk_of.tolist(), firsts.tolist(), ends.tolist(), strict=True):
+            features.arrays[chunk].take(rows[first:end], axis=0, out=out[first:end], mode="clip")
         return out
 
     def bring(self, indices: npt.ArrayLike) -> None:
-        """Have some sequences' features read into memory, where the corpus is large; returns when they are there."""
-        if self.corpus.mapped_features is not None:
-            self.corpus.mapped_features.bring(self.message_rows(indices))
+        """Have some sequences' features read into memory; returns when they are there."""
+        self.corpus.features.bring(self.message_rows(indices))
 
     def texts(self, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
         """Read some sequences' texts, a few sequences in memory at a time.

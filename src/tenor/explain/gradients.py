@@ -84,8 +84,9 @@ def integrate_gradients(
         raise UsageError(f"steps must be from 1 to {max_steps}, not {steps}")
     if (targets is None) != (model.num_classes == 2):
         raise UsageError("targets are for models of several classes, and needed there")
-    mask = batch.mask.to(batch.features.device)
-    features = batch.features.float().masked_fill(~mask[:, :, None], 0.0)
+    padded = batch.pad().features
+    mask = batch.mask.to(padded.device)
+    features = padded.float().masked_fill(~mask[:, :, None], 0.0)
     average = model.feature_mean.expand_as(features).masked_fill(~mask[:, :, None], 0.0)
     classes = torch.zeros(len(batch), dtype=torch.int64) if targets is None else torch.from_numpy(targets)
     arguments = (mask, classes.to(mask.device))
