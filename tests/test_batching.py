@@ -105,7 +105,7 @@ def test_steps_are_the_same_where_reads_are_asked_for_ahead(
     small_corpus: Path, monkeypatch: pytest.MonkeyPatch, ahead: str
 ) -> None:
     def read(corpus: Corpus) -> list[tuple[list[int], list[float]]]:
-        loader = make_loader(load_dataset(corpus, "author"), 7, shuffle=True, seed=3, max_padded_messages=10)
+        loader = make_loader(load_dataset(corpus, "author"), 7, shuffle=True, seed=3, micro_batch_messages=10)
         steps = loader.steps(2)
         return [(b.indices.tolist(), b.features.flatten().tolist()) for step in steps for b in step]
 
@@ -114,7 +114,7 @@ def test_steps_are_the_same_where_reads_are_asked_for_ahead(
     large = open_corpus(small_corpus)
     assert large.features.is_read_ahead
     dataset = load_dataset(large, "author")
-    steps = list(make_loader(dataset, 7, shuffle=True, seed=3, max_padded_messages=10).steps(2))
+    steps = list(make_loader(dataset, 7, shuffle=True, seed=3, micro_batch_messages=10).steps(2))
     largest = max(dataset.count_bytes(cut) for step in steps for cut in step.cuts)
     assert largest < min(dataset.count_bytes(step.indices) for step in steps[:-1])
     monkeypatch.setattr(

@@ -67,10 +67,10 @@ def test_scores_are_those_of_the_cpu_and_do_not_depend_on_neighbours(small_corpu
     assert 0 < np.abs(in_bf16 - on_gpu).max() < 0.1
 
 
-@pytest.mark.parametrize("max_padded", [8, 64, 1 << 16])
-def test_a_step_is_that_of_the_single_padded_batch(small_corpus: Path, max_padded: int) -> None:
+@pytest.mark.parametrize("max_messages", [8, 64, 1 << 16])
+def test_a_step_is_that_of_the_single_padded_batch(small_corpus: Path, max_messages: int) -> None:
     dataset, model = load_dataset(small_corpus, "author", "train"), make_model().double().to("cuda")
-    loader = make_loader(dataset, len(dataset), max_padded_messages=max_padded)
+    loader = make_loader(dataset, len(dataset), micro_batch_messages=max_messages)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
     (result,) = run_steps(
         model, loader, nn.BCEWithLogitsLoss(), optimizer, plain_runtime("cuda"), clip_norm=None

@@ -21,7 +21,7 @@ def count_threads() -> int:
 
 
 def open_loader(corpus: Path) -> StepLoader:
-    return make_loader(load_dataset(corpus, "author"), 16, max_padded_messages=12, shuffle=True)
+    return make_loader(load_dataset(corpus, "author"), 16, micro_batch_messages=12, shuffle=True)
 
 
 def same(one: Batch, other: Batch) -> bool:
@@ -78,7 +78,7 @@ def test_for_a_gpu_steps_are_cut_less(small_corpus: Path) -> None:
     dataset = load_dataset(small_corpus, "author")
     many, few = (make_loader(dataset, 64, device=device) for device in ("cpu", "cuda"))
     assert all(len(step.cuts) == 1 for step in few)
-    assert few.max_padded_messages > many.max_padded_messages
+    assert few.micro_batch_messages > many.micro_batch_messages
     for step in few:
         (batch,) = step
         assert same(batch, dataset.batch(batch.indices.numpy()))

@@ -1,7 +1,7 @@
 """From arrays to torch: datasets, steps and batches.
 
 The only door between the corpus and the models. A *step* is what one optimizer step reads: `batch_size` sequences
-drawn at random, sorted by length and cut into micro-batches of bounded padded size. Knows nothing of models, losses
+drawn at random, sorted by length and cut into micro-batches of bounded size. Knows nothing of models, losses
 or devices.
 """
 
@@ -20,19 +20,18 @@ from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.readahead import bring_ahead, fits_ahead
 from tenor.corpus.schema import Label, Split
 from tenor.corpus.views import SequenceView, view_sequences
-from tenor.cutting import OVERHEAD_MESSAGES, Indices, cut_by_length, share_cuts
+from tenor.cutting import Indices, cut_by_length, share_cuts
 from tenor.errors import CorpusError, UsageError
 from tenor.seeding import numpy_generator
 
 SequenceLevel = Literal["conversation", "author"]
 
-#: Padded messages of one micro-batch: a bound of its memory (the default model's training needs some 20 KB a message).
-MAX_PADDED_MESSAGES = 8192
+#: Messages of one micro-batch: a bound of its memory (the default model's training needs some 20 KB a message). More
+#: are slower: what a layer makes of them leaves the processor's caches.
+MICRO_BATCH_MESSAGES = 8192
 
-#: The same on a GPU, which has the memory for a whole step at once, and to which every micro-batch costs its launches:
-#: what it may hold, and what one more costs.
-GPU_PADDED_MESSAGES = 1 << 16
-GPU_OVERHEAD_MESSAGES = 1 << 20
+#: The same on a GPU, which has the memory for a whole step at once, and to which every micro-batch costs its launches.
+GPU_MICRO_BATCH_MESSAGES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,10 +214,9 @@ class StepLoader:
     batch_size: int = 256
     shuffle: bool = False
     seed: int = 0
-    max_padded_messages: int = MAX_PADDED_MESSAGES
+    micro_batch_messages: int = MICRO_BATCH_MESSAGES
     rank: int = 0
     world_size: int = 1
-    overhead_messages: int = OVERHEAD_MESSAGES
     is_pinned: bool = False
     epoch: int = 0
 
@@ -245,9 +243,7 @@ class StepLoader:
             numpy_generator(self.seed, "shuffle", self.epoch).shuffle(order)
         for first in range(start * self.batch_size, len(order), self.batch_size):
             drawn = order[first : first + self.batch_size]
-            cuts = cut_by_length(
-                self.dataset.lengths[drawn], self.max_padded_messages, self.overhead_messages
-            )
+            cuts = cut_by_length(self.dataset.lengths[drawn], self.micro_batch_messages)
             mine = share_cuts(cuts, self.dataset.lengths[drawn], self.rank, self.world_size)
             yield Step(self.dataset, [drawn[cut] for cut in mine], len(drawn), self.is_pinned)
 
@@ -309,7 +305,7 @@ def make_loader(
     *,
     shuffle: bool = False,
     seed: int = 0,
-    max_padded_messages: int | None = None,
+    micro_batch_messages: int | None = None,
     rank: int = 0,
     world_size: int = 1,
     device: torch.device | str = "cpu",
@@ -321,8 +317,8 @@ def make_loader(
         batch_size: sequences an optimizer step.
         shuffle: draw them at random, anew each epoch (``loader.epoch``), else in order.
         seed: of the shuffle.
-        max_padded_messages: B x T of a micro-batch is at most this (a single longer sequence stands alone); None =
-            MAX_PADDED_MESSAGES, for an NVIDIA GPU GPU_PADDED_MESSAGES.
+        micro_batch_messages: of a micro-batch, at most (a single longer sequence stands alone); None =
+            MICRO_BATCH_MESSAGES, for an NVIDIA GPU GPU_MICRO_BATCH_MESSAGES.
         rank: this process's number.
         world_size: how many processes share each step's micro-batches.
         device: where the batches will go. For an NVIDIA GPU micro-batches are few, and their features in pinned memory.
@@ -333,9 +329,8 @@ def make_loader(
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1, not {batch_size}")
     on_gpu = torch.device(device).type == "cuda"
-    if max_padded_messages is None:
-        max_padded_messages = GPU_PADDED_MESSAGES if on_gpu else MAX_PADDED_MESSAGES
-    overhead = GPU_OVERHEAD_MESSAGES if on_gpu else OVERHEAD_MESSAGES
+    if micro_batch_messages is None:
+        micro_batch_messages = GPU_MICRO_BATCH_MESSAGES if on_gpu else MICRO_BATCH_MESSAGES
     return StepLoader(
-        dataset, batch_size, shuffle, seed, max_padded_messages, rank, world_size, overhead, is_pinned=on_gpu
+        dataset, batch_size, shuffle, seed, micro_batch_messages, rank, world_size, is_pinned=on_gpu
     )

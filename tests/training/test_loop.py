@@ -25,11 +25,11 @@ def small_model(dropout: float = 0.0, seed: int = 0) -> SequenceClassifier:
 
 
 def gradients_of_one_step(
-    dataset: SequenceDataset, criterion: nn.Module, max_padded: int
+    dataset: SequenceDataset, criterion: nn.Module, max_messages: int
 ) -> dict[str, torch.Tensor]:
     model = small_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
-    loader = make_loader(dataset, batch_size=len(dataset), max_padded_messages=max_padded)
+    loader = make_loader(dataset, batch_size=len(dataset), micro_batch_messages=max_messages)
     (result,) = run_steps(model, loader, criterion, optimizer, plain_runtime(), clip_norm=None)
     assert result.count == len(dataset)
     return {
@@ -44,7 +44,7 @@ def test_the_step_over_micro_batches_is_that_of_the_single_padded_batch(
     dataset = load_dataset(small_corpus, "author", "train")
     weight = None if pos_weight is None else torch.tensor(pos_weight)
     criterion = nn.BCEWithLogitsLoss(pos_weight=weight)
-    assert len(next(iter(make_loader(dataset, len(dataset), max_padded_messages=8))).cuts) > 10
+    assert len(next(iter(make_loader(dataset, len(dataset), micro_batch_messages=8))).cuts) > 10
     many = gradients_of_one_step(dataset, criterion, 8)
 
     model = small_model()  # the plain way: pad everything to the longest, one backward of the mean loss
@@ -121,7 +121,7 @@ def test_a_gpu_without_memory_says_what_to_lower(small_corpus: Path) -> None:
         passes=Full(model, lambda logits, labels: (logits - labels).sum(), plain_runtime()),
     )  # fmt: skip
     with pytest.raises(
-        TrainingError, match=r"no memory for 16 sequences of up to \d+ messages \(lower max_padded"
+        TrainingError, match=r"no memory for 16 sequences of up to \d+ messages \(lower micro_batch"
     ):
         next(steps)
 

@@ -22,7 +22,7 @@ from tenor.training.checkpoint import RunFolder
 
 Launch = Callable[..., list[Any]]
 SETTINGS = (
-    "--epochs 2 --batch-size 16 --max-padded-messages 24 --hidden-size 16 --num-layers 1 --num-heads 2 "
+    "--epochs 2 --batch-size 16 --micro-batch-messages 24 --hidden-size 16 --num-layers 1 --num-heads 2 "
     "--kernel-sizes 3 --prior none --dropout 0 --device cpu --no-progress"
 ).split()
 WORKER, COUNTING = (Path(__file__).with_name(name) for name in ("worker.py", "counting.py"))

@@ -35,7 +35,7 @@ ENDED_WITHIN_S = 60.0
 SETTINGS: dict[str, Any] = {
     "num_epochs": 5,
     "batch_size": 16,
-    "max_padded_messages": 24,
+    "micro_batch_messages": 24,
     "hidden_size": 16,
     "num_layers": 1,
     "num_heads": 2,
@@ -98,7 +98,9 @@ def whole(wholes: dict[int, Path]) -> Path:
 
 def test_torchrun_trains_the_weights_of_one_process(small_corpus: Path, tmp_path: Path) -> None:
     dataset = load_dataset(small_corpus, "conversation", "train", labelled=True)
-    loader = make_loader(dataset, SETTINGS["batch_size"], max_padded_messages=SETTINGS["max_padded_messages"])
+    loader = make_loader(
+        dataset, SETTINGS["batch_size"], micro_batch_messages=SETTINGS["micro_batch_messages"]
+    )
     assert len(loader) * SETTINGS["num_epochs"] == STEPS
     assert min(len(step.cuts) for step in loader) >= 3  # both processes have work in every step
 

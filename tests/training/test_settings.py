@@ -40,10 +40,10 @@ SOUND: dict[str, Any] = {
     "context": "own",
     "seed": 0,
     "mixed_precision": "no",
-    "max_padded_messages": 512,
+    "micro_batch_messages": 512,
 }
 WRONG = [math.nan, math.inf, -math.inf, -1, -0.5, 1e38, 10**5000, True, "many"]
-ZERO_IS_WRONG = ["num_epochs", "batch_size", "patience", "max_padded_messages", "hidden_size", "num_heads"]
+ZERO_IS_WRONG = ["num_epochs", "batch_size", "patience", "micro_batch_messages", "hidden_size", "num_heads"]
 ZERO_IS_WRONG += ["learning_rate", "clip_norm", "pos_weight"]
 REALS = [
     "learning_rate",
@@ -103,7 +103,7 @@ EXTREMES = st.fixed_dictionaries(
         "scheduler": st.sampled_from(["plateau", "cosine"]),
         "patience": st.just(10**9),
         "seed": st.sampled_from([-(2**63), -1, 2**63 - 1, 2**63]),
-        "max_padded_messages": st.sampled_from([1, 10**9]),
+        "micro_batch_messages": st.sampled_from([1, 10**9]),
         "num_layers": st.just(0),
         "num_heads": st.sampled_from([3, 8]),
         "kernel_sizes": st.sampled_from([(1,), (2,), (4095,), ()]),

@@ -72,7 +72,7 @@ def test_of_a_large_corpus_a_draw_is_fitted_on_and_the_others_are_scored_unseen(
         level="author", num_epochs=1, batch_size=16, learning_rate=1e-3, hidden_size=8, num_layers=1, num_heads=2,
         dropout=0.1, kernel_sizes=(3,), pos_weight=None, beta=0.999, gamma=2.0, scheduler="cosine", warmup_fraction=0.1,
         weight_decay=0.01, clip_norm=1.0, patience=1, monitor="f1", threshold="f1", prior="auto",
-        context="conversation", seed=0, mixed_precision="no", max_padded_messages=512, fit_characters=4000,
+        context="conversation", seed=0, mixed_precision="no", micro_batch_messages=512, fit_characters=4000,
     )  # fmt: skip
     audited = prepare_data(small_corpus, settings, copies="ignore", show=False)
     view = audited.train

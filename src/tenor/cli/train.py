@@ -115,9 +115,11 @@ def run(
     ] = None,
     device: DeviceOption = None,
     mixed_precision: PrecisionOption = "no",
-    max_padded_messages: Annotated[
+    micro_batch_messages: Annotated[
         int | None,
-        typer.Option(help="Bound of a micro-batch's padded size; by default 8192, on an NVIDIA GPU 65536."),
+        typer.Option(
+            help="Messages that go through the network together, at most; by default 8192, on an NVIDIA GPU 65536."
+        ),
     ] = None,
     fit_characters: FitOption = 16_000_000,
     checkpoint_every_steps: Annotated[
@@ -166,7 +168,7 @@ def run(
         "context": context,
         "device": device,
         "mixed_precision": mixed_precision,
-        "max_padded_messages": max_padded_messages,
+        "micro_batch_messages": micro_batch_messages,
         "fit_characters": fit_characters,
         "checkpoint_every_steps": checkpoint_every_steps,
         "checkpoint_every_s": seconds,

@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tenor.batching import MAX_PADDED_MESSAGES, Batch
+from tenor.batching import MICRO_BATCH_MESSAGES, Batch
 from tenor.errors import MissingExtraError, UsageError
 from tenor.models.sequence import SequenceClassifier
 
@@ -98,7 +98,7 @@ def integrate_gradients(
             logits, base = (_logit_function(model)(each, *arguments) for each in (features, average))
         while True:
             # captum cuts the steps, not the sequences: at least one of each goes through at once.
-            rows = max(len(batch), MAX_PADDED_MESSAGES // max(1, mask.shape[1]))
+            rows = max(len(batch), MICRO_BATCH_MESSAGES // max(1, mask.shape[1]))
             found = attribute(
                 features,
                 baselines=average,

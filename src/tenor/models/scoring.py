@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from tenor.batching import (
-    GPU_PADDED_MESSAGES,
-    MAX_PADDED_MESSAGES,
+    GPU_MICRO_BATCH_MESSAGES,
+    MICRO_BATCH_MESSAGES,
     SequenceDataset,
     StepLoader,
     make_loader,
@@ -28,12 +28,12 @@ from tenor.progress import progress_bar
 Floats = npt.NDArray[np.float64]
 Embeddings = npt.NDArray[np.float32]
 
-#: Sequences that are sorted by length together: many, so that the cuts are nearly free of padding, but of not so many
+#: Sequences that are sorted by length together: many, so that those of a cut are nearly as long, but of not so many
 #: bytes that what one cut leaves to the next has gone from memory again.
 _WINDOW, _WINDOW_BYTES = 4096, 16 << 20
 #: The input of one micro-batch, in float32; the model makes several copies of it.
 _BATCH_BYTES, _GPU_BATCH_BYTES = 8 << 20, 64 << 20
-#: Padded messages of one micro-batch on a CPU, at most: what a layer makes of them then stays in its caches. Elsewhere
+#: Messages of one micro-batch on a CPU, at most: what a layer makes of them then stays in its caches. Elsewhere
 #: the bound is training's, or twice that on an NVIDIA GPU: narrow features make no narrow layers.
 _CPU_MESSAGES = 2048
 
@@ -86,19 +86,19 @@ def score_prior(lexical: LexicalPrior, view: SequenceView, runtime: Runtime) -> 
 
 
 def make_scoring_loader(
-    dataset: SequenceDataset, runtime: Runtime, *, max_padded_messages: int | None = None
+    dataset: SequenceDataset, runtime: Runtime, *, micro_batch_messages: int | None = None
 ) -> StepLoader:
     """Steps for scoring, in the dataset's order, which is that of the file: it is read once, from begin to end."""
     mean = max(1.0, float(dataset.lengths.mean()) if len(dataset) else 1.0)
     on_gpu = runtime.device.type == "cuda"
     most = max(1, (_GPU_BATCH_BYTES if on_gpu else _BATCH_BYTES) // (4 * dataset.input_size))
-    bounds = {"cpu": _CPU_MESSAGES, "cuda": 2 * GPU_PADDED_MESSAGES}
-    most = min(most, bounds.get(runtime.device.type, MAX_PADDED_MESSAGES))
+    bounds = {"cpu": _CPU_MESSAGES, "cuda": 2 * GPU_MICRO_BATCH_MESSAGES}
+    most = min(most, bounds.get(runtime.device.type, MICRO_BATCH_MESSAGES))
     window = min(_WINDOW, max(256, int(_WINDOW_BYTES / (mean * dataset.message_bytes))))
     return make_loader(
         dataset,
         window,
-        max_padded_messages=most if max_padded_messages is None else min(max_padded_messages, most),
+        micro_batch_messages=most if micro_batch_messages is None else min(micro_batch_messages, most),
         rank=runtime.rank,
         world_size=runtime.world_size,
         device=runtime.device,

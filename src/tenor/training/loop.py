@@ -167,7 +167,7 @@ def _naming_full_memory(number: int, step: Step) -> Iterator[None]:
         longest = int(step.dataset.lengths[step.indices].max(initial=0))
         raise TrainingError(
             f"step {number}: the GPU has no memory for {len(step.indices)} sequences of up to {longest} messages "
-            "(lower max_padded_messages, or the network's size)"
+            "(lower micro_batch_messages, or the network's size)"
         ) from error
 
 

@@ -117,19 +117,19 @@ class Run:
             weight_decay=settings.weight_decay,
             fused=True,
         )
-        size, rank, world_size = settings.max_padded_messages, runtime.rank, runtime.world_size
+        size, rank, world_size = settings.micro_batch_messages, runtime.rank, runtime.world_size
         train_loader = make_loader(
             data.train,
             settings.batch_size,
             shuffle=True,
             seed=settings.seed,
-            max_padded_messages=size,
+            micro_batch_messages=size,
             rank=rank,
             world_size=world_size,
             device=runtime.device,
         )
-        most = 2 * train_loader.max_padded_messages
-        validation_loader = make_scoring_loader(data.validation, runtime, max_padded_messages=most)
+        most = 2 * train_loader.micro_batch_messages
+        validation_loader = make_scoring_loader(data.validation, runtime, micro_batch_messages=most)
         schedule = make_schedule(
             settings.scheduler,
             optimizer,
@@ -148,7 +148,7 @@ class Run:
         """All that decides the result, to the bit: what a resumed run must share."""
         return {
             **self.settings.to_json(),
-            "max_padded_messages": self.train_loader.max_padded_messages,
+            "micro_batch_messages": self.train_loader.micro_batch_messages,
             "corpus": self.data.corpus.info.fingerprint,
             "split_hash": self.data.corpus.info.split_hash,
             "world_size": self.runtime.world_size,

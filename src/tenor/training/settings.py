@@ -22,7 +22,7 @@ _WHOLE = {
     "num_epochs": (1, 10**9),
     "batch_size": (1, 10**9),
     "patience": (1, 10**9),
-    "max_padded_messages": (1, 10**9),
+    "micro_batch_messages": (1, 10**9),
     "fit_characters": (1, 10**12),
     "hidden_size": (1, 2**14),
     "num_layers": (0, 1000),
@@ -41,7 +41,7 @@ _REAL = {
     "pos_weight": (0.0, False, 1e12, True),
 }
 #: Those that may be None: see train_model for what it means.
-_OPTIONAL = ("clip_norm", "pos_weight", "max_padded_messages")
+_OPTIONAL = ("clip_norm", "pos_weight", "micro_batch_messages")
 _MAX_KERNEL_SIZE, _MAX_KERNELS = 4095, 64
 
 #: Validation scores that choose the best epoch.
@@ -75,7 +75,7 @@ class TrainSettings:
     context: str
     seed: int
     mixed_precision: str
-    max_padded_messages: int | None
+    micro_batch_messages: int | None
     fit_characters: int = MAX_FIT_CHARACTERS
 
     def __post_init__(self) -> None:

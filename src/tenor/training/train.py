@@ -47,7 +47,7 @@ def train_model(
     seed: int = 0,
     device: str | None = None,
     mixed_precision: str = "no",
-    max_padded_messages: int | None = None,
+    micro_batch_messages: int | None = None,
     fit_characters: int = MAX_FIT_CHARACTERS,
     checkpoint_every_steps: int | None = None,
     checkpoint_every_s: float | None = 300.0,
@@ -94,7 +94,8 @@ def train_model(
         seed: the run's one seed: weights, dropout, order.
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
-        max_padded_messages: bound of a micro-batch's padded size; None = 8,192, on an NVIDIA GPU 65,536.
+        micro_batch_messages: messages that go through the network together, at most; None = 8,192, on an NVIDIA GPU
+            65,536. Fewer take less memory, and leave more micro-batches to share out among processes.
         fit_characters: what the network starts from is fitted on about so many characters of text, a draw of groups
             where there is more.
         checkpoint_every_steps: save a checkpoint after so many optimizer steps.
@@ -141,7 +142,7 @@ def train_model(
         context=context,
         seed=seed,
         mixed_precision=mixed_precision,
-        max_padded_messages=max_padded_messages,
+        micro_batch_messages=micro_batch_messages,
         fit_characters=fit_characters,
     )
     check_on_copies(copies)
