@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenor.batching import load_dataset, make_loader
+from tenor.batching import SequenceDataset, load_dataset, make_loader
 from tenor.corpus import readahead
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.mapped_rows import MappedRows
@@ -60,6 +60,19 @@ def test_batches_hold_the_corpus_features_whatever_record_batches_they_lie_in(
     assert np.array_equal(dataset.batch(indices).features.numpy(), np.concatenate(parts).astype(dtype))
     none = dataset.batch(np.array([], np.int64))
     assert none.features.shape == (0, 3) and none.pad().features.shape == (0, 0, 3)
+
+
+def read_by_worker(dataset: SequenceDataset) -> list[list[float]]:
+    items = torch.utils.data.DataLoader(
+        dataset, batch_size=None, num_workers=1, multiprocessing_context="spawn"
+    )
+    return [features.tolist() for (features, _), _ in zip(items, range(3), strict=False)]
+
+
+def test_a_dataset_that_was_read_goes_to_the_workers_of_a_dataloader(small_corpus: Path) -> None:
+    dataset = load_dataset(small_corpus, "author")
+    dataset.batch(np.arange(5))
+    assert read_by_worker(dataset) == [dataset[index][0].tolist() for index in range(3)]
 
 
 def test_an_epoch_reads_each_sequence_once_in_an_order_of_its_own(small_corpus: Path) -> None:

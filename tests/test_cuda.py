@@ -126,7 +126,7 @@ def test_graphs_of_two_shapes_in_turn_give_the_gradients_of_batches_as_they_come
     dataset, model = load_dataset(small_corpus, "author", "train"), make_model().to("cuda").train()
     runtime = plain_runtime("cuda")
     graphed, plain = make_passes(model, nn.BCEWithLogitsLoss(), runtime), Pass(model, sum_of_losses, runtime)
-    batches = [dataset.batch(np.arange(count), is_packed=True).to("cuda") for count in (40, 12)]
+    batches = [dataset.batch(np.arange(count), is_pinned=True).to("cuda") for count in (40, 12)]
     for batch in 3 * batches:
         found = []
         for passes in (graphed, plain):

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -20,13 +18,20 @@ def test_cuts_hold_each_sequence_once_within_the_bound(lengths: np.ndarray, boun
 
 
 @given(LENGTHS, st.integers(1, 200))
-def test_cuts_are_full_and_rise_in_length(lengths: np.ndarray, bound: int) -> None:
-    cuts = cut_by_length(lengths, bound)
-    together = np.concatenate([np.empty(0, np.int64), *cuts])
+def test_cuts_rise_in_length(lengths: np.ndarray, bound: int) -> None:
+    together = np.concatenate([np.empty(0, np.int64), *cut_by_length(lengths, bound)])
     assert together.tolist() == sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
-    for cut, following in pairwise(cuts):  # the next sequence would have been too many
-        longer = np.append(cut, following[0])
-        assert lengths[longer].sum() > bound or len(longer) * lengths[longer].max() > 4 * bound
+
+
+@given(LENGTHS.filter(len), st.integers(60, 3000))
+def test_cuts_are_few_and_hold_about_as_many_messages_each(lengths: np.ndarray, bound: int) -> None:
+    cuts = cut_by_length(lengths, bound)
+    if len(lengths) * lengths.max() <= 4 * bound:  # padding bounds nothing
+        fewest, longest = -(-lengths.sum() // bound), lengths.max()
+        if bound - lengths.sum() // max(1, fewest) >= longest:  # nor does what fits in
+            assert len(cuts) <= max(1, fewest)
+            for cut in cuts[:-1]:
+                assert lengths[cut].sum() >= lengths.sum() // fewest
 
 
 @given(LENGTHS, st.integers(1, 4))

@@ -16,7 +16,7 @@ _PADDED = 4
 
 
 def cut_by_length(lengths: Indices, max_messages: int) -> list[Indices]:
-    """Cut sequences into few micro-batches of similar length.
+    """Cut sequences into few micro-batches of similar length, and of about as many messages each.
 
     Args:
         lengths: (B,) messages of each sequence.
@@ -27,16 +27,17 @@ def cut_by_length(lengths: Indices, max_messages: int) -> list[Indices]:
     """
     order = np.argsort(lengths, kind="stable")
     ordered = lengths[order]
+    ends = np.cumsum(ordered)
+    total, longest = int(ordered.sum()), int(ordered.max(initial=0))
+    even = total // max(1, -(-total // max_messages))  # of each, if there are as few as may be
+    most = min(max_messages, even + longest)
     cuts: list[Indices] = []
     first = 0
     while first < len(order):
-        rest = ordered[first:]
-        padded = rest * np.arange(1, len(rest) + 1)  # of the first, the first two, ...: neither falls
-        most = min(
-            np.searchsorted(np.cumsum(rest), max_messages, side="right"),
-            np.searchsorted(padded, _PADDED * max_messages, side="right"),
-        )
-        last = first + max(1, int(most))
+        before = ends[first - 1] if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + most, side="right")))
+        padded = ordered[first:last] * np.arange(1, last - first + 1)  # of the first, the first two, ...
+        last = first + max(1, int(np.searchsorted(padded, _PADDED * max_messages, side="right")))
         cuts.append(order[first:last])
         first = last
     return cuts

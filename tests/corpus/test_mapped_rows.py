@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import mmap
 import os
 import re
@@ -31,6 +32,20 @@ def test_rows_are_found_wherever_their_arrays_lie(dtype: type, width: int, sizes
         for row, expected in zip(found, whole[wanted], strict=True):
             np.testing.assert_array_equal(row, expected)
     assert not rows.is_read_ahead  # they are small
+
+
+def test_a_copy_is_of_the_rows_alone() -> None:
+    rows = MappedRows.of([np.ones((3, 2), np.float16), np.full((2, 2), 5, np.float16)])
+    assert len(rows.numbers) >= 10  # spans what lies between
+    copied = copy.deepcopy(rows)
+    assert "numbers" not in vars(copied)
+    assert [copied.numbers[place] for place in copied.find(np.arange(5)).tolist()] == [1, 1, 1, 5, 5]
+
+
+def test_arrays_that_begin_inside_a_number_are_copied() -> None:
+    crooked = np.frombuffer(b"-" + np.arange(6, dtype=np.float16).tobytes(), np.float16, 6, offset=1)
+    rows = MappedRows.of([np.zeros((2, 2), np.float16), crooked.reshape(3, 2)])
+    assert [rows.numbers[place] for place in rows.find(np.arange(2, 5)).tolist()] == [0, 2, 4]
 
 
 @pytest.mark.parametrize("wanted", [[0, 40], [-1, 3]])

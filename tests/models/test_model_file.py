@@ -60,6 +60,14 @@ def test_everything_comes_back(tmp_path: Path) -> None:
     assert torch.equal(loaded.model(features), model(features))
 
 
+def test_a_setting_of_a_former_name_is_read_under_its_own(tmp_path: Path) -> None:
+    model = make_model()
+    training = {"config": {"seed": 3, "max_padded_messages": 4096}}
+    save_model(tmp_path / "m.safetensors", model, make_metadata(model, training=training))
+    found = read_metadata(tmp_path / "m.safetensors").training["config"]
+    assert found == {"seed": 3, "micro_batch_messages": 4096}
+
+
 def test_a_loaded_model_can_be_trained_further(tmp_path: Path) -> None:
     model = make_model()
     loaded = load_model(save_model(tmp_path / "m", model, make_metadata(model))).model.train()

@@ -93,7 +93,7 @@ def test_an_epoch_of_filled_up_batches_trains_the_same_weights(dataset: Sequence
     for kind in (Pass, GraphedPass):
         model = make_model()
         passes = kind(model, sum_of_losses, plain_runtime())
-        loader = make_loader(dataset, 24, shuffle=True, micro_batch_messages=40, device="cuda")  # packed
+        loader = make_loader(dataset, 24, shuffle=True, micro_batch_messages=40, device="cuda")
         assert any(len(step.cuts) > 1 for step in loader)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
         list(run_steps(model, loader, nn.BCEWithLogitsLoss(), optimizer, plain_runtime(), passes=passes))

@@ -38,11 +38,16 @@ class MappedRows:
     @classmethod
     def of(cls, arrays: Sequence[Floats]) -> MappedRows:
         """Arrays as one; random access to large ones is announced to the kernel."""
+        arrays = [np.require(array, requirements=["ALIGNED"]) for array in arrays]  # Arrow's are, as a rule
         is_large = readahead.can_advise() and sum(array.nbytes for array in arrays) >= readahead.LEAST_BYTES
         if is_large:
             for array in arrays:
                 readahead.expect_random(array.ctypes.data, array.nbytes)
         return cls(arrays, is_large)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied as its arrays alone: `numbers` spans memory that is not theirs."""
+        return MappedRows.of, (list(self.arrays),)
 
     def __len__(self) -> int:
         return int(self._offsets[-1])
@@ -66,8 +71,8 @@ class MappedRows:
     def numbers(self) -> Floats:
         """All numbers from the lowest address to the end of the highest array: (N,), not copied.
 
-        A row is the F of them from its place on (see `find`). What lies between the arrays is nobody's to read, and
-        nothing here is to be written.
+        A row is the F of them from its place on (see `find`). What lies between the arrays is nobody's to read, nothing
+        here is to be written, and it is there as long as the arrays are.
         """
         last = max(array.ctypes.data + array.nbytes for array in self.arrays)
         memory: Any = (ctypes.c_char * (last - self._first)).from_address(self._first)

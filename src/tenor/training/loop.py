@@ -122,8 +122,8 @@ def run_steps(
     """Take the epoch's optimizer steps from number `start` on, one for each result that is asked for.
 
     Args:
-        model: takes (features, mask, prior) and gives logits; the mask is on the CPU, and features are packed where the
-            loader was made for an NVIDIA GPU (see Batch).
+        model: takes (features, mask, prior) and gives logits; the mask is on the CPU, and features are packed (see
+            Batch).
         loader: from make_loader.
         criterion: a loss module with a ``reduction``, such as ``BCEWithLogitsLoss``; its mean is taken over the step.
         optimizer: over the model's parameters.
