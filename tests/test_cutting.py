@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tenor.cutting import cut_by_length, share_cuts
@@ -23,15 +23,16 @@ def test_cuts_rise_in_length(lengths: np.ndarray, bound: int) -> None:
     assert together.tolist() == sorted(range(len(lengths)), key=lambda index: (lengths[index], index))
 
 
-@given(LENGTHS.filter(len), st.integers(60, 3000))
+@given(st.lists(st.integers(1, 10), min_size=1, max_size=60).map(np.array), st.integers(30, 400))
 def test_cuts_are_few_and_hold_about_as_many_messages_each(lengths: np.ndarray, bound: int) -> None:
+    total, longest = int(lengths.sum()), int(lengths.max())
+    fewest = -(-total // bound)
+    assume(total // fewest + longest <= bound)  # else the longest decide
+    assume(len(lengths) * longest <= 4 * bound)  # else padding does
     cuts = cut_by_length(lengths, bound)
-    if len(lengths) * lengths.max() <= 4 * bound:  # padding bounds nothing
-        fewest, longest = -(-lengths.sum() // bound), lengths.max()
-        if bound - lengths.sum() // max(1, fewest) >= longest:  # nor does what fits in
-            assert len(cuts) <= max(1, fewest)
-            for cut in cuts[:-1]:
-                assert lengths[cut].sum() >= lengths.sum() // fewest
+    assert len(cuts) == fewest
+    for cut in cuts[:-1]:
+        assert total // fewest < lengths[cut].sum() <= total // fewest + longest
 
 
 @given(LENGTHS, st.integers(1, 4))

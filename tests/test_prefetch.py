@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -74,11 +75,15 @@ def test_a_device_that_is_not_there_is_an_error_and_no_endless_wait(small_corpus
     assert count_threads() == 0
 
 
-def test_for_a_gpu_steps_are_cut_less(small_corpus: Path) -> None:
+def test_for_a_gpu_steps_are_cut_less_and_features_are_packed(small_corpus: Path) -> None:
     dataset = load_dataset(small_corpus, "author")
     many, few = (make_loader(dataset, 64, device=device) for device in ("cpu", "cuda"))
     assert all(len(step.cuts) == 1 for step in few)
     assert few.micro_batch_messages > many.micro_batch_messages
     for step in few:
         (batch,) = step
-        assert same(batch, dataset.batch(batch.indices.numpy()))
+        assert batch.features.shape == (int(batch.mask.sum()), dataset.input_size)
+        whole = dataset.batch(batch.indices.numpy()).pad()
+        assert torch.equal(whole.mask, batch.mask)
+        assert torch.equal(whole.features[whole.mask], batch.features)
+        assert np.array_equal(whole.labels, batch.labels)

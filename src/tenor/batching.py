@@ -162,9 +162,8 @@ class SequenceDataset:
             pin_memory=is_pinned and torch.cuda.is_available(),
         )
         if len(rows):
-            # row p of `anywhere` begins at number p: the rows overlap, and only those that were found are read
-            anywhere = numbers.as_strided((len(numbers) - features.width + 1, features.width), (1, 1))
-            torch.index_select(anywhere, 0, torch.from_numpy(features.find(rows)), out=out)
+            windows = numbers.unfold(0, features.width, 1)
+            torch.index_select(windows, 0, torch.from_numpy(features.find(rows)), out=out)
         return out
 
 

@@ -69,7 +69,7 @@ def test_opening_does_not_import_datasets_or_torch(corpus: Corpus) -> None:
     code = (
         "import sys; from tenor.corpus.corpus import open_corpus;"
         "from tenor.corpus.views import view_sequences;"
-        f"c = open_corpus({str(corpus.path)!r}); list(view_sequences(c, 'author').texts([0]));"
+        f"c = open_corpus({str(corpus.path)!r}); view_sequences(c, 'author').gather_features([0]);"
         "print(sorted({'datasets', 'torch', 'sklearn'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

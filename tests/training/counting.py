@@ -14,11 +14,10 @@ import numpy.typing as npt
 
 from tenor.cli import main
 from tenor.corpus.mapped_rows import MappedRows
-from tenor.corpus.views import SequenceView
 from tenor.processes import process_rank
 
 rows: list[npt.NDArray[np.int64]] = []
-find, gather = MappedRows.find, SequenceView.gather_features
+find = MappedRows.find
 
 
 def count_and_find(features: MappedRows, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -26,16 +25,8 @@ def count_and_find(features: MappedRows, wanted: npt.NDArray[np.int64]) -> npt.N
     return find(features, wanted)
 
 
-def count_and_gather(
-    view: SequenceView, indices: npt.ArrayLike, out: npt.NDArray[np.floating] | None = None
-) -> npt.NDArray[np.floating]:
-    rows.append(view.message_rows(indices))
-    return gather(view, indices, out)
-
-
 if __name__ == "__main__":
-    MappedRows.find = count_and_find  # type: ignore[method-assign]  # batches
-    SequenceView.gather_features = count_and_gather  # type: ignore[method-assign]
+    MappedRows.find = count_and_find  # type: ignore[method-assign]
     try:
         main(sys.argv[1:])
     finally:

@@ -71,8 +71,8 @@ class MappedRows:
     def numbers(self) -> Floats:
         """All numbers from the lowest address to the end of the highest array: (N,), not copied.
 
-        A row is the F of them from its place on (see `find`). What lies between the arrays is nobody's to read, nothing
-        here is to be written, and it is there as long as the arrays are.
+        A row is the window of F of them that begins at its place (see `find`). What lies between the arrays is nobody's
+        to read, nothing here is to be written, and it is there as long as the arrays are.
         """
         last = max(array.ctypes.data + array.nbytes for array in self.arrays)
         memory: Any = (ctypes.c_char * (last - self._first)).from_address(self._first)

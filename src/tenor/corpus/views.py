@@ -185,8 +185,7 @@ class SequenceView:
             CorpusError: the corpus has no features.
             UsageError: `out` has another shape or dtype.
         """
-        index, features = np.asarray(indices, dtype=np.int64), self.corpus.features
-        lengths, rows = self.lengths[index], self.message_rows(index)
+        features, rows = self.corpus.features, self.message_rows(indices)
         shape = (len(rows), features.width)
         if out is None:
             out = np.empty(shape, features.dtype)
@@ -194,13 +193,9 @@ class SequenceView:
             raise UsageError(f"out: expected {shape} {features.dtype}, found {out.shape} {out.dtype}")
         if features.is_read_ahead:
             features.will_need(rows)
-        ends = np.cumsum(lengths)
-        firsts, offsets = ends - lengths, self.corpus.chunk_offsets
-        # A sequence lies in one record batch, as its conversation does, and is copied from there in one go.
-        chunk_of = np.searchsorted(offsets, np.append(rows, 0)[firsts], side="right") - 1
-        rows -= np.repeat(offsets[chunk_of], lengths)
-        for chunk, first, end in zip(chunk_of.tolist(), firsts.tolist(), ends.tolist(), strict=True):
-            features.arrays[chunk].take(rows[first:end], axis=0, out=out[first:end], mode="clip")
+        if len(rows):
+            windows = np.lib.stride_tricks.sliding_window_view(features.numbers, features.width)
+            out[...] = windows[features.find(rows)]
         return out
 
     def bring(self, indices: npt.ArrayLike) -> None:

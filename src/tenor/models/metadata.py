@@ -108,9 +108,7 @@ def parse_metadata(values: Any) -> ModelMetadata:  # noqa: ANN401 - any JSON val
     metadata: ModelMetadata = _read_fields(ModelMetadata, values, "metadata")
     config: _Config = _read_fields(_Config, metadata.config, "metadata.config")
     settings = metadata.training.get("config")
-    if (
-        isinstance(settings, dict) and "max_padded_messages" in settings
-    ):  # its name in files of before 2026-11-28
+    if isinstance(settings, dict) and "max_padded_messages" in settings:  # its former name
         settings["micro_batch_messages"] = settings.pop("max_padded_messages")
     for name, (least, most) in _CONFIG_RANGES.items():
         value = getattr(config, name)

@@ -87,9 +87,7 @@ class Run:
     passes: Pass
     progress: Progress = field(default_factory=Progress)
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
-    kept_probs: npt.NDArray[np.float64] | None = (
-        None  # of validation, by the kept weights; not in checkpoints
-    )
+    kept_probs: npt.NDArray[np.float64] | None = None  # of validation; a resume begins without
     first_losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     thresholds: Mapping[str, Threshold] = field(default_factory=dict)
 
