@@ -43,12 +43,11 @@ from _common import (
     seconds_of,
     set_threads,
 )
+from _stock import StockModel
 from tenor.batching import SequenceDataset, SequenceLevel, load_dataset, make_loader
 from tenor.devices import plain_runtime
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
-from tenor.nn.positional import sinusoidal_positions
-from tenor.nn.residual import ResidualBlock
 from tenor.training.loop import run_steps
 
 BATCH = 256
@@ -143,46 +142,10 @@ class Tenor:
         return len(lengths), lengths, seconds_of(train)
 
 
-class StockModel(nn.Module):
-    """The same architecture of torch's own layers, as one would write it; without the wide part, which costs little."""
-
-    positions: Tensor
-
-    def __init__(self, input_size: int, hidden: int = 256, dropout: float = 0.3) -> None:
-        super().__init__()
-        self.projection, self.dropout = nn.Linear(input_size, hidden), nn.Dropout(dropout)
-        self.register_buffer("positions", sinusoidal_positions(LONGEST, hidden))
-        layer = nn.TransformerEncoderLayer(hidden, 8, 4 * hidden, dropout, batch_first=True, norm_first=True)
-        self.encoder = nn.TransformerEncoder(layer, 2, nn.LayerNorm(hidden), enable_nested_tensor=False)
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(hidden, hidden, size, padding=size // 2) for size in (3, 5, 7)
-        )
-        self.first, self.residual = nn.Linear(4 * hidden, hidden), ResidualBlock(hidden, dropout)
-        self.last = nn.Sequential(nn.LayerNorm(hidden), nn.Dropout(dropout), nn.Linear(hidden, 1))
-
-    def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Logits (B,) of features (B, T, F)."""
-        padding = None if mask is None else ~mask
-        values = self.projection(features)
-        values = self.dropout(values + self.positions[: values.shape[1]])
-        values = self.encoder(values, src_key_padding_mask=padding)
-        if padding is not None:
-            values = values.masked_fill(padding[:, :, None], 0.0)
-        channels = values.transpose(1, 2)  # (B, H, T)
-        scales = [convolution(channels) for convolution in self.convolutions]
-        if padding is not None:
-            scales = [scale.masked_fill(padding[:, None], float("-inf")) for scale in scales]
-        pooled = [scale.max(dim=2).values.relu() for scale in scales]
-        counts = values.shape[1] if mask is None else mask.sum(dim=1, keepdim=True)
-        hidden = self.first(torch.cat([*pooled, values.sum(dim=1) / counts], dim=1))
-        logits: Tensor = self.last(self.residual(hidden)).squeeze(1)
-        return logits
-
-
 def make_stock(dataset: SequenceDataset) -> StockModel:
     """The peers' model where they do not train tenor's."""
     torch.manual_seed(0)
-    return StockModel(dataset.input_size)
+    return StockModel(dataset.input_size, LONGEST)
 
 
 def run_recipe(dataset: SequenceDataset, longest: int, batch: int, model: nn.Module) -> float:

@@ -143,27 +143,27 @@ class SequenceDataset:
         lengths = self.view.lengths[indices]
         mask = np.arange(lengths.max(initial=0)) < lengths[:, None]  # (B, T)
         return Batch(
-            self._gather(self.view.message_rows(indices), is_brought=is_brought, is_pinned=is_pinned),
+            self._gather(self.view.feature_places(indices), is_brought=is_brought, is_pinned=is_pinned),
             torch.from_numpy(mask),
             torch.from_numpy(self.view.labels[indices]),
             torch.from_numpy(indices),
             None if self.prior is None else torch.from_numpy(self.prior[indices]),
         )
 
-    def _gather(self, rows: Indices, *, is_brought: bool, is_pinned: bool) -> torch.Tensor:
-        """Some messages' features, (M, F), in one call for all record batches, on all of torch's threads."""
+    def _gather(self, places: Indices, *, is_brought: bool, is_pinned: bool) -> torch.Tensor:
+        """The features at some places, (M, F), in one call for all record batches, on all of torch's threads."""
         features = self.view.corpus.features
         if features.is_read_ahead and not is_brought:
-            features.will_need(rows)
+            features.will_need(places)
         numbers = torch.from_numpy(features.numbers)
         out = torch.empty(
-            (len(rows), features.width),
+            (len(places), features.width),
             dtype=numbers.dtype,
             pin_memory=is_pinned and torch.cuda.is_available(),
         )
-        if len(rows):
+        if len(places):
             windows = numbers.unfold(0, features.width, 1)
-            torch.index_select(windows, 0, torch.from_numpy(features.find(rows)), out=out)
+            torch.index_select(windows, 0, torch.from_numpy(places), out=out)
         return out
 
 

@@ -31,6 +31,9 @@ def test_rows_are_found_wherever_their_arrays_lie(dtype: type, width: int, sizes
         assert len(found) == len(wanted)
         for row, expected in zip(found, whole[wanted], strict=True):
             np.testing.assert_array_equal(row, expected)
+    assert (
+        rows.find(np.arange(40, dtype=np.int8)).dtype == np.int64
+    )  # a view's numbers are as narrow as may be
     assert not rows.is_read_ahead  # they are small
 
 
@@ -66,7 +69,7 @@ def test_the_pages_of_wanted_rows_are_asked_for(tmp_path: Path, monkeypatch: pyt
     mapped = MappedRows.of([array[500:], array[:493]])  # not in the order of memory, with a gap
     assert asked == [(base + 500 * 4096, 500 * 4096), (base, 493 * 4096)]
     asked.clear()
-    mapped.will_need(np.array([200, 503, 505, 504, 503, 512, 900, 0, 992]))
+    mapped.will_need(mapped.find(np.array([200, 503, 505, 504, 503, 512, 900, 0, 992])))
     pages = [(3, 10), (400, 1), (492, 9), (700, 1)]  # rows closer than 32 KiB are asked for together
     assert asked == [(base + first * 4096, count * 4096) for first, count in pages]
     mapped.will_need(np.array([], dtype=np.int64))
@@ -81,7 +84,7 @@ def test_what_is_brought_is_all_asked_for_before_anything_is_waited_for(
     mapped, asked = MappedRows.of([array]), list[tuple[int, int]]()
     base, will_need, populate = array.ctypes.data, readahead._WILL_NEED, readahead._POPULATE_READ
     monkeypatch.setattr(readahead, "_advise", lambda address, size, advice: asked.append((advice, address)))
-    mapped.bring(np.array([400, 3, 700]))
+    mapped.bring(mapped.find(np.array([400, 3, 700])))
     places = [base + row * 4096 for row in (3, 400, 700)]
     assert asked == [(will_need, at) for at in places] + [(populate, at) for at in reversed(places)]
 
@@ -94,8 +97,8 @@ def test_rows_are_in_memory_once_they_are_brought(tmp_path: Path) -> None:
         os.fsync(handle.fileno())
         os.posix_fadvise(handle.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     array = np.memmap(path, np.float32, "r", shape=(4000, 3 * page // 8))
-    before, rows = count_held_pages(array), np.arange(1, 4000, 40)
-    MappedRows.of([array]).bring(rows)
+    before, rows, mapped = count_held_pages(array), np.arange(1, 4000, 40), MappedRows.of([array])
+    mapped.bring(mapped.find(rows))
     assert count_held_pages(array) >= before + 2 * len(rows)  # each lies in two pages
 
 

@@ -78,18 +78,7 @@ def test_gathering_follows_the_given_order(
         assert found.dtype == np.float16
         assert found.shape == (view.lengths[indices].sum(), 4)
         assert found.tolist() == expected
-        out = np.full_like(found, 7)
-        assert view.gather_features(indices, out=out) is out
-        np.testing.assert_array_equal(out, found)
         assert list(view.texts(indices)) == [sequences[index].texts for index in indices]
-
-
-def test_a_wrong_out_raises(write_corpus: Write, loops: ModuleType) -> None:
-    view = view_sequences(write_corpus(loops.make_conversations()), "conversation")
-    shape = (int(view.lengths[0]), 4)
-    for out in (np.empty((shape[0] + 1, 4), np.float16), np.empty(shape, np.float32)):
-        with pytest.raises(UsageError, match=r"out: expected .* float16, found"):
-            view.gather_features([0], out=out)
 
 
 @pytest.mark.parametrize("level", ["conversation", "author"])

@@ -78,7 +78,7 @@ class MappedRows:
         memory: Any = (ctypes.c_char * (last - self._first)).from_address(self._first)
         return np.frombuffer(memory, self.dtype)
 
-    def find(self, rows: Integers) -> Integers:
+    def find(self, rows: npt.NDArray[np.integer[Any]]) -> Integers:
         """Each row's place among `numbers`: (N,).
 
         Raises:
@@ -86,20 +86,19 @@ class MappedRows:
         """
         if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
             raise IndexError(f"rows from {rows.min()} to {rows.max()} of {len(self)}")
-        if len(self.arrays) == 1:
-            return rows * self.width
-        places: Integers = self._shifts[np.searchsorted(self._offsets, rows, side="right") - 1]
-        places += rows * self.width
+        places = rows.astype(np.int64) * self.width
+        if len(self.arrays) > 1:
+            places += self._shifts[np.searchsorted(self._offsets, rows, side="right") - 1]
         return places
 
-    def will_need(self, rows: Integers) -> None:
-        """Ask for some rows, in any order, to be read into memory; returns at once."""
-        for address, size in self._find_ranges(rows):
+    def will_need(self, places: Integers) -> None:
+        """Ask for the rows at some places, in any order, to be read into memory; returns at once."""
+        for address, size in self._find_ranges(places):
             readahead.will_need(address, size)
 
-    def bring(self, rows: Integers) -> None:
-        """Have some rows, in any order, read into memory; returns when they are there (see `readahead.wait_for`)."""
-        ranges = self._find_ranges(rows)
+    def bring(self, places: Integers) -> None:
+        """Have the rows at some places, in any order, read into memory; returns when they are there."""
+        ranges = self._find_ranges(places)
         for address, size in ranges:
             readahead.will_need(address, size)
         # What was asked for last is there last: who waits for that first waits once, not once a range.
@@ -122,11 +121,11 @@ class MappedRows:
         addresses = np.array([array.ctypes.data for array in self.arrays], dtype=np.int64)
         return (addresses - self._first) // self.dtype.itemsize - self._offsets[:-1] * self.width
 
-    def _find_ranges(self, rows: Integers) -> list[tuple[int, int]]:
-        """Addresses, rising, and sizes of what holds the rows; those that lie close together are one."""
-        if len(rows) == 0:
+    def _find_ranges(self, places: Integers) -> list[tuple[int, int]]:
+        """Addresses, rising, and sizes of what holds the rows there; those that lie close together are one."""
+        if len(places) == 0:
             return []
-        begins = self._first + np.unique(self.find(rows)) * self.dtype.itemsize
+        begins = self._first + np.unique(places) * self.dtype.itemsize
         breaks = np.flatnonzero(np.diff(begins) > self.row_bytes + _GAP_BYTES)
         firsts, lasts = begins[np.append(0, breaks + 1)], begins[np.append(breaks, len(begins) - 1)]
         return list(zip(firsts.tolist(), (lasts - firsts + self.row_bytes).tolist(), strict=True))

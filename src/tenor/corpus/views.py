@@ -157,50 +157,46 @@ class SequenceView:
     def message_rows(self, indices: npt.ArrayLike) -> Integers:
         """Some sequences' messages, as rows among all messages of the corpus, one sequence after another."""
         index = np.asarray(indices, dtype=np.int64)
-        lengths = self.lengths[index]
-        shifts = self.starts[index] - (np.cumsum(lengths) - lengths)
-        places = np.arange(lengths.sum()) + np.repeat(shifts, lengths)
+        places = _count_on(self.starts[index], self.lengths[index], 1)
         rows: Integers = places if self.order is None else self.order[places].astype(np.int64)
         return rows
+
+    def feature_places(self, indices: npt.ArrayLike) -> Integers:
+        """Where the features of the same messages stand among the corpus's (see `MappedRows.find`)."""
+        features = self.corpus.features
+        if self.order is not None:
+            return features.find(self.message_rows(indices))
+        index = np.asarray(indices, dtype=np.int64)
+        index = index[self.lengths[index] > 0]
+        # A conversation lies in one record batch: one place gives those of all its messages.
+        return _count_on(features.find(self.starts[index]), self.lengths[index], features.width)
 
     def conversation_rows(self) -> Codes:
         """The row of each sequence's conversation in the corpus: (S,)."""
         return self.rows
 
-    def gather_features(
-        self,
-        indices: npt.ArrayLike,
-        out: npt.NDArray[np.floating[Any]] | None = None,
-    ) -> npt.NDArray[np.floating[Any]]:
+    def gather_features(self, indices: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
         """Copy some sequences' features into one array.
 
         Args:
             indices: (B,) which sequences, in the wanted order; one may occur twice.
-            out: where to put them, (sum of lengths, F) in the corpus's dtype; None = a new array.
 
         Returns:
-            (sum of lengths[indices], F), messages in order, one sequence after another; or `out`.
+            (sum of lengths[indices], F) in the corpus's dtype, messages in order, one sequence after another.
 
         Raises:
             CorpusError: the corpus has no features.
-            UsageError: `out` has another shape or dtype.
         """
-        features, rows = self.corpus.features, self.message_rows(indices)
-        shape = (len(rows), features.width)
-        if out is None:
-            out = np.empty(shape, features.dtype)
-        elif out.shape != shape or out.dtype != features.dtype:
-            raise UsageError(f"out: expected {shape} {features.dtype}, found {out.shape} {out.dtype}")
+        features, places = self.corpus.features, self.feature_places(indices)
         if features.is_read_ahead:
-            features.will_need(rows)
-        if len(rows):
-            windows = np.lib.stride_tricks.sliding_window_view(features.numbers, features.width)
-            out[...] = windows[features.find(rows)]
-        return out
+            features.will_need(places)
+        if len(places) == 0:
+            return np.empty((0, features.width), features.dtype)
+        return np.lib.stride_tricks.sliding_window_view(features.numbers, features.width)[places]
 
     def bring(self, indices: npt.ArrayLike) -> None:
         """Have some sequences' features read into memory; returns when they are there."""
-        self.corpus.features.bring(self.message_rows(indices))
+        self.corpus.features.bring(self.feature_places(indices))
 
     def texts(self, indices: npt.ArrayLike | None = None) -> Iterator[list[str]]:
         """Read some sequences' texts, a few sequences in memory at a time.
@@ -231,6 +227,12 @@ class SequenceView:
         NaN where a message has none.
         """
         return read_timestamps(self.corpus, self.message_rows(indices))
+
+
+def _count_on(firsts: Integers, counts: Integers, step: int) -> Integers:
+    """From each of the first numbers on, `count` numbers, each `step` above the one before: (sum of counts,)."""
+    shifts = firsts - (np.cumsum(counts) - counts) * step
+    return np.arange(0, int(counts.sum()) * step, step) + np.repeat(shifts, counts)
 
 
 def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> SequenceView:
