@@ -232,7 +232,9 @@ class SequenceView:
 def _count_on(firsts: Integers, counts: Integers, step: int) -> Integers:
     """From each of the first numbers on, `count` numbers, each `step` above the one before: (sum of counts,)."""
     shifts = firsts - (np.cumsum(counts) - counts) * step
-    return np.arange(0, int(counts.sum()) * step, step) + np.repeat(shifts, counts)
+    numbers: Integers = np.repeat(shifts, counts)
+    numbers += np.arange(0, int(counts.sum()) * step, step)
+    return numbers
 
 
 def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> SequenceView:
