@@ -24,7 +24,7 @@ from tenor.batching import SequenceDataset, make_loader
 from tenor.devices import Runtime
 from tenor.nn.dropout import set_dropout_generator
 from tenor.training.loop import make_passes, run_steps
-from training import BATCH, CORPORA, make_model, make_optimizer, make_stock, read_training, run_trainer
+from training import BATCH, CORPORA, MODELS, make_model, make_optimizer, read_training, run_trainer
 
 #: Steps that are measured, in whole epochs, and those before, which record what is replayed.
 STEPS, WARM_UP = 300, 100
@@ -98,7 +98,7 @@ def measure(
             ("tenor, torch.compile", f"{messages:,.0f}", f"{sequences / rate:.1f}", f"{flops / peak:.1%}")
         )
     epochs = count_epochs(-(-len(dataset) // BATCH), min(steps, WARM_UP))
-    for layers, make in (("tenor's module", make_model), ("torch's layers", make_stock)):
+    for layers, make in MODELS.items():
         for count in (1,) if quick else (1, epochs):  # the first of two runs warms up
             rate = run_trainer(dataset, make(dataset), on_gpu=on_gpu, messages=WHOLE, epochs=count)
         speed = f"{rate * float(dataset.lengths.mean()):,.0f}"

@@ -6,8 +6,8 @@ skorch's; and half of the matrix rate that this machine reaches with torch.mm. A
 most 256 messages each (the seed's cut, for everybody), and take one step of AdamW. The peers' sequences lie in
 memory as tensors; tenor's are read from the corpus.
 
-The peers train tenor's own module; the recipe and the Trainer also the same architecture of torch's own layers
-(`nn.TransformerEncoder`, `nn.Conv1d`, `nn.Dropout`), which is what one has without tenor.
+The peers train the same model in torch's own layers (`nn.TransformerEncoder`, `nn.Conv1d`, `nn.Dropout`; equal
+scores), which is what one has without tenor; the Trainer and skorch also tenor's own module.
 
 - seed's recipe: every sequence padded to 256, no mask.
 - Trainer: train_sampling_strategy="group_by_length", a padding collate with a mask. Some of the epoch's batches are
@@ -143,9 +143,15 @@ class Tenor:
 
 
 def make_stock(dataset: SequenceDataset) -> StockModel:
-    """The peers' model where they do not train tenor's."""
-    torch.manual_seed(0)
-    return StockModel(dataset.input_size, LONGEST)
+    """The same in torch's own layers."""
+    return StockModel.of(make_model(dataset), LONGEST)
+
+
+#: The peers' models.
+MODELS: dict[str, Callable[[SequenceDataset], nn.Module]] = {
+    "torch's layers": make_stock,
+    "tenor's module": make_model,
+}
 
 
 def run_recipe(dataset: SequenceDataset, longest: int, batch: int, model: nn.Module) -> float:
@@ -234,7 +240,7 @@ def run_trainer(
     return len(dataset) / (seconds * padded.sum() / padded[chosen].sum())
 
 
-def run_skorch(dataset: SequenceDataset, batches: int) -> float:
+def run_skorch(dataset: SequenceDataset, model: nn.Module, batches: int) -> float:
     """Sequences/s of skorch's loop on random batches."""
     from skorch import NeuralNet
 
@@ -246,7 +252,7 @@ def run_skorch(dataset: SequenceDataset, batches: int) -> float:
         return {"features": features, "mask": mask}, labels
 
     net = NeuralNet(
-        make_model(dataset), nn.BCEWithLogitsLoss, optimizer=torch.optim.AdamW, lr=1e-4, max_epochs=1,
+        model, nn.BCEWithLogitsLoss, optimizer=torch.optim.AdamW, lr=1e-4, max_epochs=1,
         batch_size=BATCH, iterator_train__shuffle=True, iterator_train__collate_fn=collate, train_split=None,
         verbose=0, device="cpu",
     )  # fmt: skip
@@ -254,26 +260,24 @@ def run_skorch(dataset: SequenceDataset, batches: int) -> float:
     return len(indices) / seconds_of(lambda: net.partial_fit(data, y=None))
 
 
-def peers(
-    dataset: SequenceDataset, known: dict[str, float], *, quick: bool
-) -> Iterator[tuple[str, Callable[[], float]]]:
-    """What to run beside tenor; the recipe's steps of one shape are run once for all corpora."""
+def peers(dataset: SequenceDataset, *, quick: bool) -> Iterator[tuple[str, Callable[[], float]]]:
+    """What to run beside tenor."""
     batch = 4 if quick else BATCH
-
-    def recipe(make: Callable[[SequenceDataset], nn.Module]) -> float:
-        if make.__name__ not in known:
-            known[make.__name__] = run_recipe(dataset, LONGEST, batch, make(dataset))
-        return known[make.__name__]
-
-    for title, make in (("torch's layers", make_stock), ("tenor's module", make_model)):
-        yield f"seed's recipe: all padded to {LONGEST}, no mask; {title}", lambda make=make: recipe(make)  # type: ignore[misc]
-    for title, make in (("torch's layers", make_stock), ("tenor's module", make_model)):
+    stock = "torch's layers"
+    yield (
+        f"seed's recipe: all padded to {LONGEST}, no mask; {stock}",
+        lambda: run_recipe(dataset, LONGEST, batch, MODELS[stock](dataset)),
+    )
+    random_batches = 2 if dataset.lengths.max() < 100 else 1
+    for title, make in MODELS.items():
         yield (
             f"Hugging Face Trainer, lengths grouped; {title}",
             lambda make=make: run_trainer(dataset, make(dataset)),  # type: ignore[misc]
         )
-    random_batches = 2 if dataset.lengths.max() < 100 else 1
-    yield "skorch, random batches; tenor's module", lambda: run_skorch(dataset, random_batches)
+        yield (
+            f"skorch, random batches; {title}",
+            lambda make=make: run_skorch(dataset, make(dataset), random_batches),  # type: ignore[misc]
+        )
 
 
 def main() -> None:
@@ -282,14 +286,13 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     print_machine(set_threads(options))
-    rates_known: dict[str, float] = {}
     peaks = [gemm_rate(quick=options.quick)]
     rows, shares, claims = [], [], []
     for name, level, steps in CORPORA:
         dataset, title = read_training(name, level, quick=options.quick)
         tenor = Tenor(dataset, 1 if options.quick else steps)
         own, others = [tenor.run()], {}
-        for peer, run in peers(dataset, rates_known, quick=options.quick):
+        for peer, run in peers(dataset, quick=options.quick):
             others[peer] = run()
             own.append(tenor.run())  # tenor's repeats stand between the peers'
         peaks.append(gemm_rate(quick=options.quick))
