@@ -30,13 +30,11 @@ def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *names))
 
 
-def hash_fraction(seed: int, identifier: str) -> float:
-    """A stable pseudo-random number in [0, 1) that follows from the identifier and the seed alone."""
-    return fraction_hash(seed)(identifier)
-
-
 def fraction_hash(seed: int) -> Callable[[str], float]:
-    """`hash_fraction` for many identifiers under one seed: ``derive_seed(seed, "fraction", identifier) / 2**63``."""
+    """What gives each identifier a stable pseudo-random number in [0, 1): it follows from both alone.
+
+    It is ``derive_seed(seed, "fraction", identifier) / 2**63``.
+    """
     start = hashlib.blake2b(f"{seed}\x1ffraction\x1f".encode(), digest_size=8)
 
     def find(identifier: str) -> float:

@@ -18,7 +18,7 @@ from tenor.corpus.splits import (
     training_sequences,
 )
 from tenor.errors import UsageError
-from tenor.seeding import hash_fraction
+from tenor.seeding import fraction_hash
 
 Write = Callable[..., Corpus]
 
@@ -26,7 +26,7 @@ Write = Callable[..., Corpus]
 def test_a_split_is_where_the_hash_falls() -> None:
     plan = SplitPlan(seed=5, fractions=(0.5, 0.2, 0.3))
     for index in range(200):
-        position = hash_fraction(5, f"g{index}")
+        position = fraction_hash(5)(f"g{index}")
         expected = "train" if position < 0.5 else "validation" if position < 0.7 else "test"
         assert assign_split(f"g{index}", plan) == expected
 
@@ -114,7 +114,7 @@ def test_a_giant_component_is_cut_and_says_what_it_left_out() -> None:
         splits = [assign_split(author, plan) for author in authors[parents == row]]
         counts = [splits.count(split) for split in ("train", "validation", "test")]
         tied = [s for s, n in zip(("train", "validation", "test"), counts, strict=True) if n == max(counts)]
-        home = tied[int(hash_fraction(0, names[row]) * len(tied))] if len(tied) > 1 else tied[0]
+        home = tied[int(fraction_hash(0)(names[row]) * len(tied))] if len(tied) > 1 else tied[0]
         expected = [split if split == home else "" for split in splits]
         assert found.participant_splits[parents == row].tolist() == expected
         assert found.conversation_splits[row] == (home if "" not in expected else "")

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tenor.corpus.plan import SplitPlan, assign_split
 from tenor.corpus.schema import SPLITS
-from tenor.seeding import hash_fraction
+from tenor.seeding import fraction_hash
 
 Strings = npt.NDArray[np.object_]
 Integers = npt.NDArray[np.int64]
@@ -122,9 +122,10 @@ def _find_homes(
     homes: Integers = best.argmax(axis=1)
     names = np.empty(num_units, dtype=object)
     names[unit_codes] = units
+    fraction = fraction_hash(plan.seed)
     for unit in np.flatnonzero(best.sum(axis=1) > 1):
         tied = np.flatnonzero(best[unit])
-        homes[unit] = tied[int(hash_fraction(plan.seed, names[unit]) * len(tied))]
+        homes[unit] = tied[int(fraction(names[unit]) * len(tied))]
     return homes
 
 
