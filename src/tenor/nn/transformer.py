@@ -143,7 +143,7 @@ class TransformerBlock(nn.Module):
     def forward(self, values: Tensor, packing: Packing) -> Tensor:
         """Transform (M, H) to (M, H)."""
         values = values + self.dropout(self.attention(self.norm1(values), packing))
-        hidden = self.dropout(functional.relu(self.linear1(self.norm2(values))))
+        hidden = self.dropout(functional.relu(self.linear1(self.norm2(values)), inplace=True))
         update: Tensor = self.dropout(self.linear2(hidden))
         return values + update
 
