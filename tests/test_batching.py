@@ -103,6 +103,8 @@ def test_wrong_arguments_are_named(small_corpus: Path) -> None:
         load_dataset(small_corpus, "profile")
     with pytest.raises(UsageError, match="batch_size must be at least 1, not 0"):
         make_loader(load_dataset(small_corpus, "author"), 0)
+    with pytest.raises(UsageError, match="micro_batch_messages must be at least 1, not 0"):
+        make_loader(load_dataset(small_corpus, "author"), micro_batch_messages=0)
 
 
 def test_a_corpus_without_features_names_the_remedy(write_source, tmp_path: Path) -> None:  # noqa: ANN001

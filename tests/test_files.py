@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tenor import files
+from tenor.errors import StorageError
 from tenor.files import publish_file, publish_folder
 
 
@@ -32,4 +34,53 @@ def test_an_interrupt_as_soon_as_the_temporary_exists_leaves_nothing(
     with pytest.raises(KeyboardInterrupt), publish(tmp_path / "dest"):
         pytest.fail("the interrupt came before the body")
     monkeypatch.undo()
+    assert list(tmp_path.iterdir()) == []
+
+
+def fill(folder: Path, text: str) -> None:
+    (folder / "file").write_text(text)
+
+
+def test_what_somebody_else_publishes_meanwhile_is_never_removed(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="cannot write .*dest"), publish_folder(tmp_path / "dest") as mine:
+        fill(mine, "mine")
+        (tmp_path / "dest").mkdir()
+        fill(tmp_path / "dest", "theirs")
+    assert (tmp_path / "dest" / "file").read_text() == "theirs"
+    assert [path.name for path in tmp_path.iterdir()] == ["dest"]
+
+
+@pytest.mark.parametrize("failures", [1, 2])
+def test_a_replacement_that_fails_leaves_the_old_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
+    """Where names cannot be exchanged, and the second rename fails; with 2 also the one that puts things right."""
+    path = tmp_path / "dest"
+    path.mkdir()
+    fill(path, "old")
+    monkeypatch.setattr(files, "_exchange", lambda one, other: False)
+    rename, left = os.rename, [failures]
+
+    def rename_or_fail(source: Path, target: Path) -> None:
+        if Path(target).name == "dest" and left[0]:
+            left[0] -= 1
+            raise OSError(5, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", rename_or_fail)
+    with (
+        pytest.raises(StorageError, match="Input/output error"),
+        publish_folder(tmp_path / "dest", replace=True) as new,
+    ):
+        fill(new, "new")
+    (kept,) = tmp_path.iterdir()
+    assert (kept / "file").read_text() == "old"
+    assert kept.name == "dest" if failures == 1 else kept.name.endswith(".old")
+
+
+def test_an_error_of_the_body_says_what_it_said(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="^the spool is full$"), publish_file(tmp_path / "dest"):
+        raise StorageError("the spool is full")
+    with pytest.raises(StorageError, match="cannot write .*dest: no more"), publish_file(tmp_path / "dest"):
+        raise OSError("no more")
     assert list(tmp_path.iterdir()) == []

@@ -323,10 +323,11 @@ def make_loader(
         device: where the batches will go. For an NVIDIA GPU micro-batches are few, and their features in pinned memory.
 
     Raises:
-        UsageError: a batch size below 1.
+        UsageError: a batch size or a number of messages below 1.
     """
-    if batch_size < 1:
-        raise UsageError(f"batch_size must be at least 1, not {batch_size}")
+    for name, size in (("batch_size", batch_size), ("micro_batch_messages", micro_batch_messages)):
+        if size is not None and size < 1:
+            raise UsageError(f"{name} must be at least 1, not {size}")
     on_gpu = torch.device(device).type == "cuda"
     if micro_batch_messages is None:
         micro_batch_messages = GPU_MICRO_BATCH_MESSAGES if on_gpu else MICRO_BATCH_MESSAGES

@@ -73,3 +73,8 @@ class MissingExtraError(TenorError, ImportError):
     def __init__(self, extra: str, package: str) -> None:
         super().__init__(f"this needs the package {package}: pip install 'tenor[{extra}]'")
         self.extra, self.package = extra, package
+
+
+def describe_os_error(error: OSError) -> str:
+    """What the system says of an error, or, where it says nothing, what the error says of itself."""
+    return str(error) if error.strerror is None else error.strerror

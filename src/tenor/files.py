@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tenor.errors import StorageError
+from tenor.errors import StorageError, describe_os_error
 
 #: Beside ``name``: ``.name.RANDOM.tmp`` while it is written, ``.name.RANDOM.old`` while it is replaced.
 _LITTER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8,16}\.(tmp|old)")
@@ -66,8 +66,10 @@ def publish_file(path: Path) -> Iterator[Path]:
             os.fsync(handle.fileno())
         os.replace(temporary, path)
         fsync_folder(path.parent)
+    except StorageError:
+        raise
     except OSError as error:
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        raise StorageError(f"cannot write {path}: {describe_os_error(error)}") from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -97,12 +99,12 @@ def publish_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
                 with open(os.path.join(folder, name), "rb+") as handle:
                     os.fsync(handle.fileno())
             fsync_folder(Path(folder))
-        _rename_folder(temporary, path)
+        _rename_folder(temporary, path, replace=replace)
         fsync_folder(path.parent)
+    except StorageError:
+        raise
     except OSError as error:
-        if isinstance(error, StorageError):
-            raise
-        raise StorageError(f"cannot write {path}: {error.strerror}") from error
+        raise StorageError(f"cannot write {path}: {describe_os_error(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -134,7 +136,7 @@ def remove_folder(path: Path) -> None:
         finally:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise StorageError(f"cannot remove {path}: {error.strerror}") from error
+        raise StorageError(f"cannot remove {path}: {describe_os_error(error)}") from error
 
 
 def remove_litter(folder: Path, name: str | None = None) -> None:
@@ -169,9 +171,9 @@ def link_or_copy(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _rename_folder(temporary: Path, path: Path) -> None:
-    if not path.exists():
-        os.rename(temporary, path)
+def _rename_folder(temporary: Path, path: Path, *, replace: bool) -> None:
+    if not replace or not path.exists():
+        os.rename(temporary, path)  # refused where somebody else has put files there meanwhile
         return
     if _exchange(temporary, path):  # what was at `path` goes with the temporary folder
         return
@@ -182,8 +184,7 @@ def _rename_folder(temporary: Path, path: Path) -> None:
     except BaseException:
         os.rename(old, path)
         raise
-    finally:
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)  # only now: where neither could be renamed it is the only copy
 
 
 def _exchange(one: Path, other: Path) -> bool:

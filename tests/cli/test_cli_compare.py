@@ -75,6 +75,13 @@ def test_the_table_says_who_is_better(run_cli: RunCli, files: dict[str, Path]) -
     assert "all rows, 80 groups" in done.out
 
 
+def test_every_metric_has_a_heading(run_cli: RunCli, files: dict[str, Path]) -> None:
+    for metric in ("brier", "log_loss", "selection_rate", "false_positive_rate"):
+        done = run_cli("compare", files["weak"], files["strong"], "--metric", metric)
+        assert (done.code, done.err) == (0, "")
+        assert metric.removesuffix("_rate").replace("_", " ") in done.out.lower()
+
+
 def test_a_file_against_itself_is_exactly_no_difference(run_cli: RunCli, files: dict[str, Path]) -> None:
     found = json.loads(run_cli("compare", files["middle"], files["middle"], "--json").out)
     for difference in found["differences"][f"{files['middle']} (2)"].values():

@@ -213,6 +213,31 @@ def test_a_near_duplicate_is_found_in_both_levels(write_corpus: Write) -> None:
     }
 
 
+def test_a_copy_is_found_among_many_that_are_less_alike(write_corpus: Write) -> None:
+    """Chats made from one template are all candidates of one another; the copy among them is named."""
+    generator = np.random.default_rng(5)
+    template = generator.choice(WORDS, size=150)
+
+    def vary() -> str:
+        words = template.copy()
+        words[generator.choice(150, size=5, replace=False)] = generator.choice(WORDS, size=5)
+        return " ".join(words)
+
+    decoys = [chat(f"d{i}", f"a{i}", split="train", texts=[vary()]) for i in range(60)]
+    text = vary()
+    corpus = write_corpus(
+        [
+            *decoys,
+            chat("original", "o", split="train", texts=[text]),
+            chat("copy", "k", split="test", texts=[text]),
+        ]
+    )
+    (pair,) = find_near_duplicates(view_sequences(corpus, "conversation"), DuplicateRules()).pairs[
+        "test", "train"
+    ]
+    assert (pair.sequence, pair.reference, pair.similarity) == (61, 60, 1.0)
+
+
 def test_near_duplicates_equal_a_plain_loop(write_corpus: Write) -> None:
     generator = np.random.default_rng(3)
     originals = [generator.choice(WORDS, size=200) for _ in range(20)]

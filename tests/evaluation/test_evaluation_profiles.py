@@ -14,7 +14,6 @@ from tenor.evaluation import (
     best_by_validation,
     compare_aggregation_methods,
     evaluate_profile_classifier,
-    evaluate_profiles,
     predict,
     profile_predictions,
 )
@@ -109,9 +108,6 @@ def test_one_aggregation_is_that_of_the_comparison_and_readings_are_counted(
     assert alone["test_reads"] == 2
     for name in ("accuracy", "f1", "roc_auc", "threshold"):
         assert alone[name] == results["median"][name]
-    evaluated = evaluate_profiles(models["author"], corpus, ("mean",), device="cpu")["mean"]
-    assert evaluated.metrics["test_reads"] == 3
-    assert evaluated.predictions.level == "profile"
 
 
 def test_profile_labels_follow_the_rule(sequences: Predictions) -> None:

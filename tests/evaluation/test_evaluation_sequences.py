@@ -5,14 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from sklearn import metrics as sk
 
 from tenor.corpus.importing import import_corpus
-from tenor.errors import CorpusError, ModelFileError, SplitError
-from tenor.evaluation import predict
+from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
+from tenor.evaluation import (
+    compare_aggregation_methods,
+    evaluate_profile_classifier,
+    predict,
+    predict_to_file,
+)
 from tenor.evaluation import test_model as evaluate_model
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import read_metadata
@@ -56,6 +62,31 @@ def test_every_reading_of_the_test_split_is_counted_by_level(corpus: Path, model
     assert other["test_reads"] == 1
     predict(models["author"], corpus, split="validation", device="cpu")
     assert evaluate_model("author", models["author"], corpus, device="cpu")["test_reads"] == 4
+
+
+def test_a_reading_that_was_half_written_is_a_reading(corpus: Path, models: dict[str, Path]) -> None:
+    def read() -> int:
+        return evaluate_model("author", models["author"], corpus, baselines=False, device="cpu")["test_reads"]
+
+    assert read() == 1
+    with (corpus / "test_reads.jsonl").open("a") as handle:
+        handle.write('{"level": "aut')  # killed there
+    assert [read(), read()] == [3, 4]
+    assert len((corpus / "test_reads.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("wrong", [{"threshold": "f2"}, {"abstain_alpha": 2.0}])
+def test_wrong_requests_are_refused_before_anything_is_read(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    none, output = tmp_path / "none", tmp_path / "scores.parquet"
+    for refused in (
+        lambda: evaluate_model("author", none, none, **wrong),
+        lambda: predict(none, none, output=output, **wrong),
+        lambda: predict_to_file(none, none, output, **wrong),
+        lambda: evaluate_profile_classifier(none, none, **wrong),
+        lambda: compare_aggregation_methods(none, none, **wrong),
+    ):
+        with pytest.raises(UsageError, match="threshold rule must be one of|alpha must be between 0 and 1"):
+            refused()
 
 
 def test_a_model_of_another_level_is_refused(corpus: Path, models: dict[str, Path]) -> None:

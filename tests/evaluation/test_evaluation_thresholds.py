@@ -143,6 +143,16 @@ def test_calibration_mends_probabilities_and_keeps_decisions(simulate: Simulate)
     assert mended.probs == pytest.approx(1 / (1 + np.exp(-mended.logits)))
 
 
+@pytest.mark.parametrize("threshold", [0.0, float(np.nextafter(1.0, 2.0))])
+def test_calibrating_keeps_a_threshold_that_calls_all_rows_alike(
+    simulate: Simulate, threshold: float
+) -> None:
+    table = dataclasses.replace(simulate(60, 4), threshold=threshold)
+    table.probs[:2], table.logits[:2] = (0.0, 1.0), (-750.0, 750.0)
+    mended = calibrate(table, fit_calibration(table))
+    assert ((mended.probs >= mended.threshold) == (table.probs >= threshold)).all()
+
+
 @pytest.mark.parametrize("method", ["platt", "isotonic"])
 def test_calibrating_keeps_decisions_of_a_model_that_learned_nothing(simulate: Simulate, method: Any) -> None:  # noqa: ANN401
     for seed in range(4):  # validation turns Platt's curve round in some of them

@@ -1,17 +1,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tenor.corpus.importing import import_corpus
+from tenor.encoding.encode import encode_corpus
 from tenor.errors import UsageError
 from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier, predict
 from tenor.evaluation.updating import draw_proof
+from tenor.models.model_file import load_model
 from tenor.predictions import read_predictions, write_predictions
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
+from tenor.training.train import train_model
 
 MORE = SyntheticPlan(
     conversations=300, messages=5, conversations_per_author=8, guilty_every=3, bad_share=0.5, input_size=8
@@ -47,6 +51,40 @@ def test_predictions_grow_by_the_new_sequences(
         assert known.sum() == len(old) < len(updated)
         assert np.array_equal(updated.logits[known], old.logits)  # taken over, not computed again
         assert read_predictions(file).logits.tolist() == updated.logits.tolist()
+
+
+def test_who_hears_more_is_scored_again(tmp_path: Path) -> None:
+    """An author's score may rest on what the other says: it is stale once that goes on."""
+    records = []
+    for number in range(80):
+        guilty = number % 2
+        texts = ["hello there", "bad money now" if guilty else "good day then"] * 2
+        messages = [{"author": f"{'ab'[turn % 2]}{number}", "text": text} for turn, text in enumerate(texts)]
+        labels = {f"{letter}{number}": guilty for letter in "ab"}
+        records.append({"conversation_id": str(number), "messages": messages, "author_labels": labels})
+    encoded = {}
+    for name in ("before", "after"):
+        source = tmp_path / f"{name}.jsonl"
+        source.write_text("".join(json.dumps(record) + "\n" for record in records))
+        encoder = "lsa" if name == "before" else f"like:{encoded['before']}"
+        options = {"input_size": 4} if name == "before" else {}
+        encoded[name] = encode_corpus(
+            import_corpus(source, tmp_path / f"{name}-corpus"), tmp_path / name, encoder=encoder, **options
+        )
+        for record in records[:40]:
+            record["messages"] += [{"author": f"b{record['conversation_id']}", "text": "bad money now"}] * 3
+    model = train_model(
+        "author", encoded["before"], 1, model_path=tmp_path / "m", hidden_size=8, num_heads=2, copies="ignore",
+        progress=False, device="cpu",
+    )  # fmt: skip
+    lexical = load_model(model).lexical
+    assert lexical is not None and lexical.reads_others
+    old = predict(model, encoded["before"], split="all", device="cpu")
+    fresh = predict(model, encoded["after"], split="all", device="cpu")
+    updated = predict(model, encoded["after"], split="all", update=old, device="cpu")
+    assert np.abs(fresh.logits - old.logits).max() > 0.01
+    assert np.abs(updated.logits - fresh.logits).max() <= 1e-6
+    assert (updated.logits == old.logits).sum() >= 80  # whose conversations did not go on
 
 
 def test_profiles_from_known_scores_are_those_of_a_fresh_run(

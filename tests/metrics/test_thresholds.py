@@ -267,3 +267,15 @@ def test_uncertainty_comes_from_groups_and_shrinks_with_them() -> None:
     for objective in OBJECTIVES:
         arguments = given.get(objective, {})
         assert 0 < width(1000, objective, arguments) < width(20, objective, arguments)
+
+
+def test_a_floor_that_is_met_exactly_is_met() -> None:
+    """14 of 25 is .56, though .56 * 25 is 14.000000000000002."""
+    labels = np.array([0] * 11 + [1] * 14 + [0] * 40)
+    scores = np.linspace(0.99, 0.01, len(labels))
+    chosen = choose_threshold(labels, scores, "recall_at_precision", floor=0.56)
+    assert chosen.warning is None
+    assert int((scores >= chosen.value).sum()) == 25
+    half = np.array([1] * 11 + [0] * 5 + [1] * 9)  # 11 of 20 are .55
+    chosen = choose_threshold(half, np.linspace(0.9, 0.1, 25), "precision_at_recall", floor=0.55)
+    assert (chosen.score, int((np.linspace(0.9, 0.1, 25) >= chosen.value).sum())) == (1.0, 11)

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import logging
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -21,12 +22,19 @@ from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import view_sequences
 from tenor.errors import InputError, UsageError
-from tenor.evaluation import predict, profile_predictions
+from tenor.evaluation import (
+    compare_aggregation_methods,
+    evaluate_profile_classifier,
+    predict,
+    profile_predictions,
+)
+from tenor.evaluation import test_model as evaluate_model
+from tenor.models.model_file import read_metadata
 from tenor.predictions import concatenate_predictions, read_predictions, write_predictions
 from tenor.report.card import render_model_card
 from tenor.report.page import render_report
 from tenor.report.reporting import report_run
-from tenor.report.runs import open_run, read_run
+from tenor.report.runs import open_run, read_run, score_model
 from tenor.report.summaries import count_splits
 from tenor.strings import Strings
 from tenor.training.train import train_model
@@ -92,6 +100,28 @@ def scores(folder: Path) -> Path:
         write_predictions(table, run / f"baseline_{name}.parquet")
     (run / "junk.parquet").write_bytes(b"no Parquet at all")
     return run
+
+
+def test_every_threshold_is_chosen_by_the_model_s_rule(folder: Path, tmp_path: Path) -> None:
+    """A report's thresholds are those of the model file, of tenor test and of tenor profile."""
+    rule, model, corpus = "cost:1:20", tmp_path / "author.pt", tmp_path / "corpus"
+    shutil.copytree(folder / "corpus", corpus)
+    train_model("author", corpus, 2, model_path=model, threshold=rule, **SMALL)
+    stored = read_metadata(model)
+    author, profile = score_model(model, open_corpus(corpus), device="cpu")
+    tested = evaluate_model("author", model, corpus, device="cpu")
+    assert author.predictions.threshold == stored.threshold == tested["threshold"]
+    for name, table in author.baselines.items():
+        assert table.threshold == tested["baselines"][name]["threshold"]
+    compared = compare_aggregation_methods(model, corpus, device="cpu")
+    for name, metrics in compared.items():
+        assert profile.aggregations[name].threshold == metrics["threshold"]
+        assert metrics["threshold_choice"]["objective"] == "cost"
+    assert compared["mean"]["threshold"] == stored.profile_thresholds["mean"]
+    for name, baseline in compared[profile.name]["baselines"].items():
+        assert profile.baselines[name].threshold == baseline["threshold"]
+    alone = evaluate_profile_classifier(model, corpus, threshold="f1", device="cpu")
+    assert alone["threshold_choice"]["objective"] == "f1"
 
 
 def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> None:

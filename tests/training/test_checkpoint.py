@@ -50,6 +50,15 @@ def test_other_settings_are_refused_one_by_one(tmp_path: Path) -> None:
         folder.require_same_config({"seed": 1, "batch_size": 8, "kernel_sizes": [3, 5]})
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", "3", "{"])
+def test_a_config_that_is_none_is_named(tmp_path: Path, text: str) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.start({"seed": 0})
+    (folder.path / "config.json").write_text(text)
+    with pytest.raises(TrainingError, match=r"config.json cannot be read \(start anew\)"):
+        folder.require_same_config({"seed": 0})
+
+
 def test_two_runs_cannot_hold_one_folder(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     with folder.locked(), pytest.raises(StorageError, match="in use by another run"), folder.locked():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from tenor.corpus.audit import audit_corpus
 from tenor.corpus.corpus import open_corpus
@@ -52,10 +53,13 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tuned(corpus: Path, minilm: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return finetune_encoder(
+    before = torch.get_rng_state()
+    found = finetune_encoder(
         "conversation", corpus, minilm, tmp_path_factory.mktemp("tuned") / "shades", num_epochs=2, learning_rate=2e-4,
         copies="ignore", device="cpu", progress=False,
     )  # fmt: skip
+    assert torch.equal(torch.get_rng_state(), before), "the caller's random numbers are the caller's"
+    return found
 
 
 def found_in(corpus: Path) -> set[str]:

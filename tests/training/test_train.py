@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tenor.batching import load_dataset
+from tenor.corpus.importing import import_corpus
 from tenor.errors import CorpusError, StorageError, TrainingError, UsageError
 from tenor.evaluation import predict
 from tenor.models.model_file import load_model, read_metadata
@@ -201,10 +202,24 @@ def test_a_prior_needs_text(small_source: Path, tmp_path: Path) -> None:
         ({"monitor": "luck"}, "monitor must be one of average_precision, f1, roc_auc, not 'luck'"),
         ({"pos_weight": "magic"}, "pos_weight must be a number, None, or one of balanced"),
         ({"mixed_precision": "fp8"}, "mixed_precision must be one of no, bf16, not 'fp8'"),
-        ({"scheduler": "step"}, "scheduler must be 'plateau' or 'cosine'"),
+        ({"scheduler": "step"}, "scheduler must be one of plateau, cosine, not 'step'"),
+        ({"warmup_fraction": 1.0}, "warmup_fraction must be a number at least 0 and below 1, not 1.0"),
+        ({"hidden_size": 15}, "hidden_size: expected a multiple of num_heads, which is 2, found 15"),
         ({"prior": "yes"}, "prior must be 'auto', 'lexical' or 'none'"),
     ],
 )
+def test_a_number_for_the_positive_class_of_three_is_refused(tmp_path: Path) -> None:
+    lines = []
+    for index in range(60):
+        messages = [{"author": f"a{index}", "features": [float(index % 3), 1.0]}]
+        record = {"conversation_id": str(index), "messages": messages, "label": "abc"[index % 3]}
+        lines.append(json.dumps(record))
+    (tmp_path / "chats.jsonl").write_text("\n".join(lines) + "\n")
+    corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus", fractions=(0.5, 0.25, 0.25))
+    with pytest.raises(UsageError, match=r"pos_weight: a number is for two classes, found 3 \(name a method"):
+        train_model("conversation", corpus, model_path=tmp_path / "m", **{**SMALL, "pos_weight": 5.0})
+
+
 def test_wrong_arguments_are_named(
     small_corpus: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:

@@ -293,7 +293,7 @@ def test_a_space_of_another_form_is_refused(space: Any, message: str) -> None:  
         (
             {"hidden_size": (8, 15)},
             {},
-            "expected multiples of num_heads, which is 2, found 15 (search others, or",
+            "hidden_size: expected a multiple of num_heads, which is 2, found 15",
         ),
         ({"dropout": (0.1, 0.2)}, {"dropout": 0.3}, "either searched or fixed, found both of dropout"),
         (

@@ -41,6 +41,10 @@ METRIC_HEADINGS = {
     "f1": "F1",
     "roc_auc": "ROC AUC",
     "average_precision": "avg. precision",
+    "selection_rate": "selection rate",
+    "false_positive_rate": "false positive rate",
+    "brier": "Brier score",
+    "log_loss": "log loss",
     "threshold": "threshold",
 }
 

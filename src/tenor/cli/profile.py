@@ -31,17 +31,16 @@ Examples:
 """
 
 
-def _check_out_of_fold(model: Path, aggregation: str, rule: str) -> None:
+def _check_out_of_fold(model: Path, aggregation: str) -> None:
     """Refuse what would be refused only after trainings, or what would not use them.
 
     Raises:
         typer.BadParameter: an aggregation that reads more than scores; exit code 2.
-        UsageError, ModelFileError: an unknown aggregation or rule; a model of another level.
+        UsageError, ModelFileError: an unknown aggregation; a model of another level.
     """
     from tenor.errors import ModelFileError
     from tenor.evaluation.aggregation import require_aggregations
     from tenor.evaluation.learned import ATTENTIONS
-    from tenor.metrics.objectives import parse_rule
     from tenor.models.model_file import read_metadata
 
     if aggregation in ATTENTIONS:
@@ -51,7 +50,6 @@ def _check_out_of_fold(model: Path, aggregation: str, rule: str) -> None:
         )
     if aggregation != "compare":
         require_aggregations((aggregation,))
-    parse_rule(rule)
     level = read_metadata(model).level
     if level != "author":
         raise ModelFileError(
@@ -77,7 +75,7 @@ def run(
         typer.Option(help="How an author's differing sequence labels make the profile's."),
     ] = "majority",
     baselines: BaselinesOption = True,
-    threshold: RuleOption = "f1",
+    threshold: RuleOption = None,
     abstain_alpha: AbstainOption = None,
     seed: BootstrapSeedOption = 0,
     predictions: Annotated[
@@ -119,11 +117,12 @@ def run(
         print_line(f"{output}: {found.line('profiles')}")
         return
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier
+    from tenor.evaluation.calibration import check_adjustment
 
-    rule = "f1" if threshold is None else threshold
+    check_adjustment(threshold, abstain_alpha)
     training = None
     if out_of_fold is not None:
-        _check_out_of_fold(model, aggregation, rule)
+        _check_out_of_fold(model, aggregation)
         from tenor.training.out_of_fold import score_out_of_fold
 
         training = score_out_of_fold(model, data, folds=out_of_fold, device=device, progress=progress)
@@ -133,7 +132,7 @@ def run(
             data,
             profile_label=profile_label,
             baselines=baselines,
-            threshold=rule,
+            threshold=threshold,
             abstain_alpha=abstain_alpha,
             seed=seed,
             out_of_fold=training,
@@ -148,7 +147,7 @@ def run(
             aggregation,
             profile_label=profile_label,
             baselines=baselines,
-            threshold=rule,
+            threshold=threshold,
             abstain_alpha=abstain_alpha,
             seed=seed,
             out_of_fold=training,

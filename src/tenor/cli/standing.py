@@ -21,7 +21,7 @@ RuleOption = Annotated[
     typer.Option(
         metavar="RULE",
         help="Choose the threshold on validation by f1, f_beta:2, cost:1:20, recall_at_precision:0.9, "
-        "precision_at_recall:0.8 or alarms_per_thousand:5.",
+        "precision_at_recall:0.8 or alarms_per_thousand:5; by default as the model did.",
     ),
 ]
 AbstainOption = Annotated[

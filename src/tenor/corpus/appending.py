@@ -19,7 +19,7 @@ from tenor.corpus.layout import DATASET_INFO_NAME, STATE_NAME
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Label, Place
-from tenor.errors import CorpusError, SplitError, StorageError, UsageError
+from tenor.errors import CorpusError, SplitError, StorageError, UsageError, describe_os_error
 from tenor.files import link_or_copy
 
 #: Written anew for every corpus; what else lies in the folder, such as the readings of test, is taken over.
@@ -107,7 +107,7 @@ def link_files(base: Corpus, names: Sequence[str], folder: Path) -> None:
         for name in names:
             link_or_copy(base.path / name, folder / name)
     except OSError as error:
-        raise StorageError(f"cannot take over {base.path / name}: {error.strerror}") from error
+        raise StorageError(f"cannot take over {base.path / name}: {describe_os_error(error)}") from error
 
 
 def copy_companions(base: Corpus, folder: Path) -> None:
@@ -126,7 +126,7 @@ def copy_companions(base: Corpus, folder: Path) -> None:
                 continue
             shutil.copyfile(path, folder / path.name)
     except OSError as error:
-        raise StorageError(f"cannot take over files of {base.path}: {error.strerror}") from error
+        raise StorageError(f"cannot take over files of {base.path}: {describe_os_error(error)}") from error
 
 
 def find_new_classes(earlier: CorpusInfo, now: CorpusInfo) -> tuple[Label, ...]:

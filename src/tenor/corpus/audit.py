@@ -18,8 +18,9 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, list_lengths
 from tenor.corpus.near_duplicates import DuplicateRules, DuplicateSearch, find_near_duplicates
 from tenor.corpus.ordering import Codes
+from tenor.corpus.plan import split_finder
 from tenor.corpus.schema import SPLITS, UNLABELLED, Level, Split
-from tenor.corpus.splits import assign_split, hash_training_files
+from tenor.corpus.splits import hash_training_files
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import CorpusError, SplitError, TrainingError
 
@@ -357,7 +358,8 @@ def _are_splits_given(view: SequenceView) -> bool:
     if plan.strict:
         return False
     groups, names = view.groups.rank()
-    expected = np.array([SPLITS.index(assign_split(name, plan)) for name in names], dtype=np.int8)
+    find_split = split_finder(plan)
+    expected = np.array([SPLITS.index(find_split(name)) for name in names], dtype=np.int8)
     is_placed = view.split_codes >= 0
     return bool((expected[groups] != view.split_codes)[is_placed].any())
 

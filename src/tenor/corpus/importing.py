@@ -30,7 +30,7 @@ from tenor.corpus.readers.source import Format, read_source
 from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Conversation
 from tenor.corpus.writer import CorpusWriter
-from tenor.errors import InputError, StorageError, UsageError
+from tenor.errors import InputError, StorageError, UsageError, describe_os_error
 from tenor.files import publish_file, sha256_file
 from tenor.progress import progress_bar
 
@@ -288,7 +288,7 @@ class _Quarantine:
         try:
             self._spool.write(json.dumps(reject.to_json(), sort_keys=True).encode() + b"\n")
         except OSError as error:
-            raise StorageError(f"cannot write a temporary file: {error.strerror}") from error
+            raise StorageError(f"cannot write a temporary file: {describe_os_error(error)}") from error
 
     def nothing_left(self, source: Path | str) -> InputError:
         """The error for an import without any conversation."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import FORMAT_VERSION, LEVELS, Label, Level
-from tenor.errors import CorpusError, UsageError
+from tenor.errors import CorpusError, UsageError, describe_os_error
 
 INFO_NAME = "tenor.json"
 #: A larger tenor.json is refused unread.
@@ -154,7 +154,7 @@ def read_info(folder: Path) -> CorpusInfo:
             raise CorpusError(f"{path}: expected at most {MAX_INFO_BYTES} bytes: import the source again")
         value = json.loads(path.read_bytes())
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
+        raise CorpusError(f"{path}: cannot be read: {describe_os_error(error)}") from error
     except (ValueError, RecursionError) as error:
         if isinstance(error, CorpusError):
             raise

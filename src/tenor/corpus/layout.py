@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from tenor.corpus.readahead import expect_random_file
-from tenor.errors import CorpusError
+from tenor.errors import CorpusError, describe_os_error
 
 STATE_NAME = "state.json"
 DATASET_INFO_NAME = "dataset_info.json"
@@ -112,7 +112,7 @@ def read_state(folder: Path) -> list[str]:
     except CorpusError:
         raise
     except OSError as error:
-        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from error
+        raise CorpusError(f"{path}: cannot be read: {describe_os_error(error)}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorpusError(f"{path}: damaged, no list of data files: import the source again") from error
     for name in names:

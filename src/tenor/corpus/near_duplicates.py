@@ -19,12 +19,13 @@ from tenor.corpus.schema import SPLITS, Split
 from tenor.corpus.views import SequenceView
 from tenor.errors import MissingExtraError, UsageError
 
-#: A word: letters and digits, or one character of a script that is written without spaces (kana, Han, Thai).
+#: A word: letters, digits and underscores, or one character of a script written without spaces (kana, Han, Thai).
 _UNSPACED = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 _WORD = re.compile(f"[{_UNSPACED}]|[^\\W{_UNSPACED}]+")
 
 #: Candidates come from an index for a lower threshold than asked for, so that few true pairs are missed.
 _INDEX_SLACK = 0.2
+#: Of candidates, so many are compared exactly: those whose sketches are most alike.
 _MAX_CANDIDATES = 32
 #: MinHash needs 1 KB for each of them.
 _SHINGLES_AT_A_TIME = 8192
@@ -113,7 +114,7 @@ def find_near_duplicates(view: SequenceView, rules: DuplicateRules) -> Duplicate
                 index.insert(row, sketch)
         for split in SPLITS[place + 1 :]:
             found = (
-                _best_pair(view, row, index.query(sketch), rules)
+                _best_pair(view, row, _choose_nearest(row, index.query(sketch), sketches), rules)
                 for row, sketch in sketches.items()
                 if splits[row] == split
             )
@@ -163,13 +164,23 @@ def _load_datasketch() -> tuple[Any, Any]:
     return MinHash, MinHashLSH
 
 
+def _choose_nearest(row: int, candidates: list[int], sketches: dict[int, Any]) -> npt.NDArray[np.int64]:
+    """Those of the candidates that are most like a row, by their sketches; of equals the first."""
+    found = np.array(sorted(candidates), dtype=np.int64)
+    if len(found) <= _MAX_CANDIDATES:
+        return found
+    shared = [
+        np.count_nonzero(sketches[each].hashvalues == sketches[row].hashvalues) for each in found.tolist()
+    ]
+    return found[np.argsort(-np.array(shared), kind="stable")[:_MAX_CANDIDATES]]
+
+
 def _best_pair(
-    view: SequenceView, row: int, candidates: list[int], rules: DuplicateRules
+    view: SequenceView, row: int, references: npt.NDArray[np.int64], rules: DuplicateRules
 ) -> DuplicatePair | None:
-    """The most similar candidate, by the exact similarity, when it reaches the threshold."""
-    if not candidates:
+    """The most similar reference, by the exact similarity, when it reaches the threshold."""
+    if len(references) == 0:
         return None
-    references = np.array(sorted(candidates)[:_MAX_CANDIDATES])
     own, *others = _shingle_sets(view, np.concatenate([[row], references]), rules)
     similarities = np.array([_jaccard(own, other) for other in others])
     best = int(similarities.argmax())

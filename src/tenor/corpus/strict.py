@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenor.corpus.plan import SplitPlan, assign_split
+from tenor.corpus.plan import SplitPlan, split_finder
 from tenor.corpus.schema import SPLITS
 from tenor.seeding import fraction_hash
 
@@ -72,10 +72,11 @@ def assign_strict(
     first_author = np.full(len(shares), len(author_names), dtype=np.int64)
     np.minimum.at(first_author, of_author, np.arange(len(author_names)))
     is_cut = shares > min(fraction for fraction in plan.fractions if fraction > 0)
-    whole = np.array([_assign_code(author_names[first], plan) for first in first_author])
+    find_split = split_finder(plan)
+    whole = np.array([SPLITS.index(find_split(author_names[first])) for first in first_author])
     author_splits = whole[of_author]
     for author in np.flatnonzero(is_cut[of_author]):
-        author_splits[author] = _assign_code(author_names[author], plan)
+        author_splits[author] = SPLITS.index(find_split(author_names[author]))
 
     homes = _find_homes(unit_of, author_splits[author_codes], num_units, units, unit_codes, plan)
     at_home = author_splits[author_codes] == homes[unit_of]
@@ -127,7 +128,3 @@ def _find_homes(
         tied = np.flatnonzero(best[unit])
         homes[unit] = tied[int(fraction(names[unit]) * len(tied))]
     return homes
-
-
-def _assign_code(name: str, plan: SplitPlan) -> int:
-    return SPLITS.index(assign_split(name, plan))

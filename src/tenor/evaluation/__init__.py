@@ -14,10 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from tenor.evaluation.aggregation import best_by_validation as best_by_validation
     from tenor.evaluation.aggregation import profile_predictions as profile_predictions
-    from tenor.evaluation.profiles import ProfileResult as ProfileResult
     from tenor.evaluation.profiles import compare_aggregation_methods as compare_aggregation_methods
     from tenor.evaluation.profiles import evaluate_profile_classifier as evaluate_profile_classifier
-    from tenor.evaluation.profiles import evaluate_profiles as evaluate_profiles
     from tenor.evaluation.scoring import Scorer as Scorer
     from tenor.evaluation.scoring import predict as predict
     from tenor.evaluation.seeds import test_seeds as test_seeds
@@ -26,12 +24,10 @@ if TYPE_CHECKING:
 
 #: Name -> the module that defines it; the imports above say the same to type checkers and editors.
 _HOMES = {
-    "ProfileResult": "profiles",
     "Scorer": "scoring",
     "best_by_validation": "aggregation",
     "compare_aggregation_methods": "profiles",
     "evaluate_profile_classifier": "profiles",
-    "evaluate_profiles": "profiles",
     "predict": "scoring",
     "predict_to_file": "streaming",
     "profile_predictions": "aggregation",

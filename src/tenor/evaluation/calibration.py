@@ -13,7 +13,8 @@ import numpy as np
 from tenor.errors import UsageError
 from tenor.evaluation.thresholds import choose_by_rule
 from tenor.metrics.calibration import Calibrator, fit_calibrator
-from tenor.metrics.conformal import Conformal, fit_conformal, measure_coverage
+from tenor.metrics.conformal import Conformal, check_alpha, fit_conformal, measure_coverage
+from tenor.metrics.objectives import parse_rule
 from tenor.metrics.reliability import brier_score, calibration_error, log_loss
 from tenor.predictions import Predictions, PredictionSets
 
@@ -39,7 +40,9 @@ def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
     inside = np.clip(probs, _LEAST, 1 - _LEAST)
     logits = np.log(inside) - np.log1p(-inside) if probs.ndim == 1 else np.log(inside)
     threshold = predictions.threshold
-    if threshold is not None:
+    if (
+        threshold is not None and 0 < threshold <= 1
+    ):  # one beyond stays: it calls no row, or every row, positive
         cut = np.clip(threshold, _LEAST, 1 - _LEAST)
         threshold = float(calibrator.apply(np.array([np.log(cut) - np.log1p(-cut)]))[0])
     return replace(predictions, logits=logits, probs=probs, threshold=threshold)
@@ -70,6 +73,18 @@ class Adjustment:
         if self.threshold is not None:
             predictions = replace(predictions, threshold=self.threshold)
         return predictions, sets
+
+
+def check_adjustment(rule: str | None, abstain_alpha: float | None) -> None:
+    """Refuse at once what would be refused only after all has been scored.
+
+    Raises:
+        UsageError: an unknown rule, or alpha out of range.
+    """
+    if rule is not None:
+        parse_rule(rule)
+    if abstain_alpha is not None:
+        check_alpha(abstain_alpha)
 
 
 def fit_adjustment(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tenor.aggregation.fixed import AGGREGATIONS, COUNTS, LabelRule
+from tenor.aggregation.fixed import COUNTS, LabelRule
 from tenor.baselines import score_baselines_out_of_fold
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.schema import Split
@@ -28,7 +28,7 @@ from tenor.evaluation.aggregation import (
     profile_predictions,
     require_aggregations,
 )
-from tenor.evaluation.calibration import measure_abstention
+from tenor.evaluation.calibration import check_adjustment, measure_abstention
 from tenor.evaluation.learned import ATTENTIONS
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import (
@@ -50,7 +50,7 @@ def evaluate_profile_classifier(
     *,
     profile_label: LabelRule = "majority",
     baselines: bool = True,
-    threshold: str = "f1",
+    threshold: str | None = None,
     abstain_alpha: float | None = None,
     seed: int = 0,
     out_of_fold: Predictions | None = None,
@@ -70,7 +70,7 @@ def evaluate_profile_classifier(
             to the higher class) or ``"constant"`` (differing ones are an error).
         baselines: fit baselines on the training split's sequences, aggregate and compare them too.
         threshold: the rule by which the threshold is chosen on validation profiles
-            (tenor.metrics.objectives.FORMS).
+            (tenor.metrics.objectives.FORMS); None = the one that the model was trained with.
         abstain_alpha: also measure decisions about authors that may abstain; see test_model.
         seed: of the bootstrap and of what is learned.
         out_of_fold: of ``score_out_of_fold``: training authors' scores, which a learned aggregation is fitted to
@@ -91,21 +91,23 @@ def evaluate_profile_classifier(
             under ``"constant"``; or scores out of fold that are none.
         TrainingError: too few validation profiles for a learned aggregation.
     """
+    check_adjustment(threshold, abstain_alpha)
     scored = AuthorScores.open(
         author_model_path, dataset_path, (aggregation,), known=known, device=device, progress=progress
     )
+    rule = scored.scorer.metadata.threshold_rule if threshold is None else threshold
     table = profile_predictions(
         scored.sequences,
         (aggregation,),
         profile_label=profile_label,
-        threshold=threshold,
+        threshold=rule,
         embeddings=scored.embeddings,
         out_of_fold=out_of_fold,
         seed=seed,
     )[aggregation]
-    metrics = measure_profiles(table, threshold, seed, abstain_alpha)
+    metrics = measure_profiles(table, rule, seed, abstain_alpha)
     if baselines:
-        metrics |= scored.measure_beside(table, aggregation, profile_label, threshold, out_of_fold, seed)
+        metrics |= scored.measure_beside(table, aggregation, profile_label, rule, out_of_fold, seed)
     return {**metrics, "test_reads": scored.count_read()}
 
 
@@ -116,7 +118,7 @@ def compare_aggregation_methods(
     aggregations: Sequence[str] = EVERY_AGGREGATION,
     profile_label: LabelRule = "majority",
     baselines: bool = True,
-    threshold: str = "f1",
+    threshold: str | None = None,
     abstain_alpha: float | None = None,
     seed: int = 0,
     out_of_fold: Predictions | None = None,
@@ -136,14 +138,16 @@ def compare_aggregation_methods(
     Raises:
         As evaluate_profile_classifier.
     """
+    check_adjustment(threshold, abstain_alpha)
     scored = AuthorScores.open(
         author_model_path, dataset_path, aggregations, known=known, device=device, progress=progress
     )
+    rule = scored.scorer.metadata.threshold_rule if threshold is None else threshold
     tables = aggregate_possible(
         scored.sequences,
         aggregations,
         profile_label=profile_label,
-        threshold=threshold,
+        threshold=rule,
         embeddings=scored.embeddings,
         out_of_fold=out_of_fold,
         seed=seed,
@@ -155,53 +159,14 @@ def compare_aggregation_methods(
     reads = scored.count_read()
     results: dict[str, Metrics] = {}
     for name, table in tables.items():
-        metrics = measure_profiles(table, threshold, seed, None if name in COUNTS else abstain_alpha)
+        metrics = measure_profiles(table, rule, seed, None if name in COUNTS else abstain_alpha)
         metrics["differences"] = {reference: differences[name]} if name in differences else {}
         results[name] = {**metrics, "best_by_validation": name == best, "test_reads": reads}
     if baselines:
-        beside = scored.measure_beside(tables[best], best, profile_label, threshold, out_of_fold, seed)
+        beside = scored.measure_beside(tables[best], best, profile_label, rule, out_of_fold, seed)
         beside["differences"] = {**results[best]["differences"], **beside["differences"]}
         results[best] |= beside
     return results
-
-
-@dataclass(frozen=True)
-class ProfileResult:
-    """One aggregation's profiles: their scores in validation and test, and the test metrics."""
-
-    predictions: Predictions
-    metrics: Metrics
-
-
-def evaluate_profiles(
-    author_model_path: str | Path,
-    dataset_path: str | Path,
-    aggregations: Sequence[str] = AGGREGATIONS,
-    *,
-    profile_label: LabelRule = "majority",
-    threshold: str = "f1",
-    seed: int = 0,
-    known: str | Path | Predictions | None = None,
-    device: str | None = None,
-    progress: bool = False,
-) -> dict[str, ProfileResult]:
-    """Score validation and test authors once, aggregate in each way; see evaluate_profile_classifier."""
-    scored = AuthorScores.open(
-        author_model_path, dataset_path, aggregations, known=known, device=device, progress=progress
-    )
-    tables = profile_predictions(
-        scored.sequences,
-        aggregations,
-        profile_label=profile_label,
-        threshold=threshold,
-        embeddings=scored.embeddings,
-        seed=seed,
-    )
-    reads = scored.count_read()
-    return {
-        name: ProfileResult(table, {**measure_profiles(table, threshold, seed), "test_reads": reads})
-        for name, table in tables.items()
-    }
 
 
 def measure_profiles(table: Predictions, rule: str, seed: int, abstain_alpha: float | None = None) -> Metrics:
@@ -260,7 +225,8 @@ class AuthorScores:
         scorer.require_encoder(corpus)
         view = scorer.find(corpus, splits, labelled=True)
         known = read_predictions(known, splits=splits) if isinstance(known, str | Path) else known
-        sequences = scorer.score_view(view, known)
+        # of the splits alone that were read of them, known rows do not account for whole conversations
+        sequences = scorer.score_view(view, known, may_have_grown=False)
         embeddings = None
         if any(name in ATTENTIONS for name in aggregations):
             embeddings = scorer.embed(corpus, splits, labelled=True)
@@ -280,7 +246,7 @@ class AuthorScores:
         seed: int,
     ) -> Metrics:
         """An aggregation's profiles beside those of the baselines, fitted as it was; see aggregate_baselines."""
-        sequences, notes = find_baselines(self.corpus, self.sequences)
+        sequences, notes = find_baselines(self.corpus, self.sequences, threshold=threshold)
         training = {}
         if out_of_fold is not None and sequences and name not in ATTENTIONS:
             try:

@@ -24,7 +24,7 @@ from tenor.corpus.schema import SPLITS, Label, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
-from tenor.evaluation.calibration import Adjustment, fit_adjustment
+from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, load_model
@@ -87,6 +87,7 @@ def predict(
             "abstain_alpha: expected an output, which the prediction sets are written to, found none (name one, or fit "
             "the rule to predictions: tenor.evaluation.calibration.fit_abstention)"
         )
+    check_adjustment(threshold, abstain_alpha)
     known = read_predictions(update) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
@@ -186,9 +187,17 @@ class Scorer:
         self.require_encoder(corpus)
         return self.score_view(self.find(corpus, splits, labelled=labelled, optional=optional), known)
 
-    def score_view(self, view: SequenceView, known: Predictions | None = None) -> Predictions:
-        """Score the sequences of a view; see `score`."""
-        logits = self._logits(view) if known is None else self._update_logits(view, known)
+    def score_view(
+        self, view: SequenceView, known: Predictions | None = None, *, may_have_grown: bool = True
+    ) -> Predictions:
+        """Score the sequences of a view; see `score`.
+
+        Args:
+            view: the sequences.
+            known: earlier predictions.
+            may_have_grown: since then others may have written more in the conversations of known rows.
+        """
+        logits = self._logits(view) if known is None else self._update_logits(view, known, may_have_grown)
         return Predictions(
             level=self.level,  # type: ignore[arg-type]
             classes=self.metadata.classes,
@@ -237,10 +246,15 @@ class Scorer:
         dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
         return score_dataset(self.model, dataset, self.runtime, progress=self.progress)
 
-    def _update_logits(self, view: SequenceView, known: Predictions) -> npt.NDArray[np.float64]:
+    def _update_logits(
+        self, view: SequenceView, known: Predictions, may_have_grown: bool
+    ) -> npt.NDArray[np.float64]:
         """Take over known scores, a few of them proven, and score the rest."""
         require_same_model(known, self.level, self.metadata, self.hash)
-        rows = find_known_rows(view, known)  # (S,) -1 where a sequence is not known
+        reads_others = may_have_grown and self.lexical is not None and self.lexical.reads_others
+        rows = find_known_rows(
+            view, known, reads_others=reads_others
+        )  # (S,) -1 where a sequence is not known
         release_memory()  # what matching ids took
         logits = np.empty((len(view), *known.logits.shape[1:]))
         logits[rows >= 0] = known.logits[rows[rows >= 0]]

@@ -10,7 +10,12 @@ from pathlib import Path
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import start_runtime
-from tenor.evaluation.calibration import fit_calibration, measure_abstention, measure_calibration
+from tenor.evaluation.calibration import (
+    check_adjustment,
+    fit_calibration,
+    measure_abstention,
+    measure_calibration,
+)
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import Metrics, find_baselines, measure_beside, measure_test
 from tenor.evaluation.thresholds import apply_rule, describe_threshold
@@ -61,15 +66,15 @@ def test_model(
         SplitError: the test split is empty.
         UsageError: an unknown rule, alpha out of range, or no validation rows for either.
     """
+    check_adjustment(threshold, abstain_alpha)
     scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
     scorer.require_level(model_type)
     corpus = open_corpus(dataset_path)
     predictions = scorer.score(corpus, ("validation", "test"), labelled=True, optional=("validation",))
-    stored = scorer.metadata.threshold_objective
-    choice = describe_threshold(predictions, stored)
+    choice = describe_threshold(predictions, scorer.metadata.threshold_objective)
     if threshold is not None:
         predictions, choice = apply_rule(predictions, threshold, seed=seed)
-    rule = threshold if threshold is not None else "f1" if stored is None else stored
+    rule = scorer.metadata.threshold_rule if threshold is None else threshold
     rivals, notes = (
         find_baselines(corpus, predictions, threshold=rule, max_characters=fit_characters)
         if baselines

@@ -15,6 +15,7 @@ from tenor.corpus.corpus import open_corpus
 from tenor.corpus.ordering import blocks_of_messages
 from tenor.devices import start_runtime
 from tenor.errors import SplitError
+from tenor.evaluation.calibration import check_adjustment
 from tenor.evaluation.scoring import Scorer, parse_splits
 from tenor.predictions import Predictions, read_predictions, write_parts
 
@@ -75,6 +76,7 @@ def predict_to_file(
         ModelFileError, CorpusError, SplitError, UsageError, InputError: as `predict`.
         StorageError: the file cannot be written; an older one is untouched.
     """
+    check_adjustment(threshold, abstain_alpha)
     known = None if update is None else read_predictions(update)
     splits = parse_splits(split)
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)

@@ -1,6 +1,7 @@
 """Earlier predictions in place of scoring again: which rows still hold, and the proof that they do.
 
-A row holds for the sequence of the same id and the same number of messages; a few are scored again, so that
+A row holds for the sequence of the same id and the same number of messages, its own and, where they are read, the
+others'; a few are scored again, so that
 predictions of other features, or mended ones, are not taken for the model's. Knows nothing of how scores come to be.
 """
 
@@ -56,8 +57,15 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
             )
 
 
-def find_known_rows(view: SequenceView, known: Predictions) -> Integers:
-    """The row of each sequence in earlier predictions: (S,), -1 where none holds for it."""
+def find_known_rows(view: SequenceView, known: Predictions, *, reads_others: bool = False) -> Integers:
+    """The row of each sequence in earlier predictions: (S,), -1 where none holds for it.
+
+    Args:
+        view: the sequences.
+        known: the earlier predictions.
+        reads_others: an author's score depends on the others' messages too; then a row holds only if the known rows
+            of its conversation account for all of its messages.
+    """
     wanted = [column for column in (view.conversation_ids, view.authors) if column is not None]
     found = np.empty(len(view), np.int64)
     bounds = np.linspace(0, len(view), _PARTS + 1).astype(np.int64)
@@ -65,6 +73,10 @@ def find_known_rows(view: SequenceView, known: Predictions) -> Integers:
         found[rows] = find_rows(known.id_columns, [column[rows] for column in wanted])
     if len(known):
         found[(found >= 0) & (known.lengths[found] != view.lengths)] = -1
+    if len(known) and reads_others and known.conversation_ids is not None:
+        counted = np.bincount(known.conversation_ids.codes, weights=known.lengths)
+        messages = np.diff(view.corpus.message_offsets)[view.rows]
+        found[(found >= 0) & (counted[known.conversation_ids.codes[found]] != messages)] = -1
     return found
 
 

@@ -2,10 +2,10 @@
 
 ``weighting``: texts to weighted columns; ``logistic``: their coefficients; ``model``: the fitted state, its logits and
 what they are made of; ``fitting``: fitting and scoring out of fold; ``peaks``: the same for the strongest message of a
-sequence; ``surface``: lengths, punctuation, turns and delays; ``prior``: several such models, one for each part in a
-conversation, and one of the surface. The prior's logits are what a
-SequenceClassifier corrects; those of one model of the whole text are a baseline. Files are not known here, and corpora
-only to ``prior``.
+sequence; ``surface``: lengths, punctuation, turns and delays; ``spoken``: messages counted once for all who
+read them; ``prior``: several such models, one for each part in a conversation, and one of the surface. The prior's
+logits are what a SequenceClassifier corrects; those of one model of the whole text are a baseline. Files are not
+known here, and corpora only to ``prior``, ``spoken`` and ``surface``.
 """
 
 from tenor.lexical.fitting import DEFAULT_STRENGTH as DEFAULT_STRENGTH

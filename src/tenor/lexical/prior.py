@@ -90,8 +90,12 @@ class LexicalPrior:
 
     def count_read(self, view: SequenceView) -> Integers:
         """How many messages are read to score each of a view's sequences: (S,)."""
-        reads_others = self.surface is not None or "others" in self.models
-        return count_spoken(view) if reads_others else view.lengths
+        return count_spoken(view) if self.reads_others else view.lengths
+
+    @property
+    def reads_others(self) -> bool:
+        """Whether an author's score depends on what others say in the conversation."""
+        return self.surface is not None or "others" in self.models
 
     def _score_block(self, view: SequenceView) -> FloatArray:
         spoken = SpokenCounts.of(view, [_voice_of(part) for part in self.models])

@@ -100,6 +100,16 @@ def conformal_from_json(state: Any) -> Conformal:  # noqa: ANN401 - what json.lo
     )
 
 
+def check_alpha(alpha: float) -> None:
+    """Refuse an alpha that is no share.
+
+    Raises:
+        UsageError: it is not between 0 and 1.
+    """
+    if not 0 < alpha < 1:
+        raise UsageError(f"alpha must be between 0 and 1, found {alpha}")
+
+
 def fit_conformal(
     labels: npt.ArrayLike,
     probs: npt.ArrayLike,
@@ -132,8 +142,7 @@ def fit_conformal(
     Raises:
         UsageError: alpha out of range, rows of split test, probabilities outside [0, 1].
     """
-    if not 0 < alpha < 1:
-        raise UsageError(f"alpha must be between 0 and 1, found {alpha}")
+    check_alpha(alpha)
     if count_test_rows(splits):
         raise UsageError("a conformal rule is fitted on validation: pass predictions.in_split('validation')")
     codes, values = check_probs(labels, probs)

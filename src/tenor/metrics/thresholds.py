@@ -121,7 +121,7 @@ def choose_threshold(
     cut = int(_choose_cut(sweep, objective, parameters, hits[None], alarms[None])[0])
     score = _reached(objective, parameters, hits, alarms, cut)
     warning = None
-    if objective == "recall_at_precision" and hits[cut] < parameters[0] * alarms[cut]:
+    if objective == "recall_at_precision" and not _reaches(hits[cut], parameters[0], alarms[cut]):
         best = hits[cut] / alarms[cut]
         warning = (
             f"no threshold reaches precision {parameters[0]}: the one of the highest, {best:.3f}, is taken"
@@ -315,12 +315,17 @@ def _best_cut(
         return np.asarray(allowed.shape[1] - 1 - allowed[:, ::-1].argmax(axis=1))
     precision = hits / np.maximum(alarms, 1)
     if objective == "recall_at_precision":
-        kept = (hits >= parameters[0] * alarms) & (alarms > 0)
+        kept = _reaches(hits, parameters[0], alarms) & (alarms > 0)
         # kept cuts by recall; where none is kept, all by precision, which is below 1 there
         return np.asarray(np.where(kept, 1 + hits / np.maximum(positives, 1), precision).argmax(axis=1))
-    kept = hits >= parameters[0] * positives
+    kept = _reaches(hits, parameters[0], positives)
     reverse = np.where(kept & (alarms > 0), precision, -1.0)[:, ::-1]
     return np.asarray(reverse.shape[1] - 1 - reverse.argmax(axis=1))
+
+
+def _reaches(hits: Integers, floor: float, total: Integers) -> npt.NDArray[np.bool_]:
+    """Whether hits are such a share of a total; exactly, where .56 * 25 is 14.000000000000002."""
+    return np.asarray(hits >= floor * total * (1 - 1e-12))
 
 
 def _f_score(

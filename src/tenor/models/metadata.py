@@ -57,6 +57,11 @@ class ModelMetadata:
     format_version: int = MODEL_FORMAT_VERSION
 
     @property
+    def threshold_rule(self) -> str:
+        """The rule of the threshold; f1 where none was chosen."""
+        return "f1" if self.threshold_objective is None else self.threshold_objective
+
+    @property
     def is_start_alone(self) -> bool:
         """Whether no epoch convinced validation, so that the network adds nothing to what it started from."""
         prior = self.training.get("config", {}).get("prior", "none")

@@ -24,7 +24,7 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from tenor.errors import ModelFileError
+from tenor.errors import ModelFileError, describe_os_error
 from tenor.files import write_bytes
 from tenor.models.metadata import list_names
 
@@ -162,7 +162,7 @@ def _open(path: Path) -> Any:  # noqa: ANN401 - a binary file object
     try:
         return path.open("rb")
     except OSError as error:
-        raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from error
+        raise ModelFileError(f"{path}: cannot be read: {describe_os_error(error)}") from error
 
 
 def _read_header(path: Path, start: bytes, handle: Any, size: int) -> bytes:  # noqa: ANN401 - a binary file

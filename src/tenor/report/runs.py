@@ -57,6 +57,11 @@ class ScoredLevel:
     aggregations: Mapping[str, Predictions] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def threshold_rule(self) -> str:
+        """The rule by which the model chose its threshold; f1 where that is not known."""
+        return "f1" if self.metadata is None else self.metadata.threshold_rule
+
 
 def score_model(
     model_path: Path, corpus: Corpus, *, seed: int = 0, device: str | None = None, progress: bool = False
@@ -94,7 +99,7 @@ def _describe_reads(count: int | None) -> tuple[str, ...]:
 
 def add_baselines(level: ScoredLevel, corpus: Corpus) -> ScoredLevel:
     """Fit baselines on the corpus's training split, to stand beside a level of sequences."""
-    baselines, notes = find_baselines(corpus, level.predictions)
+    baselines, notes = find_baselines(corpus, level.predictions, threshold=level.threshold_rule)
     # the reason may name groups, which a report must not
     note = ("Baselines could not be fitted to this corpus; tenor test says why.",) if notes else ()
     return replace(level, baselines=baselines, notes=(*level.notes, *note))
@@ -102,13 +107,18 @@ def add_baselines(level: ScoredLevel, corpus: Corpus) -> ScoredLevel:
 
 def make_profiles(author: ScoredLevel, embeddings: Embeddings | None = None, *, seed: int = 0) -> ScoredLevel:
     """Aggregate author sequences in every way that their validation rows allow; the best there is the level's own."""
-    tables = aggregate_possible(author.predictions, EVERY_AGGREGATION, embeddings=embeddings, seed=seed)
+    rule = author.threshold_rule
+    tables = aggregate_possible(
+        author.predictions, EVERY_AGGREGATION, threshold=rule, embeddings=embeddings, seed=seed
+    )
     best = best_by_validation(tables)
     notes = (
         "A profile's label is the majority of its author's sequences; ties count as positive.",
         f"The aggregation shown, {best}, has the best average precision on validation.",
     )
-    baselines = aggregate_baselines(author.baselines, best, seed=seed) if author.baselines else {}
+    baselines = (
+        aggregate_baselines(author.baselines, best, threshold=rule, seed=seed) if author.baselines else {}
+    )
     return ScoredLevel(tables[best], best, author.model_path, author.metadata, baselines, tables, notes)
 
 

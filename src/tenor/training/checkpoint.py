@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from tenor.errors import StorageError, TrainingError
+from tenor.errors import StorageError, TrainingError, describe_os_error
 from tenor.files import publish_folder, remove_folder, remove_litter, write_bytes, write_json
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ class RunFolder:
                 self.path.mkdir(parents=True, exist_ok=True)
                 handle = stack.enter_context((self.path / "lock").open("w"))
             except OSError as error:
-                raise StorageError(f"cannot write {self.path}: {error.strerror}") from error
+                raise StorageError(f"cannot write {self.path}: {describe_os_error(error)}") from error
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if not os.path.samestat(os.fstat(handle.fileno()), os.stat(self.path / "lock")):
@@ -106,7 +106,7 @@ class RunFolder:
         try:
             (self.path / "latest").unlink(missing_ok=True)
         except OSError as error:
-            raise StorageError(f"cannot write {self.path}: {error.strerror}") from error
+            raise StorageError(f"cannot write {self.path}: {describe_os_error(error)}") from error
         for folder in self._step_folders():
             remove_folder(folder)
         write_json(self.path / "config.json", config)
@@ -118,8 +118,8 @@ class RunFolder:
             TrainingError: the differences, one by one.
         """
         try:
-            before = json.loads((self.path / "config.json").read_text())
-        except (OSError, ValueError) as error:
+            before = dict(json.loads((self.path / "config.json").read_text()))
+        except (OSError, ValueError, TypeError) as error:
             raise TrainingError(
                 f"cannot resume {self.path}: config.json cannot be read (start anew)"
             ) from error

@@ -22,7 +22,7 @@ def standardized_gain(
     """By how many standard errors losses fell, paired by sequence, with one vote a group.
 
     The error is that of no gain at all, under which each group's sum is as likely to rise as to fall: the root of the
-    sum of squares. So g groups give at most √g: fewer than four convince nobody.
+    sum of squares. So g groups give at most √g: fewer than nine never reach CONVINCING.
 
     Args:
         before: (N,) losses.

@@ -11,6 +11,7 @@ features later.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -194,10 +195,11 @@ def _train(
     first = tuning.losses(validation)
     kept, kept_loss, weights = 0, float(first.mean()), tuning.copy_weights()
     for epoch in range(1, num_epochs + 1):
-        for texts, labels in tuning.steps(train, epoch):
-            tuning.step(texts, labels, optimizer)
-            schedule.step()
-            advance(1)
+        with tuning.draw_dropout(epoch):
+            for texts, labels in tuning.steps(train, epoch):
+                tuning.step(texts, labels, optimizer)
+                schedule.step()
+                advance(1)
         losses = tuning.losses(validation)
         gain, loss = standardized_gain(first, losses, validation.groups), float(losses.mean())
         logger.info("epoch %d: validation loss %.4f, %.1f standard errors below the first", epoch, loss, gain)
@@ -255,10 +257,16 @@ class _Tuning:
             self.head.weight.copy_(torch.from_numpy(coefficients))
             self.head.bias.copy_(torch.from_numpy(intercept))
 
+    @contextlib.contextmanager
+    def draw_dropout(self, epoch: int) -> Iterator[None]:
+        """Dropout that follows from the seed and the epoch; the library draws it from torch's own generators."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(derive_seed(self.seed, "fine-tuning dropout", epoch))
+            yield
+
     def steps(self, bags: _Bags, epoch: int) -> Iterator[tuple[list[list[str]], npt.NDArray[np.int64]]]:
         """The texts and labels of each step of an epoch; they follow from the seed and the epoch."""
         generator = numpy_generator(derive_seed(self.seed, "fine-tuning", epoch), "draw")
-        torch.manual_seed(derive_seed(self.seed, "fine-tuning dropout", epoch))
         texts = bags.draw(self.max_messages, generator)
         order = generator.permutation(len(texts))
         for start in range(0, len(order), self.batch_size):

@@ -18,19 +18,23 @@ from tenor.batching import SequenceDataset, load_dataset, require_level
 from tenor.corpus.audit import require_both_classes, require_clean_fit, require_split
 from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.hearing import count_torn, join_hearers
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, plain_runtime
 from tenor.encoding.scaling import feature_scaling
-from tenor.errors import CorpusError
+from tenor.errors import CorpusError, UsageError
 from tenor.models.scoring import score_prior
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
-from tenor.training.imbalance import estimate_class_weights, estimate_pos_weight
+from tenor.training.imbalance import IMBALANCE_METHODS, estimate_class_weights, estimate_pos_weight
 from tenor.training.settings import TrainSettings
 from tenor.training.start import FOLDS, Start, draw_sequences, fit_start
 
 logger = logging.getLogger(__name__)
+
+#: Of the training sequences, at most such a share in one joined group: the others have to say something of it.
+_LARGEST_JOINED = 0.5
 
 #: Below these a validation split chooses by chance as much as by merit.
 FEW_GROUPS, FEW_POSITIVES = 30, 5
@@ -42,13 +46,16 @@ class AuditedData:
 
     Attributes:
         corpus: where it comes from.
-        train: labelled training sequences.
-        validation: labelled validation sequences.
+        train: labelled training sequences; their groups are joined where they hear the same messages, and these are
+            read (see tenor.corpus.hearing).
+        validation: labelled validation sequences, likewise.
+        context: of the settings, or ``own`` where what others say cannot be read honestly.
     """
 
     corpus: Corpus
     train: SequenceView
     validation: SequenceView
+    context: str
 
 
 @dataclass(frozen=True)
@@ -87,18 +94,55 @@ def prepare_data(
         CorpusError: no features or no labels.
         SplitError: a missing or empty split, a group or a text in two of them, or an encoder that saw more than train.
         TrainingError: training labels of one class only.
+        UsageError: a number as the weight of the positive class of more than two.
     """
     corpus = open_corpus(dataset_path)
     everything = load_dataset(corpus, require_level(settings.level), labelled=True).view
     require_clean_fit(everything, show=show)
     require_split(everything, "train")
     require_split(everything, "validation")
-    data = AuditedData(corpus, everything.in_split("train"), everything.in_split("validation"))
-    require_both_classes(data.train)
+    require_both_classes(everything.in_split("train"))
+    if isinstance(settings.pos_weight, float) and len(everything.classes) > 2:
+        raise UsageError(
+            f"pos_weight: a number is for two classes, found {len(everything.classes)} (name a method: "
+            f"{', '.join(IMBALANCE_METHODS)})"
+        )
     require_no_copies(everything, copies, show=show)
     if show:
-        _warn_of_small_validation(data.validation)
-    return data
+        _warn_of_small_validation(everything.in_split("validation"))
+    context = settings.context
+    if (
+        settings.prior != "none"
+        and everything.level == "author"
+        and context == "conversation"
+        and corpus.has_text
+    ):
+        placed = everything.select(everything.split_codes >= 0)
+        joined = join_hearers(placed)
+        reason = "" if joined is placed else _why_not_to_hear(joined)
+        if reason and show:
+            logger.warning("authors are read by their own messages alone: %s", reason)
+        context, everything = ("own", everything) if reason else (context, joined)
+    return AuditedData(corpus, everything.in_split("train"), everything.in_split("validation"), context)
+
+
+def _why_not_to_hear(joined: SequenceView) -> str:
+    """Why a model that reads what others say could know test, or what is out of fold, by heart; "" = it cannot."""
+    torn = count_torn(joined)
+    if torn:
+        return (
+            f"{torn:,} of {len(joined):,} sequences, in conversations of three and more, hear the same messages as "
+            "some of another split (to have these read, keep conversations together: tenor import --strict, "
+            "--split-by conversation, or a group)"
+        )
+    train = joined.in_split("train")
+    largest = int(np.bincount(train.group_codes).max())
+    if largest > _LARGEST_JOINED * len(train):
+        return (
+            f"{largest:,} of {len(train):,} training sequences are linked by conversations of three and more, which "
+            "leaves no folds to weigh these by (name smaller groups, and import again)"
+        )
+    return ""
 
 
 def fit_data(
@@ -130,7 +174,7 @@ def fit_data(
         return TrainingData(data.corpus, train, validation, None)
     if settings.prior == "lexical" and not data.corpus.has_text:
         raise CorpusError(f"{data.corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
-    with_context = settings.context == "conversation"
+    with_context = data.context == "conversation"
     with shared.together():
         drawn = draw_sequences(
             data.train,
@@ -236,7 +280,7 @@ def build_criterion(labels: npt.NDArray[np.int64], num_classes: int, settings: T
         if isinstance(weight, str):
             weight = estimate_pos_weight(labels, weight, beta=settings.beta, gamma=settings.gamma)
         return nn.BCEWithLogitsLoss(pos_weight=None if weight is None else torch.tensor(float(weight)))
-    if settings.pos_weight is None or isinstance(settings.pos_weight, float):
+    if not isinstance(settings.pos_weight, str):  # no number: prepare_data refuses it
         return nn.CrossEntropyLoss()
     weights = estimate_class_weights(
         labels, num_classes, settings.pos_weight, beta=settings.beta, gamma=settings.gamma

@@ -35,7 +35,7 @@ _REAL = {
     "dropout": (0.0, True, 1.0, False),
     "beta": (0.0, True, 1.0, False),
     "gamma": (0.0, True, 1e3, True),
-    "warmup_fraction": (0.0, True, 1.0, True),
+    "warmup_fraction": (0.0, True, 1.0, False),
     "weight_decay": (0.0, True, 1e12, True),
     "clip_norm": (0.0, False, 1e12, True),
     "pos_weight": (0.0, False, 1e12, True),
@@ -43,6 +43,9 @@ _REAL = {
 #: Those that may be None: see train_model for what it means.
 _OPTIONAL = ("clip_norm", "pos_weight", "micro_batch_messages")
 _MAX_KERNEL_SIZE, _MAX_KERNELS = 4095, 64
+
+#: How the learning rate moves; see tenor.training.schedule.
+SCHEDULERS = ("plateau", "cosine")
 
 #: Validation scores that choose the best epoch.
 MONITORS = ("average_precision", "f1", "roc_auc")
@@ -94,6 +97,12 @@ class TrainSettings:
             )
         sizes = [check_whole("kernel_sizes", size, 1, _MAX_KERNEL_SIZE) for size in self.kernel_sizes]
         object.__setattr__(self, "kernel_sizes", tuple(sizes))
+        if self.hidden_size % self.num_heads:
+            raise UsageError(
+                f"hidden_size: expected a multiple of num_heads, which is {self.num_heads}, found {self.hidden_size}"
+            )
+        if self.scheduler not in SCHEDULERS:
+            raise UsageError(f"scheduler must be one of {', '.join(SCHEDULERS)}, not {self.scheduler!r}")
         if self.monitor not in MONITORS:
             raise UsageError(f"monitor must be one of {', '.join(MONITORS)}, not {self.monitor!r}")
         parse_rule(self.threshold)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tenor.corpus.copies import OnCopies, check_on_copies
@@ -89,8 +90,8 @@ def train_model(
             out of fold; ``"lexical"``: without the pooled features; ``"none"``: from nothing, as the seed's plain
             recipe does.
         context: what the models of an author's text read. ``"conversation"``: beside the author's own messages
-            what the others say in the conversation, in a large group nearest to them; ``"own"``: the author's messages
-            alone.
+            what the others say in the conversation, in a large group nearest to them, unless that would tell test
+            apart by what was heard in training (then a warning says so); ``"own"``: the author's messages alone.
         seed: the run's one seed: weights, dropout, order.
         device: ``"cpu"``, ``"cuda"``, ...; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
@@ -157,6 +158,7 @@ def train_model(
     with runtime.together():
         is_main = runtime.is_main
         audited = prepare_data(str(dataset_path), settings, copies=copies, show=is_main)
+    settings = replace(settings, context=audited.context)
     data = fit_data(audited, settings, runtime=runtime, progress=progress and is_main)
     every = Every(checkpoint_every_steps, checkpoint_every_s)
     return train_on(

@@ -162,6 +162,7 @@ def tune_model(
         raise UsageError(f"model_path must name a file, but {path} is a folder")
     runtime = start_runtime(device, base.mixed_precision, (), str(path.parent))
     data = _Prepared(dataset_path, copies, base)
+    base = replace(base, context=data.audited.context)
     folder = RunFolder(path.with_name(path.stem + ".tune"))
     with folder.locked():
         done = _open_folder(folder, _config(checked, base, data.audited, runtime), resume)
@@ -219,12 +220,7 @@ def resolve(
     for name, found in checked.items():
         for value in (found.low, found.high) if isinstance(found, Range) else found:
             changed: dict[str, Any] = {name: value}
-            tried = replace(base, **changed)
-            if tried.hidden_size % tried.num_heads:
-                raise UsageError(
-                    f"hidden_size: expected multiples of num_heads, which is {tried.num_heads}, "
-                    f"found {tried.hidden_size} (search others, or fix num_heads)"
-                )
+            replace(base, **changed)  # is refused where the value is, or does not fit what is fixed
     return checked, base
 
 

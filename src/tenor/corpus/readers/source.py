@@ -18,7 +18,7 @@ from tenor.corpus.readers.parquet import read_parquet
 from tenor.corpus.readers.records import Item, Limits, Reject, RowError
 from tenor.corpus.readers.streams import CODECS
 from tenor.corpus.readers.tally import Tally
-from tenor.errors import InputError, UsageError
+from tenor.errors import InputError, UsageError, describe_os_error
 
 #: ``corpus`` is a folder of tenor's own.
 Format = Literal["jsonl", "csv", "parquet", "arrow", "huggingface", "corpus"]
@@ -133,7 +133,7 @@ def find_files(source: Path | str, format: Format | None = None) -> list[tuple[P
             paths = sorted(Path(name) for name in glob.glob(str(source)) if Path(name).is_file())
             what = "a file or folder"
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", path=path) from error
+        raise InputError(f"cannot be read: {describe_os_error(error)}", path=path) from error
     if not paths:
         remedy = f"known suffixes: {', '.join(SUFFIXES)}"
         raise InputError(f"expected {what}, found none", path=path, remedy=remedy)

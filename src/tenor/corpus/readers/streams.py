@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tenor.corpus.readers.records import Limits, RowError
-from tenor.errors import InputError
+from tenor.errors import InputError, describe_os_error
 
 CHUNK_BYTES = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -72,7 +72,7 @@ def _explain(error: OSError, codec: str | None) -> str:
         return f"truncated {codec} file: its end is missing"
     if codec is not None and error.errno is None:
         return f"damaged, or no {codec} file"
-    return f"cannot be read: {error.strerror}"
+    return f"cannot be read: {describe_os_error(error)}"
 
 
 def read_lines(path: Path, limits: Limits) -> Iterator[Line]:

@@ -1,0 +1,60 @@
+"""Who hears the same words: groups that must not be told apart where a model reads what others say to an author.
+
+Of two who talk, each hears the other, and no message is heard by two. Of three, A and B both hear C: with A in training
+and B in test, or in two folds, B would be known by what C said to A. Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.corpus.views import SequenceView
+
+Integers = npt.NDArray[np.int64]
+
+
+def join_hearers(view: SequenceView) -> SequenceView:
+    """The same sequences, with the groups of all who hear one message together as one group.
+
+    A joined group has the name of the first of its groups, by code points; other groups stay as they are.
+
+    Args:
+        view: sequences of level author. Messages of authors who are not among them are heard too.
+    """
+    num_conversations = view.corpus.num_conversations
+    hearers = np.bincount(view.rows, minlength=num_conversations)
+    spoken = np.bincount(view.rows, weights=view.lengths, minlength=num_conversations)
+    has_third = (hearers > 2) | ((hearers == 2) & (spoken < np.diff(view.corpus.message_offsets)))
+    is_joined = has_third[view.rows]
+    if not is_joined.any():
+        return view
+    groups, names = view.groups.rank()
+    joined = _find_first_linked(groups[is_joined], view.rows[is_joined].astype(np.int64), len(names))[groups]
+    if np.array_equal(joined, groups):
+        return view
+    return dataclasses.replace(view, group_codes=joined, group_names=names.values)
+
+
+def _find_first_linked(groups: Integers, rows: Integers, num_groups: int) -> Integers:
+    """For each group the first that it is linked to by conversations: (G,)."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    conversations, of_row = np.unique(rows, return_inverse=True)
+    size = num_groups + len(conversations)
+    edges = coo_matrix((np.ones(len(groups), np.int8), (groups, of_row + num_groups)), shape=(size, size))
+    count, components = connected_components(edges, directed=False)
+    first = np.full(count, num_groups, np.int64)
+    np.minimum.at(first, components[:num_groups], np.arange(num_groups))
+    return np.asarray(first[components[:num_groups]])
+
+
+def count_torn(view: SequenceView) -> int:
+    """How many sequences are of a group that stands in more than one split."""
+    torn = np.zeros(int(view.group_codes.max(initial=-1)) + 1, dtype=bool)
+    pairs = np.unique(np.stack([view.group_codes, view.split_codes]), axis=1)[0]  # of group and split
+    torn[pairs[1:][pairs[1:] == pairs[:-1]]] = True
+    return int(torn[view.group_codes].sum())
