@@ -14,11 +14,11 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from tenor.errors import StorageError, describe_os_error
+from tenor.errors import StorageError, UsageError, describe_os_error
 
 #: Beside ``name``: ``.name.RANDOM.tmp`` while it is written, ``.name.RANDOM.old`` while it is replaced.
 _LITTER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8,16}\.(tmp|old)")
@@ -56,7 +56,7 @@ def publish_file(path: Path) -> Iterator[Path]:
     Raises:
         StorageError: an OSError on the way; nothing is left behind.
     """
-    path = Path(path)
+    path = _name(path)
     temporary = _beside(path, "tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -76,19 +76,29 @@ def publish_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def publish_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
+def publish_folder(path: Path, *, replace: bool = False, marker: str | None = None) -> Iterator[Path]:
     """Hand out a temporary folder beside `path`; on success fsync its files and rename it into place.
 
     Args:
         path: the folder to publish.
         replace: allow `path` to exist; it is moved away only once the new folder is complete.
+        marker: a file that a folder has that may be replaced, unless it is empty; None = any may.
 
     Raises:
-        StorageError: `path` exists and replace is False, or an OSError on the way; nothing is left behind.
+        StorageError: `path` exists and may not be replaced, or an OSError on the way; nothing is left behind.
     """
-    path = Path(path)
+    path = _name(path)
     if path.exists() and not replace:
         raise StorageError(f"{path} exists already: choose another destination, or remove it first")
+    if path.exists() and os.path.samefile(path, os.curdir):
+        raise StorageError(
+            f"{path}: expected another folder than the one that you are in (choose another destination)"
+        )
+    if path.exists() and marker is not None and not _may_be_replaced(path, marker):
+        raise StorageError(
+            f"{path}: expected a folder with {marker}, which may be replaced, found something else (choose another "
+            "destination, or remove it yourself)"
+        )
     temporary = _beside(path, "tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,6 +117,35 @@ def publish_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
         raise StorageError(f"cannot write {path}: {describe_os_error(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def require_apart(written: Mapping[str, Path | str | None], read: Mapping[str, Path | str | None]) -> None:
+    """Refuse to write over what is read, or twice to one place.
+
+    Args:
+        written: what each is -> where, None = nowhere.
+        read: likewise. A place that holds what is read is refused too.
+
+    Raises:
+        UsageError: naming two of them.
+    """
+    targets, sources = (
+        {what: Path(os.path.realpath(path)) for what, path in paths.items() if path is not None}
+        for paths in (written, read)
+    )
+    for what, target in targets.items():
+        for other, source in sources.items():
+            if target in (source, *source.parents):
+                raise UsageError(
+                    f"{what}: expected another place than that of the {other}, found {written[what]}"
+                )
+    places = list(targets)
+    for number, what in enumerate(places):
+        for other in places[:number]:
+            if targets[what] == targets[other]:
+                raise UsageError(
+                    f"{what}: expected another place than that of the {other}, found {written[what]}"
+                )
 
 
 def start_writeback(descriptor: int, start: int, stop: int) -> None:
@@ -195,6 +234,16 @@ def _exchange(one: Path, other: Path) -> bool:
         return False
     here, exchange = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of renameat2(2)
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
+
+
+def _may_be_replaced(path: Path, marker: str) -> bool:
+    return path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
+
+
+def _name(path: Path) -> Path:
+    """The path with a last name: of ``.`` and ``..`` the folder's own."""
+    path = Path(path)
+    return Path(os.path.abspath(path)) if path.name in ("", "..") else path
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -56,6 +56,15 @@ def test_a_page_and_a_card(run_cli: RunCli, predictions: Path, tmp_path: Path) -
     assert "Rude chats" in card.read_text()
 
 
+def test_nothing_is_written_over_another(run_cli: RunCli, predictions: Path, tmp_path: Path) -> None:
+    before = predictions.read_bytes()
+    done = run_cli("report", predictions, "--output", predictions)
+    assert done.code == 1 and "output: expected another place than that of the run" in done.err
+    done = run_cli("report", predictions, "--output", tmp_path / "x.html", "--card", tmp_path / "x.html")
+    assert done.code == 1 and "card: expected another place than that of the output" in done.err
+    assert predictions.read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

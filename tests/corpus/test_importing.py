@@ -386,6 +386,50 @@ def test_an_existing_destination_is_not_touched(tmp_path: Path) -> None:
     assert open_corpus(path).num_conversations == 1
 
 
+def test_only_a_corpus_is_replaced(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    source, notes = data / "in.jsonl", data / "notes.txt"
+    source.write_text(line("a"))
+    notes.write_text("notes")
+    other = tmp_path / "other.jsonl"
+    other.write_text(line("b"))
+    for taken, dest, message in (
+        (source, data, "dest: expected another place than that of the source"),
+        (source, source, "dest: expected another place than that of the source"),
+        (other, data, "expected a folder with tenor.json, which may be replaced, found something else"),
+        (other, source, "expected a folder with tenor.json, which may be replaced, found something else"),
+    ):
+        with pytest.raises((UsageError, StorageError), match=message):
+            import_corpus(taken, dest, replace=True)
+    assert (source.read_text(), notes.read_text()) == (line("a"), "notes")
+    corpus = import_corpus(source, tmp_path / "corpus")
+    assert import_corpus(other, corpus, replace=True) == corpus
+    assert [each.conversation_id for each in open_corpus(corpus).conversations()] == ["b"]
+
+
+def test_the_folder_that_one_stands_in_is_no_destination(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.jsonl").write_text(line("a"))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(StorageError, match="expected another folder than the one that you are in"):
+        import_corpus(tmp_path / "in.jsonl", ".", replace=True)
+    with pytest.raises(UsageError, match="dest: expected another place than that of the source"):
+        import_corpus(tmp_path / "in.jsonl", "..", replace=True)
+
+
+def test_splits_that_a_source_brings_are_kept_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [line(f"c{number}", split="train" if number else "test") for number in range(4)]
+    (tmp_path / "in.jsonl").write_text("".join(rows))
+    corpus = import_corpus(tmp_path / "in.jsonl", tmp_path / "corpus", split_by="author")
+    assert caplog.text.count("the source brings its splits: they are kept") == 1
+    assert [each.split for each in open_corpus(corpus).conversations()] == ["test", "train", "train", "train"]
+
+
 def test_given_splits_and_plans(tmp_path: Path) -> None:
     rows = [line(f"c{i}", split="val" if i == 0 else None, group=f"g{i % 3}") for i in range(9)]
     (tmp_path / "in.jsonl").write_text("".join(rows))

@@ -165,6 +165,18 @@ def test_feature_columns_of_the_map_must_be_there(tmp_path: Path) -> None:
         list(read_csv(path, ColumnMap(feature_columns=("a", "b"))))
 
 
+@pytest.mark.parametrize("columns", [{"group": "matchid"}, {"label": "Lable"}, {"timestamp": "when"}])
+def test_columns_that_somebody_names_must_be_there(tmp_path: Path, columns: dict[str, str]) -> None:
+    path = write(tmp_path / "in.csv", "conversation_id,author,text,match_id,label\nc,ann,x,m,1\n")
+    (named,) = columns.values()
+    with pytest.raises(
+        InputError, match=f"expected a column '{named}' in the header, found 5 columns .*--column"
+    ):
+        list(read_csv(path, ColumnMap(**columns)))
+    assert list(read_csv(path, ColumnMap(group="match_id")))
+    assert list(read_csv(path, ColumnMap(group=None)))
+
+
 def test_a_line_of_delimiters_takes_little_memory(tmp_path: Path) -> None:
     path = write(tmp_path / "in.csv", "conversation_id,author,text\n" + "," * 1_000_000 + "\n")
     assert reject(path).rule == "expected 3 columns as in the header, found 1000001"

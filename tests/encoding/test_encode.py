@@ -214,8 +214,9 @@ def test_other_dtype_is_an_error(tmp_path: Path) -> None:
 
 def test_dest_is_source_is_an_error(conversations: Make, write_corpus: Write) -> None:
     source = write_corpus(conversations(5))
-    with pytest.raises(UsageError, match="choose another destination"):
-        encode_corpus(source, source / ".." / source.name, replace=True)
+    for dest in (source / ".." / source.name, source.parent):
+        with pytest.raises(UsageError, match="dest: expected another place than that of the source"):
+            encode_corpus(source, dest, replace=True)
     assert open_corpus(source).num_conversations == 5
 
 

@@ -19,6 +19,7 @@ from tenor.corpus.views import view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation import predict, predict_to_file, streaming
+from tenor.evaluation import test_model as evaluate_model
 from tenor.files import sha256_file
 from tenor.models.model_file import load_model, read_metadata
 from tenor.predictions import read_predictions
@@ -144,10 +145,17 @@ def test_labels_are_recoded_to_the_model_s_classes(classes_model: Path, tmp_path
     assert found.labels.tolist() == expected
 
 
-def test_a_label_that_the_model_does_not_know_is_refused(classes_model: Path, tmp_path: Path) -> None:
+def test_a_label_that_the_model_does_not_know_is_scored_and_never_measured(
+    classes_model: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     other = make_classes(tmp_path / "other", ("boring", "kind", "rude"), 30)
+    found = predict(classes_model, other, split="all", device="cpu")
+    assert len(found) == 30
+    assert set(found.labels.tolist()) == {-1, 0, 2}
+    lost = int((found.labels < 0).sum())
+    assert f"{other}: {lost} sequences count as unlabelled: the model does not know kind" in caplog.text
     with pytest.raises(CorpusError) as caught:
-        predict(classes_model, other, split="all", device="cpu")
+        evaluate_model("conversation", classes_model, other, device="cpu")
     message = (
         f"{other}: label kind is unknown to the model, which knows boring, fun, rude "
         "(set it to null, or train a model on it)"

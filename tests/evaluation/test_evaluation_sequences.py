@@ -89,6 +89,17 @@ def test_wrong_requests_are_refused_before_anything_is_read(tmp_path: Path, wron
             refused()
 
 
+def test_predictions_are_never_written_over_the_model(corpus: Path, models: dict[str, Path]) -> None:
+    before = models["author"].read_bytes()
+    for write in (
+        lambda: predict(models["author"], corpus, output=models["author"]),
+        lambda: predict_to_file(models["author"], corpus, models["author"]),
+    ):
+        with pytest.raises(UsageError, match="output: expected another place than that of the model"):
+            write()
+    assert models["author"].read_bytes() == before
+
+
 def test_a_model_of_another_level_is_refused(corpus: Path, models: dict[str, Path]) -> None:
     with pytest.raises(ModelFileError) as caught:
         evaluate_model("conversation", models["author"], corpus, device="cpu")

@@ -109,7 +109,7 @@ def test_predictions_of_something_else_are_refused(
 ) -> None:
     predictions = predict(models["author"], corpus, device="cpu")
     with pytest.raises(
-        UsageError, match="expected predictions of this model, with level conversation, found level"
+        UsageError, match="expected this model's, with level conversation, found level author"
     ):
         predict(models["conversation"], corpus, update=predictions, device="cpu")
     other = dataclasses.replace(predictions, model_hash="f" * 64)

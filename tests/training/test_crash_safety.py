@@ -196,15 +196,16 @@ def test_a_run_killed_a_hundred_times_ends_with_the_same_bytes(
     kill_at_random(launch, small_corpus, tmp_path, whole, kills=100, seed=1)
 
 
+@pytest.mark.parametrize(("fault", "name", "code"), [("term", "SIGTERM", 143), ("interrupt", "SIGINT", 130)])
 def test_fault_30_sigterm_saves_and_exits_143(
-    small_corpus: Path, tmp_path: Path, launch: Launch, whole: bytes
+    small_corpus: Path, tmp_path: Path, launch: Launch, whole: bytes, fault: str, name: str, code: int
 ) -> None:
     path = tmp_path / "m.pt"
     command = train(small_corpus, path)
     command[command.index("--checkpoint-every-steps") :] = ["--checkpoint-every-s", "none"]
-    (worker,) = launch(*command, fault="term:7")
-    assert worker.wait() == 143
-    assert worker.err == f"SIGTERM: saved step 7 in {tmp_path / 'm.run'}; resume goes on from there\n"
+    (worker,) = launch(*command, fault=f"{fault}:7")
+    assert worker.wait() == code
+    assert worker.err == f"{name}: saved step 7 in {tmp_path / 'm.run'}; resume goes on from there\n"
     checkpoint = RunFolder(tmp_path / "m.run").load()
     assert checkpoint is not None and checkpoint.step == 7
     train_model("conversation", small_corpus, model_path=path, resume=True, **SETTINGS)

@@ -72,7 +72,7 @@ def test_training_lowers_the_loss_and_finds_the_planted_evidence(small_corpus: P
     assert np.array_equal(labels, validation.view.labels)
     assert 0 < threshold < 1
     expected = -np.mean(np.where(labels == 1, np.log(probs), np.log1p(-probs)))
-    assert loss == pytest.approx(expected, rel=1e-5)
+    assert loss == pytest.approx(expected, rel=1e-4)  # 1 - prob is small, in float32
 
 
 def test_the_epoch_returns_every_sequence_and_draws_another_order_next_time(small_corpus: Path) -> None:

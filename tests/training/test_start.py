@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tenor.batching import load_dataset
+from tenor.corpus.importing import import_corpus
 from tenor.corpus.sampling import sample_groups
 from tenor.corpus.voices import count_spoken
 from tenor.lexical import parts_of
@@ -67,14 +68,18 @@ def test_labels_without_a_pattern_give_a_start_near_the_base_rate(small_corpus: 
     assert log_loss(logits, shuffled) <= log_loss(np.full(len(view), base), shuffled) + 1e-3
 
 
-def test_of_a_large_corpus_a_draw_is_fitted_on_and_the_others_are_scored_unseen(small_corpus: Path) -> None:
+def test_of_a_large_corpus_a_draw_is_fitted_on_and_the_others_are_scored_unseen(
+    small_source: Path, tmp_path: Path
+) -> None:
+    corpus = import_corpus(small_source, tmp_path / "corpus", split_by="conversation")
     settings = TrainSettings(
         level="author", num_epochs=1, batch_size=16, learning_rate=1e-3, hidden_size=8, num_layers=1, num_heads=2,
         dropout=0.1, kernel_sizes=(3,), pos_weight=None, beta=0.999, gamma=2.0, scheduler="cosine", warmup_fraction=0.1,
         weight_decay=0.01, clip_norm=1.0, patience=1, monitor="f1", threshold="f1", prior="auto",
         context="conversation", seed=0, mixed_precision="no", micro_batch_messages=512, fit_characters=4000,
     )  # fmt: skip
-    audited = prepare_data(small_corpus, settings, copies="ignore", show=False)
+    audited = prepare_data(corpus, settings, copies="ignore", show=False)
+    assert audited.context == "conversation"
     view = audited.train
     read = np.maximum(view.lengths, count_spoken(view) - view.lengths)  # one voice at a time
     drawn = sample_groups(view, seed=0, max_characters=4000, lengths=read)

@@ -194,6 +194,18 @@ def test_a_prior_needs_text(small_source: Path, tmp_path: Path) -> None:
     assert load_model(automatic).lexical is None
 
 
+def test_a_number_for_the_positive_class_of_three_is_refused(tmp_path: Path) -> None:
+    lines = []
+    for index in range(60):
+        messages = [{"author": f"a{index}", "features": [float(index % 3), 1.0]}]
+        record = {"conversation_id": str(index), "messages": messages, "label": "abc"[index % 3]}
+        lines.append(json.dumps(record))
+    (tmp_path / "chats.jsonl").write_text("\n".join(lines) + "\n")
+    corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus", fractions=(0.5, 0.25, 0.25))
+    with pytest.raises(UsageError, match=r"pos_weight: a number is for two classes, found 3 \(name a method"):
+        train_model("conversation", corpus, model_path=tmp_path / "m", **{**SMALL, "pos_weight": 5.0})
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -208,18 +220,6 @@ def test_a_prior_needs_text(small_source: Path, tmp_path: Path) -> None:
         ({"prior": "yes"}, "prior must be 'auto', 'lexical' or 'none'"),
     ],
 )
-def test_a_number_for_the_positive_class_of_three_is_refused(tmp_path: Path) -> None:
-    lines = []
-    for index in range(60):
-        messages = [{"author": f"a{index}", "features": [float(index % 3), 1.0]}]
-        record = {"conversation_id": str(index), "messages": messages, "label": "abc"[index % 3]}
-        lines.append(json.dumps(record))
-    (tmp_path / "chats.jsonl").write_text("\n".join(lines) + "\n")
-    corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus", fractions=(0.5, 0.25, 0.25))
-    with pytest.raises(UsageError, match=r"pos_weight: a number is for two classes, found 3 \(name a method"):
-        train_model("conversation", corpus, model_path=tmp_path / "m", **{**SMALL, "pos_weight": 5.0})
-
-
 def test_wrong_arguments_are_named(
     small_corpus: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:

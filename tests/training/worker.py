@@ -72,6 +72,7 @@ def limit_files(size: int) -> None:
 FAULTS: dict[str, Callable[[int], None]] = {
     "kill": lambda step: after_step(step, lambda: os.kill(os.getpid(), signal.SIGKILL)),
     "kill-inside": kill_inside_step,
+    "interrupt": lambda step: after_step(step, lambda: os.kill(os.getpid(), signal.SIGINT)),
     "term": lambda step: after_step(step, lambda: os.kill(os.getpid(), signal.SIGTERM)),
     "term-parent": lambda step: after_step(step, lambda: os.kill(os.getppid(), signal.SIGTERM)),
     "nan": plant_nan,

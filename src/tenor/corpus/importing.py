@@ -31,7 +31,7 @@ from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Conversation
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import InputError, StorageError, UsageError, describe_os_error
-from tenor.files import publish_file, sha256_file
+from tenor.files import publish_file, require_apart, sha256_file
 from tenor.progress import progress_bar
 
 #: What happens to a row that breaks a rule: stop at it, or set it aside.
@@ -138,6 +138,7 @@ def import_with_summary(
     if append:
         base = open_base(dest, source, plan)
         plan, tally = base.info.split, prepare_tally(base)
+    require_apart({"dest": dest}, {"source": source})
     items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
     with tempfile.TemporaryFile() as spool, progress_bar("importing", None, enabled=progress) as advance:
         quarantine = _Quarantine(spool, stop=on_error == "raise")

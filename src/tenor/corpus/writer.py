@@ -6,6 +6,7 @@ Assigns splits as conversations come; knows nothing of where they come from or w
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,13 +19,15 @@ import pyarrow as pa
 from tenor.corpus.appending import copy_companions, label_types, link_files
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.finishing import finish_corpus
-from tenor.corpus.info import CorpusInfo, EncoderInfo, SourceInfo
+from tenor.corpus.info import INFO_NAME, CorpusInfo, EncoderInfo, SourceInfo
 from tenor.corpus.layout import FEATURE_TYPES, corpus_schema
 from tenor.corpus.plan import SplitPlan, split_finder
 from tenor.corpus.record_batch import Assigned, RowBuffer
 from tenor.corpus.schema import SPLITS, Conversation, Label
 from tenor.errors import CorpusError, InputError, UsageError
 from tenor.files import publish_folder, start_writeback
+
+logger = logging.getLogger(__name__)
 
 
 class CorpusWriter:
@@ -94,7 +97,7 @@ class CorpusWriter:
         self._label_types: dict[str, pa.DataType | None] = {"label": None, "participant_labels": None}
         self._label_places: dict[str, str] = {}
         self._buffer, self._written = RowBuffer(), 0
-        self._num_copied = 0
+        self._num_copied, self._is_split_given = 0, False
         self._base, self._names = base, list[str]()
         if base is not None:
             self._take_over(base, len(base.info.files) if base_files is None else base_files)
@@ -116,7 +119,9 @@ class CorpusWriter:
 
     def __enter__(self) -> CorpusWriter:
         """Create the unpublished folder."""
-        self._folder = self._stack.enter_context(publish_folder(self._dest, replace=self._replace))
+        self._folder = self._stack.enter_context(
+            publish_folder(self._dest, replace=self._replace, marker=INFO_NAME)
+        )
         if self._base is not None:
             link_files(self._base, self._names, self._folder)
         return self
@@ -244,6 +249,13 @@ class CorpusWriter:
             if plan.strict:
                 rule = "found a given split, but a strict plan makes its own"
                 raise _error(conversation, "split", rule, "leave out the split column, or strict")
+            if plan.by is not None and not self._is_split_given:
+                logger.warning(
+                    "the source brings its splits: they are kept, and only what has none is split by %s (to split all "
+                    "anew ignore them: --column split=)",
+                    plan.by,
+                )
+            self._is_split_given = True
             return conversation.split, dict.fromkeys(participants, conversation.split)
         if plan.by == "group" and group is None:
             rule = "expected a named group, found none"

@@ -30,7 +30,7 @@ from tenor.encoding.sharing import Task, Team, encode_blocks, own_places, share_
 from tenor.encoding.static import load_static
 from tenor.encoding.updating import count_reusable_files
 from tenor.errors import CorpusError, StorageError, UsageError
-from tenor.files import write_bytes
+from tenor.files import require_apart, write_bytes
 from tenor.progress import progress_bar
 from tenor.seeding import numpy_generator
 
@@ -246,10 +246,7 @@ def _check_arguments(source: Path, dest: Path, input_size: int, dtype: str, repl
         raise UsageError(f"input_size: expected a whole number of at least 1, found {input_size!r}")
     if dtype not in FEATURE_TYPES:
         raise UsageError(f"dtype: expected one of {', '.join(sorted(FEATURE_TYPES))}, found {dtype!r}")
-    if dest.resolve() == source.resolve():
-        raise UsageError(
-            f"{dest}: the analyzed corpus cannot take its source's place: choose another destination"
-        )
+    require_apart({"dest": dest}, {"source": source})
     if dest.exists() and not replace:
         raise StorageError(f"{dest} exists already: choose another destination, or remove it first")
 

@@ -5,6 +5,7 @@ Needs predictions alone. Knows nothing of how calibrators and conformal rules wo
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -17,6 +18,8 @@ from tenor.metrics.conformal import Conformal, check_alpha, fit_conformal, measu
 from tenor.metrics.objectives import parse_rule
 from tenor.metrics.reliability import brier_score, calibration_error, log_loss
 from tenor.predictions import Predictions, PredictionSets
+
+logger = logging.getLogger(__name__)
 
 _LEAST = 1e-12  # probabilities are held off 0 and 1 by this, so that their log odds are finite
 
@@ -107,6 +110,8 @@ def fit_adjustment(
     """
     abstention = None if abstain_alpha is None else fit_abstention(validation, abstain_alpha)
     calibrator = fit_calibration(validation) if calibrated else None
+    if calibrator is not None and calibrator.warning is not None:
+        logger.warning("calibration: %s", calibrator.warning)
     mended = validation if calibrator is None else calibrate(validation, calibrator)
     threshold = None if rule is None else choose_by_rule(mended, rule).value
     return Adjustment(calibrator, threshold, abstention)

@@ -20,13 +20,13 @@ from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.readings import count_test_read
-from tenor.corpus.schema import SPLITS, Label, Split
+from tenor.corpus.schema import SPLITS, UNLABELLED, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
-from tenor.files import sha256_file
+from tenor.files import require_apart, sha256_file
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import embed_dataset, score_dataset, score_prior, to_probs
 from tenor.models.sequence import SequenceClassifier
@@ -88,6 +88,7 @@ def predict(
             "the rule to predictions: tenor.evaluation.calibration.fit_abstention)"
         )
     check_adjustment(threshold, abstain_alpha)
+    require_apart({"output": output}, {"model": model_path, "corpus": dataset_path})
     known = read_predictions(update) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
@@ -205,7 +206,7 @@ class Scorer:
             authors=view.authors,
             groups=view.groups,
             splits=view.splits,
-            labels=_recode(view.labels, view.classes, self.metadata.classes, view.corpus.path),
+            labels=self._recode_labels(view),
             lengths=view.lengths,
             logits=logits,
             probs=to_probs(logits),
@@ -245,6 +246,39 @@ class Scorer:
         # The model's classes give the logits' shape, whatever labels the corpus has.
         dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
         return score_dataset(self.model, dataset, self.runtime, progress=self.progress)
+
+    def _require_known_labels(self, view: SequenceView) -> None:
+        """Refuse to measure on labels that the model was not trained on.
+
+        Raises:
+            CorpusError: naming them.
+        """
+        present = {view.classes[index] for index in np.unique(view.labels[view.labels >= 0])}
+        unknown = sorted(map(str, present - set(self.metadata.classes)))
+        if unknown:
+            raise CorpusError(
+                f"{view.corpus.path}: label {', '.join(unknown)} is unknown to the model, which knows "
+                f"{', '.join(map(str, self.metadata.classes))} (set it to null, or train a model on it)"
+            )
+
+    def _recode_labels(self, view: SequenceView) -> npt.NDArray[np.int64]:
+        """Labels as the model's class indices, -1 where unlabelled, or where the model does not know the label."""
+        if view.classes == self.metadata.classes:
+            return view.labels
+        codes = {label: index for index, label in enumerate(self.metadata.classes)}
+        table = np.array(
+            [codes.get(label, UNLABELLED) for label in view.classes] + [UNLABELLED], dtype=np.int64
+        )
+        labels = table[view.labels]
+        lost = (labels < 0) & (view.labels >= 0)
+        if lost.any():
+            logger.warning(
+                "%s: %d sequences count as unlabelled: the model does not know %s",
+                view.corpus.path,
+                int(lost.sum()),
+                ", ".join(str(view.classes[index]) for index in np.unique(view.labels[lost])),
+            )
+        return labels
 
     def _update_logits(
         self, view: SequenceView, known: Predictions, may_have_grown: bool
@@ -291,6 +325,8 @@ class Scorer:
                 if split not in optional:
                     require_split(view, split)
         view = view.select(np.isin(view.split_codes, [SPLITS.index(split) for split in splits]))
+        if labelled:
+            self._require_known_labels(view)
         view = view.cut_order()  # now that nobody holds the view of all
         release_memory()
         return view
@@ -345,28 +381,3 @@ class Scorer:
 
 def _describe(name: str | None, digest: str | None) -> str:
     return "features made elsewhere" if name is None else f"{name} (hash {str(digest)[:12]})"
-
-
-def _recode(
-    labels: npt.NDArray[np.int64],
-    corpus_classes: tuple[Label, ...],
-    model_classes: tuple[Label, ...],
-    path: Path,
-) -> npt.NDArray[np.int64]:
-    """Labels as the model's class indices, -1 where unlabelled.
-
-    Raises:
-        CorpusError: a label that the model was not trained on.
-    """
-    if corpus_classes == model_classes:
-        return labels
-    present = {corpus_classes[index] for index in np.unique(labels[labels >= 0])}
-    unknown = sorted(map(str, present - set(model_classes)))
-    if unknown:
-        raise CorpusError(
-            f"{path}: label {', '.join(unknown)} is unknown to the model, which knows "
-            f"{', '.join(map(str, model_classes))} (set it to null, or train a model on it)"
-        )
-    codes = {label: index for index, label in enumerate(model_classes)}
-    table = np.array([codes.get(label, -1) for label in corpus_classes] + [-1], dtype=np.int64)
-    return table[labels]

@@ -17,6 +17,7 @@ from tenor.devices import start_runtime
 from tenor.errors import SplitError
 from tenor.evaluation.calibration import check_adjustment
 from tenor.evaluation.scoring import Scorer, parse_splits
+from tenor.files import require_apart
 from tenor.predictions import Predictions, read_predictions, write_parts
 
 #: Messages scored, and held, at a time.
@@ -77,6 +78,7 @@ def predict_to_file(
         StorageError: the file cannot be written; an older one is untouched.
     """
     check_adjustment(threshold, abstain_alpha)
+    require_apart({"output": output}, {"model": model_path, "corpus": dataset_path})
     known = None if update is None else read_predictions(update)
     splits = parse_splits(split)
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)

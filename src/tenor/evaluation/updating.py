@@ -52,8 +52,8 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
     ):
         if found != expected:
             raise UsageError(
-                f"update: expected predictions of this model, with {what} {expected}, found {what} {found} "
-                "(predict anew, without update)"
+                f"earlier predictions: expected this model's, with {what} {expected}, found {what} {found} "
+                "(were they calibrated, or is the threshold another? predict anew, without them)"
             )
 
 

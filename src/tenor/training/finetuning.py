@@ -141,7 +141,7 @@ def finetune_encoder(
         epoch = _train(tuning, train, validation, num_epochs, learning_rate, advance)
     if epoch == 0:
         logger.warning("no epoch of fine-tuning convinced validation: %s holds the encoder as it was", dest)
-    with publish_folder(dest, replace=replace) as temporary:
+    with publish_folder(dest, replace=replace, marker=FINETUNED_NAME) as temporary:
         with without_progress_bars():
             model.save_pretrained(str(temporary), create_model_card=False, safe_serialization=True)
         record = {
@@ -222,7 +222,10 @@ class _Tuning:
         )
         self.device = model.device
         width = int(model.encode(["."], show_progress_bar=False).shape[1])
-        self.head = nn.Linear(2 * width, 1 if num_classes == 2 else num_classes).to(self.device)
+        # fit_head gives it weights: none are drawn from the caller's random numbers
+        self.head = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, 2 * width, 1 if num_classes == 2 else num_classes, device=self.device
+        )
 
     def parameters(self) -> list[nn.Parameter]:
         return [*self.model.parameters(), *self.head.parameters()]

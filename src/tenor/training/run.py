@@ -36,7 +36,7 @@ from tenor.seeding import derive_seed
 from tenor.training.checkpoint import RunFolder
 from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.history import EpochRecord, history_path, write_history
-from tenor.training.interruption import EXIT_STATUS, Interruption
+from tenor.training.interruption import Interruption
 from tenor.training.loop import StepResult, evaluate_loader, make_passes, run_steps
 from tenor.training.passes import Pass
 from tenor.training.preparation import TrainingData, build_criterion, build_model
@@ -195,7 +195,7 @@ class Run:
         """Epochs until the last, or until the validation score has not risen for `patience` of them.
 
         Raises:
-            SystemExit: SIGTERM came; a checkpoint is saved.
+            SystemExit: SIGTERM or SIGINT came; a checkpoint is saved.
         """
         total = self.settings.num_epochs * len(self.train_loader)
         with Interruption() as interruption, progress_bar("training", total, enabled=self.show) as advance:
@@ -233,11 +233,12 @@ class Run:
             if stops:
                 if self.runtime.is_main:
                     logger.warning(
-                        "SIGTERM: saved step %d in %s; resume goes on from there",
+                        "%s: saved step %d in %s; resume goes on from there",
+                        interruption.number.name,
                         progress.global_step,
                         self.folder.path,
                     )
-                raise SystemExit(EXIT_STATUS)
+                raise SystemExit(interruption.exit_status)
 
     def _validate(self, started: float) -> None:
         """Score validation, keep the weights if they convince and are the best so far, write the history."""

@@ -90,6 +90,13 @@ class ColumnMap:
         if not isinstance(self.feature_prefix, str):
             raise UsageError(f"column map: feature_prefix: expected text, found {self.feature_prefix!r}")
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The columns that go by another name than tenor's own: somebody has said that they are there."""
+        specs = [spec for spec in dataclasses.fields(self) if not spec.name.startswith("feature_")]
+        names = [(getattr(self, spec.name), spec.default) for spec in specs]
+        return tuple(name for name, default in names if name is not None and name != default)
+
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, str | None | Iterable[str]]) -> ColumnMap:
         """Make a map from tenor's name -> the source's column.

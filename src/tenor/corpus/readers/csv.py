@@ -103,18 +103,19 @@ def _read_header(records: _Parser, path: Path, columns: ColumnMap) -> list[str]:
             raise _missing(name, names, path, header.line)
     if columns.text not in names and not columns.pick_features(names):
         raise _missing(columns.text, names, path, header.line)
-    for name in columns.pick_features(names):
+    for name in (*columns.pick_features(names), *columns.named):
         if name not in names:
             raise _missing(name, names, path, header.line)
     return names
 
 
 def _missing(name: str, names: list[str], path: Path, line: int) -> InputError:
+    # their names are not shown: a file without a header has a message there
     return InputError(
         f"expected a column {name!r} in the header, found {len(names)} columns without it",
         path=path,
         line=line,
-        remedy="give the first line the columns' names, or name yours in the column map",
+        remedy="give the first line the columns' names, or say which yours are: --column conversation_id=YOURS",
     )
 
 
