@@ -70,6 +70,7 @@ def test_nothing_is_written_over_another(run_cli: RunCli, predictions: Path, tmp
     [
         (["--class-name", "rude"], 2, "expected LABEL=NAME, not 'rude'"),
         (["--by", "channel"], 1, "subgroups need both"),
+        (["--class-name", "nope=x"], 1, "class names: expected some of 0, 1, found nope"),
         ([], 2, "Missing option '--output'"),
     ],
 )

@@ -17,6 +17,7 @@ from tenor.evaluation import (
     predict,
     profile_predictions,
 )
+from tenor.evaluation.aggregation import can_validation_choose
 from tenor.metrics.thresholds import choose_threshold
 from tenor.predictions import Predictions, concatenate_predictions
 
@@ -142,6 +143,12 @@ def test_the_best_by_validation_is_the_highest_there_and_the_first_of_equals(seq
     assert scores[best_by_validation(tables)] == max(scores.values())
     same = {"b": tables["mean"], "a": tables["mean"]}
     assert best_by_validation(same) == "b"
+    assert can_validation_choose(same)
+    alike = {
+        name: dataclasses.replace(table, labels=np.zeros_like(table.labels)) for name, table in tables.items()
+    }
+    assert best_by_validation(alike) == next(iter(alike))
+    assert not can_validation_choose(alike)
 
 
 def test_wrong_requests_are_refused(corpus: Path, models: dict[str, Path], sequences: Predictions) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tenor.errors import UsageError
-from tenor.metrics.seeds import SeedSummary, compare_seeds, summarize_seeds
+from tenor.metrics.seeds import SeedSummary, summarize_seeds
 
 
 def test_by_hand() -> None:
@@ -20,15 +20,11 @@ def test_by_hand() -> None:
     assert summarize_seeds([{"f1": None}])["f1"] == SeedSummary(None, None, None, None, 0, 1)
 
 
-def test_paired_seeds_cancel_what_they_share() -> None:
-    a = [{"f1": 0.5}, {"f1": 0.7}, {"f1": 0.9}]
-    b = [{"f1": 0.4}, {"f1": 0.61}, {"f1": 0.79}]
-    difference = compare_seeds(a, b)["f1"]
-    assert difference.mean == pytest.approx(0.1)
-    assert difference.std == pytest.approx(0.01)
-    assert difference.low > 0
-    assert compare_seeds(a, a)["f1"] == SeedSummary(0.0, 0.0, 0.0, 0.0, 3, 0)
-    assert compare_seeds([{"f1": None}], [{"f1": 0.5}])["f1"].undefined == 1
+def test_an_interval_of_shares_stays_among_shares() -> None:
+    found = summarize_seeds([{"f1": 0.97, "threshold": 0.97}, {"f1": 0.99, "threshold": 0.99}])
+    assert found["f1"].high == 1.0
+    assert found["threshold"].high is not None and found["threshold"].high > 1.05
+    assert summarize_seeds([{"recall": 0.02}, {"recall": 0.04}])["recall"].low == 0.0
 
 
 def test_wrong_use_is_refused() -> None:
@@ -36,5 +32,3 @@ def test_wrong_use_is_refused() -> None:
         summarize_seeds([])
     with pytest.raises(UsageError, match="run 1 has other metrics than run 0: f1, roc_auc"):
         summarize_seeds([{"f1": 0.5}, {"roc_auc": 0.5}])
-    with pytest.raises(UsageError, match="found 1 and 2"):
-        compare_seeds([{"f1": 0.5}], [{"f1": 0.5}] * 2)

@@ -86,12 +86,20 @@ def test_a_file_joins_where_its_keys_are_the_level_s(
         assert 1 <= (columns["x"] == "yes").sum() <= 3
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_any_delimiter_that_an_import_reads_is_read(tmp_path: Path, delimiter: str) -> None:
+    rows = [("author", "x"), ("a", "1"), ("b", "2,5; of 3")]
+    lines = [delimiter.join([key, f'"{value}"' if value.startswith("2") else value]) for key, value in rows]
+    (tmp_path / "a.csv").write_text("\n".join(lines) + "\n")
+    assert read_attributes(tmp_path / "a.csv", ("x",)).rows == {("a",): ("1",), ("b",): ("2,5; of 3",)}
+
+
 @pytest.mark.parametrize(
     ("content", "line", "rule"),
     [
         ("id,x\n1,2\n", 1, "expected a column conversation_id or author, found id, x"),
         ("author,y\na,2\n", 1, "there is no column x, but author, y"),
-        ("author,x\na,1\na,2\n", 3, "author stand there twice"),
+        ("author,x\na,1\na,2\n", 3, "expected each author once, found one again"),
         ("author,x\na,1\nb\n", 3, "expected 2 columns, found 1"),
         ('author,x\na,"1\n', 2, "no sound CSV"),
         ('"author"s,x\na,1\n', 1, "no sound CSV"),

@@ -204,25 +204,31 @@ def require_aggregations(names: Sequence[str]) -> None:
             raise UsageError(f"aggregation must be one of {', '.join(EVERY_AGGREGATION)}, not {name!r}")
 
 
-def best_by_validation(tables: Mapping[str, Predictions], metric: str = "average_precision") -> str:
-    """The name of the table with the best score on validation; the first of equals, or where it is undefined.
+def best_by_validation(tables: Mapping[str, Predictions]) -> str:
+    """The name of the table with the best average precision on validation; the first of equals, or where it has none.
 
     Args:
         tables: name -> predictions with validation rows.
-        metric: of calculate_metrics.
     """
+    if len(tables) > 1 and not can_validation_choose(tables):
+        logger.warning(
+            "validation cannot choose: its average precision is undefined; %s stands first",
+            next(iter(tables)),
+        )
 
     def score(name: str) -> float:
         known = tables[name].in_split("validation").labelled()
-        value = calculate_metrics(known.labels, known.probs, tables[name].threshold)[metric]
+        value = calculate_metrics(known.labels, known.probs, tables[name].threshold)["average_precision"]
         return -1.0 if value is None else value
 
-    scores = {name: score(name) for name in tables}
-    if len(tables) > 1 and max(scores.values()) < 0:
-        logger.warning(
-            "validation cannot choose: its %s is undefined; %s stands first", metric, next(iter(tables))
-        )
-    return max(scores, key=lambda name: scores[name])
+    return max(tables, key=score)
+
+
+def can_validation_choose(tables: Mapping[str, Predictions]) -> bool:
+    """Whether validation's labels are of more than one class, in some table at least."""
+    return any(
+        len(set(table.in_split("validation").labelled().labels.tolist())) > 1 for table in tables.values()
+    )
 
 
 def _score_learned(

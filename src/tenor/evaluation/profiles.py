@@ -25,6 +25,7 @@ from tenor.evaluation.aggregation import (
     aggregate_baselines,
     aggregate_possible,
     best_by_validation,
+    can_validation_choose,
     profile_predictions,
     require_aggregations,
 )
@@ -130,8 +131,8 @@ def compare_aggregation_methods(
 
     Returns:
         aggregation -> metrics with ``intervals``, ``threshold_choice``, ``differences`` (to the mean: this
-        aggregation minus it, paired by group, Holm's p over all), and ``best_by_validation``, true for one. That one
-        also stands beside baselines, as of evaluate_profile_classifier. The test split is read once for all of them.
+        aggregation minus it, paired by group, Holm's p over all), and ``best_by_validation``, true for at most one.
+        The best also stands beside baselines, as of evaluate_profile_classifier. The test split is read once for all of them.
         Counts of votes have no ``abstention``. A learned aggregation that cannot be fitted, for want of validation
         profiles, is left out with a warning.
 
@@ -152,7 +153,7 @@ def compare_aggregation_methods(
         out_of_fold=out_of_fold,
         seed=seed,
     )
-    best = best_by_validation(tables)
+    best, is_chosen = best_by_validation(tables), can_validation_choose(tables)
     reference = REFERENCE if REFERENCE in tables else next(iter(tables))
     others = {name: table for name, table in tables.items() if name != reference}
     differences = to_plain(subtract(others, reference, tables[reference], seed=seed))
@@ -161,7 +162,7 @@ def compare_aggregation_methods(
     for name, table in tables.items():
         metrics = measure_profiles(table, rule, seed, None if name in COUNTS else abstain_alpha)
         metrics["differences"] = {reference: differences[name]} if name in differences else {}
-        results[name] = {**metrics, "best_by_validation": name == best, "test_reads": reads}
+        results[name] = {**metrics, "best_by_validation": is_chosen and name == best, "test_reads": reads}
     if baselines:
         beside = scored.measure_beside(tables[best], best, profile_label, rule, out_of_fold, seed)
         beside["differences"] = {**results[best]["differences"], **beside["differences"]}

@@ -1,4 +1,4 @@
-"""What several training seeds say: mean, spread, and differences of two models trained on the same seeds.
+"""What several training seeds say: mean and spread.
 
 The interval here is about training noise: what another seed would give on the same rows. What other rows
 would give is in tenor.metrics.intervals. Knows nothing of training.
@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tenor.errors import UsageError
+from tenor.metrics.weighted import METRICS
 
 
 @dataclass(frozen=True)
@@ -46,28 +47,7 @@ def summarize_seeds(runs: Sequence[Mapping[str, float | None]]) -> dict[str, See
     if not runs:
         raise UsageError("no runs to summarize: pass the metrics of one seed or more")
     _require_same_names(runs)
-    return {name: _summarize([run[name] for run in runs]) for name in runs[0]}
-
-
-def compare_seeds(
-    a: Sequence[Mapping[str, float | None]], b: Sequence[Mapping[str, float | None]]
-) -> dict[str, SeedSummary]:
-    """Summaries of a - b over paired seeds: a[i] and b[i] were trained with one seed.
-
-    Raises:
-        UsageError: no runs, different numbers of them, or runs with different metrics.
-    """
-    if len(a) != len(b) or not a:
-        raise UsageError(
-            f"paired seeds need as many runs of each model, one or more: found {len(a)} and {len(b)}"
-        )
-    _require_same_names([*a, *b])
-    differences = [{name: _subtract(x[name], y[name]) for name in x} for x, y in zip(a, b, strict=True)]
-    return summarize_seeds(differences)
-
-
-def _subtract(x: float | None, y: float | None) -> float | None:
-    return None if x is None or y is None else x - y
+    return {name: _summarize(name, [run[name] for run in runs]) for name in runs[0]}
 
 
 def _require_same_names(runs: Sequence[Mapping[str, float | None]]) -> None:
@@ -77,7 +57,7 @@ def _require_same_names(runs: Sequence[Mapping[str, float | None]]) -> None:
             raise UsageError(f"run {number} has other metrics than run 0: {', '.join(different)}")
 
 
-def _summarize(values: Sequence[float | None]) -> SeedSummary:
+def _summarize(name: str, values: Sequence[float | None]) -> SeedSummary:
     defined = [value for value in values if value is not None]
     count, undefined = len(defined), len(values) - len(defined)
     if count == 0:
@@ -89,4 +69,7 @@ def _summarize(values: Sequence[float | None]) -> SeedSummary:
 
     std = statistics.stdev(defined)
     half = float(stdtrit(count - 1, 0.975)) * std / math.sqrt(count)
-    return SeedSummary(mean, std, mean - half, mean + half, count, undefined)
+    low, high = mean - half, mean + half
+    if name in METRICS:  # shares: a few seeds' interval would reach beyond what there is
+        low, high = max(low, 0.0), min(high, 1.0)
+    return SeedSummary(mean, std, low, high, count, undefined)

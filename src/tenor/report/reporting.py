@@ -68,7 +68,8 @@ def report_run(
         progress: show bars.
 
     Raises:
-        UsageError: nothing to report on, a model file without `data`, or `by` without `attributes`.
+        UsageError: nothing to report on, a model file without `data`, `by` without `attributes`, or a name for a class
+            that there is not.
         InputError: a predictions or attributes file that cannot be read.
         ModelFileError: another encoder than the model's.
     """
@@ -76,6 +77,7 @@ def report_run(
         raise UsageError("subgroups need both: the file (attributes) and the columns of it (by)")
     table = None if attributes is None else read_attributes(attributes, by)
     levels, corpus = open_run(run, data, seed=seed, device=device, progress=progress)
+    _require_known_classes({} if class_names is None else class_names, levels)
     sections = [
         _make_section(level, corpus, table, num_errors, with_text, seed, device)
         for level in sorted(levels, key=lambda level: LEVELS.index(level.predictions.level))
@@ -95,6 +97,14 @@ def report_run(
     return replace(
         report, files=_list_files(levels), license=license, with_text=with_text, with_names=with_names
     )
+
+
+def _require_known_classes(names: Mapping[Label, str], levels: Sequence[ScoredLevel]) -> None:
+    """Refuse a name for a class that there is not."""
+    known = {str(label): None for level in levels for label in level.predictions.classes}
+    unknown = [str(label) for label in names if str(label) not in known]
+    if unknown:
+        raise UsageError(f"class names: expected some of {', '.join(known)}, found {unknown[0]}")
 
 
 def _make_section(

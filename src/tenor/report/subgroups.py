@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tenor.corpus.readers.csv import DELIMITERS
 from tenor.errors import InputError, UsageError
 from tenor.metrics.subgroups import Gap, bin_lengths, measure_subgroups
 from tenor.metrics.verdict import format_signed
@@ -109,7 +110,12 @@ def read_attributes(path: str | Path, columns: Sequence[str]) -> Attributes:
     for line, values in lines:
         key = tuple(str(values[name]) for name in keys)
         if key in rows:
-            raise InputError(f"{' and '.join(keys)} stand there twice", path=path, line=line, field=keys[0])
+            raise InputError(
+                f"expected each {' and '.join(keys)} once, found one again",
+                path=path,
+                line=line,
+                field=keys[0],
+            )
         rows[key] = tuple(_to_text(values[column]) for column in columns)
     return Attributes(path, keys, tuple(columns), rows)
 
@@ -121,7 +127,9 @@ def _read_csv(path: Path) -> tuple[list[str], Iterator[tuple[int, dict[str, Any]
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise InputError(f"invalid UTF-8 at byte offset {error.start}", path=path, line=line) from error
-    lines = _number_lines(csv.reader(io.StringIO(text, newline=""), strict=True), path)
+    delimiter = max(DELIMITERS, key=text.partition("\n")[0].count)  # as an import finds it
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines = _number_lines(reader, path)
     _, header = next(lines, (1, []))
 
     def rows() -> Iterator[tuple[int, dict[str, Any]]]:
