@@ -132,9 +132,9 @@ def compare_aggregation_methods(
     Returns:
         aggregation -> metrics with ``intervals``, ``threshold_choice``, ``differences`` (to the mean: this
         aggregation minus it, paired by group, Holm's p over all), and ``best_by_validation``, true for at most one.
-        The best also stands beside baselines, as of evaluate_profile_classifier. The test split is read once for all of them.
-        Counts of votes have no ``abstention``. A learned aggregation that cannot be fitted, for want of validation
-        profiles, is left out with a warning.
+        The best also stands beside baselines, as of evaluate_profile_classifier. The test split is read once for all
+        of them. Counts of votes have no ``abstention``. A learned aggregation that cannot be fitted, for want of
+        validation profiles, is left out with a warning.
 
     Raises:
         As evaluate_profile_classifier.
