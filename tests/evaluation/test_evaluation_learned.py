@@ -270,7 +270,7 @@ def test_a_validation_that_cannot_choose_says_so(
     labels = np.where(np.asarray(rows.splits) == "validation", 0, rows.labels)
     tables = profile_predictions(dataclasses.replace(rows, labels=labels), ("mean", "median"))
     assert best_by_validation(tables) == "mean"
-    assert "validation cannot choose: its average_precision is undefined; mean stands first" in caplog.text
+    assert "validation cannot choose: its average precision is undefined; mean stands first" in caplog.text
 
 
 def test_what_cannot_be_fitted_is_said(simulate: Simulate) -> None:
