@@ -90,17 +90,10 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
     path = _name(path)
     if path.exists() and not replace:
         raise StorageError(f"{path} exists already: choose another destination, or remove it first")
-    if path.exists() and os.path.samefile(path, os.curdir):
-        raise StorageError(
-            f"{path}: expected another folder than the one that you are in (choose another destination)"
-        )
-    if path.exists() and marker is not None and not _may_be_replaced(path, marker):
-        raise StorageError(
-            f"{path}: expected a folder with {marker}, which may be replaced, found something else (choose another "
-            "destination, or remove it yourself)"
-        )
     temporary = _beside(path, "tmp")
     try:
+        if path.exists() and marker is not None:
+            _require_replaceable(path, marker)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         yield temporary
@@ -236,8 +229,16 @@ def _exchange(one: Path, other: Path) -> bool:
     return bool(rename(here, os.fsencode(one), here, os.fsencode(other), exchange) == 0)
 
 
-def _may_be_replaced(path: Path, marker: str) -> bool:
-    return path.is_dir() and ((path / marker).is_file() or not any(path.iterdir()))
+def _require_replaceable(path: Path, marker: str) -> None:
+    if os.path.samefile(path, os.curdir):
+        raise StorageError(
+            f"{path}: expected another folder than the one that you are in (choose another destination)"
+        )
+    if not path.is_dir() or not ((path / marker).is_file() or not any(path.iterdir())):
+        raise StorageError(
+            f"{path}: expected a folder with {marker}, which may be replaced, found something else (choose another "
+            "destination, or remove it yourself)"
+        )
 
 
 def _name(path: Path) -> Path:

@@ -11,6 +11,8 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
+from tenor.corpus.schema import SPLITS
+from tenor.corpus.strict import find_components
 from tenor.corpus.views import SequenceView
 
 Integers = npt.NDArray[np.int64]
@@ -40,21 +42,15 @@ def join_hearers(view: SequenceView) -> SequenceView:
 
 def _find_first_linked(groups: Integers, rows: Integers, num_groups: int) -> Integers:
     """For each group the first that it is linked to by conversations: (G,)."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     conversations, of_row = np.unique(rows, return_inverse=True)
-    size = num_groups + len(conversations)
-    edges = coo_matrix((np.ones(len(groups), np.int8), (groups, of_row + num_groups)), shape=(size, size))
-    count, components = connected_components(edges, directed=False)
-    first = np.full(count, num_groups, np.int64)
-    np.minimum.at(first, components[:num_groups], np.arange(num_groups))
-    return np.asarray(first[components[:num_groups]])
+    _, components = find_components(of_row, groups, len(conversations), num_groups)
+    first = np.full(int(components.max()) + 1, num_groups, np.int64)
+    np.minimum.at(first, components, np.arange(num_groups))
+    return np.asarray(first[components])
 
 
 def count_torn(view: SequenceView) -> int:
-    """How many sequences are of a group that stands in more than one split."""
-    torn = np.zeros(int(view.group_codes.max(initial=-1)) + 1, dtype=bool)
-    pairs = np.unique(np.stack([view.group_codes, view.split_codes]), axis=1)[0]  # of group and split
-    torn[pairs[1:][pairs[1:] == pairs[:-1]]] = True
-    return int(torn[view.group_codes].sum())
+    """How many sequences, all of them in splits, are of a group that stands in more than one."""
+    is_in = np.zeros((int(view.group_codes.max(initial=-1)) + 1, len(SPLITS)), dtype=bool)
+    is_in[view.group_codes, view.split_codes] = True
+    return int((is_in.sum(axis=1) > 1)[view.group_codes].sum())

@@ -66,7 +66,7 @@ def assign_strict(
     _, unit_codes = np.unique(units, return_inverse=True)
     author_names, author_codes = np.unique(participants, return_inverse=True)
     num_units, unit_of = int(unit_codes.max()) + 1, unit_codes[parents]
-    components, of_author = _find_components(unit_of, author_codes, num_units, len(author_names))
+    components, of_author = find_components(unit_of, author_codes, num_units, len(author_names))
     shares = np.bincount(components[unit_codes], minlength=components.max() + 1) / len(units)
 
     first_author = np.full(len(shares), len(author_names), dtype=np.int64)
@@ -93,10 +93,10 @@ def assign_strict(
     )
 
 
-def _find_components(
+def find_components(
     unit_of: Integers, author_codes: Integers, num_units: int, num_authors: int
 ) -> tuple[Any, Any]:
-    """The component of each unit (U,) and of each author (A,)."""
+    """What is linked by participations (P,) of an author in a unit: the component of each unit (U,) and author (A,)."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 

@@ -43,9 +43,8 @@ def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
     inside = np.clip(probs, _LEAST, 1 - _LEAST)
     logits = np.log(inside) - np.log1p(-inside) if probs.ndim == 1 else np.log(inside)
     threshold = predictions.threshold
-    if (
-        threshold is not None and 0 < threshold <= 1
-    ):  # one beyond stays: it calls no row, or every row, positive
+    # one beyond stays: it calls no row positive, or every row
+    if threshold is not None and 0 < threshold <= 1:
         cut = np.clip(threshold, _LEAST, 1 - _LEAST)
         threshold = float(calibrator.apply(np.array([np.log(cut) - np.log1p(-cut)]))[0])
     return replace(predictions, logits=logits, probs=probs, threshold=threshold)

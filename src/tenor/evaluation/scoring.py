@@ -286,9 +286,8 @@ class Scorer:
         """Take over known scores, a few of them proven, and score the rest."""
         require_same_model(known, self.level, self.metadata, self.hash)
         reads_others = may_have_grown and self.lexical is not None and self.lexical.reads_others
-        rows = find_known_rows(
-            view, known, reads_others=reads_others
-        )  # (S,) -1 where a sequence is not known
+        # (S,) -1 where a sequence is not known
+        rows = find_known_rows(view, known, reads_others=reads_others)
         release_memory()  # what matching ids took
         logits = np.empty((len(view), *known.logits.shape[1:]))
         logits[rows >= 0] = known.logits[rows[rows >= 0]]

@@ -1,8 +1,8 @@
 """Earlier predictions in place of scoring again: which rows still hold, and the proof that they do.
 
 A row holds for the sequence of the same id and the same number of messages, its own and, where they are read, the
-others'; a few are scored again, so that
-predictions of other features, or mended ones, are not taken for the model's. Knows nothing of how scores come to be.
+others'; a few are scored again, so that predictions of other features, or mended ones, are not taken for the model's.
+Knows nothing of how scores come to be.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from tenor.evaluation.aggregation import (
     aggregate_baselines,
     aggregate_possible,
     best_by_validation,
+    can_validation_choose,
 )
 from tenor.evaluation.standing import find_baselines
 from tenor.files import sha256_file
@@ -114,7 +115,9 @@ def make_profiles(author: ScoredLevel, embeddings: Embeddings | None = None, *, 
     best = best_by_validation(tables)
     notes = (
         "A profile's label is the majority of its author's sequences; ties count as positive.",
-        f"The aggregation shown, {best}, has the best average precision on validation.",
+        f"The aggregation shown, {best}, has the best average precision on validation."
+        if can_validation_choose(tables)
+        else f"The aggregation shown, {best}, is the first: validation's labels are of one class, and cannot choose.",
     )
     baselines = (
         aggregate_baselines(author.baselines, best, threshold=rule, seed=seed) if author.baselines else {}

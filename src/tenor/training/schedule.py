@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
-
-ScheduleName = Literal["plateau", "cosine"]
 
 
 class Schedule(Protocol):
