@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from _common import count_flops, median, print_machine, print_table, seconds_of
-from tenor.batching import SequenceDataset, make_loader
+from tenor.batching import SequenceDataset, hold_on_gpu, make_loader
 from tenor.devices import Runtime
 from tenor.nn.dropout import set_dropout_generator
 from tenor.training.loop import make_passes, run_steps
@@ -62,7 +62,7 @@ def run_tenor(
     model = make_model(dataset).to(device)
     set_dropout_generator(model, torch.Generator(device).manual_seed(0))
     optimizer = make_optimizer(model, fused=True)
-    loader = make_loader(dataset, BATCH, shuffle=True, device=device)
+    loader = make_loader(hold_on_gpu(dataset, device), BATCH, shuffle=True, device=device)
     trained: nn.Module = torch.compile(model, dynamic=True) if compiled else model  # type: ignore[assignment]
     runtime, criterion = Runtime(device, "bf16"), nn.BCEWithLogitsLoss()
     passes = None if compiled else make_passes(model, criterion, runtime)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from tenor.batching import SequenceDataset, load_dataset, make_loader
+from tenor import batching
+from tenor.batching import SequenceDataset, hold_on_gpu, load_dataset, make_loader
 from tenor.corpus import readahead
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.mapped_rows import MappedRows
@@ -33,6 +34,32 @@ def test_a_batch_holds_each_sequence_one_after_another_or_padded_with_zeros(smal
         assert padded.features[row, length:].abs().sum() == 0
         assert batch.mask[row].tolist() == [True] * length + [False] * (batch.mask.shape[1] - length)
         assert batch.labels[row] == label
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+@pytest.mark.parametrize("at_a_time", [5, 1 << 16])
+def test_features_held_on_a_device_make_the_same_batches(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch, level: str, at_a_time: int
+) -> None:
+    monkeypatch.setattr(batching, "_HELD_AT_A_TIME", at_a_time)
+    dataset = load_dataset(small_corpus, level, "train")
+    held = dataset.with_prior(np.zeros(len(dataset))).hold("cpu")
+    assert held.held is not None and len(held.held) == dataset.lengths.sum()
+    for indices in (np.array([5, 0, 11, 5]), np.arange(len(dataset))[::-1].copy(), np.empty(0, np.int64)):
+        one, other = dataset.batch(indices), held.batch(indices)
+        assert torch.equal(one.features, other.features) and one.features.dtype == other.features.dtype
+        assert torch.equal(one.mask, other.mask) and torch.equal(one.labels, other.labels)
+        assert other.prior is not None
+
+
+def test_features_stay_on_disk_where_there_is_no_gpu_or_no_room(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = load_dataset(small_corpus, "author", "train")
+    assert hold_on_gpu(dataset, torch.device("cpu")) is dataset
+    taken = dataset.count_bytes(np.arange(len(dataset)))
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (4 * taken - 1, 1 << 40))
+    assert hold_on_gpu(dataset, torch.device("cuda")) is dataset
 
 
 @pytest.mark.parametrize("level", ["conversation", "author"])

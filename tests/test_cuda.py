@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from tenor.batching import load_dataset, make_loader
+from tenor.batching import hold_on_gpu, load_dataset, make_loader
 from tenor.cli import main
 from tenor.corpus.importing import import_corpus
 from tenor.devices import Precision, Runtime, plain_runtime
+from tenor.errors import TrainingError
 from tenor.evaluation import predict
 from tenor.explain import explain_sequence
 from tenor.models.model_file import read_metadata
@@ -86,6 +87,39 @@ def test_a_step_is_that_of_the_single_padded_batch(small_corpus: Path, max_messa
         assert gradient is not None and parameter.grad is not None
         difference = (gradient.cpu() - parameter.grad).norm() / parameter.grad.norm().clamp_min(1e-12)
         assert difference < 1e-6, name
+
+
+def test_features_held_on_the_gpu_make_the_same_batches(small_corpus: Path) -> None:
+    dataset = load_dataset(small_corpus, "author", "train")
+    held = hold_on_gpu(dataset, torch.device("cuda"))
+    assert held.held is not None and held.held.is_cuda
+    pairs = zip(
+        *(list(make_loader(each, 16, shuffle=True, device="cuda")) for each in (dataset, held)), strict=True
+    )
+    for one, other in pairs:
+        for batch, again in zip(one, other, strict=True):
+            assert again.features.is_cuda and torch.equal(batch.features, again.features.cpu())
+            assert torch.equal(batch.mask, again.mask) and torch.equal(batch.labels, again.labels)
+
+
+@pytest.mark.parametrize("optimizer_type", [torch.optim.AdamW, torch.optim.SGD])
+@pytest.mark.parametrize("is_fused", [False, True])
+def test_a_step_that_is_not_finite_is_not_taken(
+    small_corpus: Path, optimizer_type: type[torch.optim.Optimizer], is_fused: bool
+) -> None:
+    dataset, model = load_dataset(small_corpus, "author", "train"), make_model().to("cuda")
+    optimizer = optimizer_type(model.parameters(), lr=1e-3, fused=is_fused)  # type: ignore[call-arg]
+    loader, runtime = make_loader(dataset, 32, device="cuda"), plain_runtime("cuda")
+    steps = run_steps(model, loader, nn.BCEWithLogitsLoss(), optimizer, runtime)
+    before = [parameter.clone() for parameter in model.parameters()]
+    next(steps)
+    after = [parameter.clone() for parameter in model.parameters()]
+    assert not all(map(torch.equal, before, after))
+    model.head[-1].weight.data.fill_(float("inf"))
+    broken = [parameter.clone() for parameter in model.parameters()]
+    with pytest.raises(TrainingError, match="step 1: the (loss|gradient's norm) is (nan|inf); .*sequences: "):
+        next(steps)
+    assert all(map(torch.equal, broken, model.parameters()))
 
 
 def test_dropout_follows_from_its_generator() -> None:

@@ -34,7 +34,7 @@ def test_a_thread_brings_the_same_batches_in_the_same_order(small_corpus: Path) 
     expected = [list(step) for step in loader]
     assert len(expected) > 5 and min(map(len, expected)) > 1
     for ahead in (True, False):
-        with bring_steps(loader.steps(), CPU, ahead=ahead) as steps:
+        with bring_steps(loader, CPU, ahead=ahead) as steps:
             brought = [(step.count, list(batches)) for step, batches in steps]
         assert sum(count for count, _ in brought) == len(loader.dataset)
         for (_, found), wanted in zip(brought, expected, strict=True):
@@ -42,8 +42,19 @@ def test_a_thread_brings_the_same_batches_in_the_same_order(small_corpus: Path) 
     assert count_threads() == 0
 
 
+def test_of_features_that_a_device_holds_a_step_is_there_when_it_is_asked_for(small_corpus: Path) -> None:
+    loader = open_loader(small_corpus)
+    expected = [list(step) for step in loader.steps(2)]
+    loader.dataset = loader.dataset.hold(CPU)
+    with bring_steps(loader, CPU, 2) as steps:
+        brought = [list(batches) for _, batches in steps]
+        assert count_threads() == 0
+    for found, wanted in zip(brought, expected, strict=True):
+        assert all(same(one, other) for one, other in zip(found, wanted, strict=True))
+
+
 def test_who_stops_early_leaves_no_thread(small_corpus: Path) -> None:
-    with bring_steps(open_loader(small_corpus).steps(), CPU, ahead=True) as steps:
+    with bring_steps(open_loader(small_corpus), CPU, ahead=True) as steps:
         _, batches = next(steps)
         next(batches)
         assert count_threads() == 1
@@ -51,11 +62,13 @@ def test_who_stops_early_leaves_no_thread(small_corpus: Path) -> None:
 
 
 def test_what_goes_wrong_in_the_thread_is_raised_where_batches_are_used(small_corpus: Path) -> None:
-    def broken() -> Iterator[Step]:
-        yield next(open_loader(small_corpus).steps())
-        raise CorpusError("page 7 cannot be read")
+    class Broken(StepLoader):
+        def steps(self, start: int = 0) -> Iterator[Step]:
+            yield next(super().steps(start))
+            raise CorpusError("page 7 cannot be read")
 
-    with bring_steps(broken(), CPU, ahead=True) as steps:
+    loader = Broken(load_dataset(small_corpus, "author"), 16, micro_batch_messages=12)
+    with bring_steps(loader, CPU, ahead=True) as steps:
         _, batches = next(steps)
         assert len(list(batches)) > 1
         with pytest.raises(CorpusError, match="page 7 cannot be read"):
@@ -68,7 +81,7 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_batches_are_used(small_co
 def test_a_device_that_is_not_there_is_an_error_and_no_endless_wait(small_corpus: Path) -> None:
     device = torch.device("cuda", 0)
     with (
-        bring_steps(open_loader(small_corpus).steps(), device) as steps,
+        bring_steps(open_loader(small_corpus), device) as steps,
         pytest.raises((RuntimeError, AssertionError)),
     ):
         next(steps)

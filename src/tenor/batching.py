@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.readahead import bring_ahead, fits_ahead
 from tenor.corpus.schema import Label, Split
 from tenor.corpus.views import SequenceView, view_sequences
@@ -32,6 +34,11 @@ MICRO_BATCH_MESSAGES = 8192
 
 #: The same on a GPU, which has the memory for a whole step at once, and to which every micro-batch costs its launches.
 GPU_MICRO_BATCH_MESSAGES = 1 << 16
+
+#: Of what is free of a GPU's memory, the share that features may take (see `hold_on_gpu`), one part in so many.
+_HELD_PART = 4
+#: Messages whose features are copied there at a time.
+_HELD_AT_A_TIME = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +87,13 @@ class SequenceDataset:
     Attributes:
         view: the sequences.
         prior: (S,) or (S, C) float32 logits added to the network's; None without a prior.
+        held: (sum of lengths, F) the features of all sequences, one after another, on the device where they are
+            wanted; None = they are read from the corpus.
     """
 
     view: SequenceView
     prior: npt.NDArray[np.float32] | None = None
+    held: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.view)
@@ -128,6 +138,23 @@ class SequenceDataset:
         """The same sequences with a prior logit (or one a class) each."""
         return replace(self, prior=None if prior is None else prior.astype(np.float32))
 
+    def hold(self, device: torch.device | str) -> SequenceDataset:
+        """The same sequences with their features in a device's memory, where batches are then gathered."""
+        features = self.view.corpus.features
+        dtype = torch.from_numpy(features.numbers[:0]).dtype
+        held = torch.empty((int(self.lengths.sum()), features.width), dtype=dtype, device=device)
+        first = 0
+        for block in blocks_of_messages(self.lengths, _HELD_AT_A_TIME):
+            rows = self._gather(self.view.feature_places(block), is_brought=False, is_pinned=False)
+            held[first : first + len(rows)] = rows
+            first += len(rows)
+        return replace(self, held=held)
+
+    @property
+    def is_read_ahead(self) -> bool:
+        """Whether each read of features is to be announced: they are on disk, and many."""
+        return self.held is None and self.view.corpus.features.is_read_ahead
+
     def count_bytes(self, indices: Indices) -> int:
         """What the features of some sequences take on disk."""
         return int(self.lengths[indices].sum()) * self.message_bytes
@@ -142,8 +169,13 @@ class SequenceDataset:
         """
         lengths = self.view.lengths[indices]
         mask = np.arange(lengths.max(initial=0)) < lengths[:, None]  # (B, T)
+        if self.held is None:
+            places = self.view.feature_places(indices)
+            features = self._gather(places, is_brought=is_brought, is_pinned=is_pinned)
+        else:
+            features = self._gather_held(self.held, indices)
         return Batch(
-            self._gather(self.view.feature_places(indices), is_brought=is_brought, is_pinned=is_pinned),
+            features,
             torch.from_numpy(mask),
             torch.from_numpy(self.view.labels[indices]),
             torch.from_numpy(indices),
@@ -166,6 +198,20 @@ class SequenceDataset:
             torch.index_select(windows, 0, torch.from_numpy(places), out=out)
         return out
 
+    def _gather_held(self, held: torch.Tensor, indices: Indices) -> torch.Tensor:
+        """The features of some sequences, (M, F), on the device that holds them all; rows are counted on there."""
+        counts = self.lengths[indices]
+        shifts = self._begins[indices] - (np.cumsum(counts) - counts)
+        sent = torch.from_numpy(np.stack([shifts, counts])).to(held.device, non_blocking=True)
+        num_rows = int(counts.sum())
+        rows = torch.repeat_interleave(sent[0], sent[1], output_size=num_rows)
+        return held.index_select(0, rows + torch.arange(num_rows, device=held.device))
+
+    @cached_property
+    def _begins(self) -> Indices:
+        """(S,) where each sequence begins in `held`."""
+        return np.cumsum(self.lengths) - self.lengths
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -185,7 +231,7 @@ class Step:
 
     def __iter__(self) -> Iterator[Batch]:
         view, count_bytes = self.dataset.view, self.dataset.count_bytes
-        if not view.corpus.features.is_read_ahead:
+        if not self.dataset.is_read_ahead:
             return (self.dataset.batch(cut, is_pinned=self.is_pinned) for cut in self.cuts)
         # of a step that is too large to be brought as a whole (see StepLoader.steps), the micro-batches are
         is_small = fits_ahead(count_bytes(self.indices))
@@ -228,7 +274,7 @@ class StepLoader:
     def steps(self, start: int = 0) -> Iterator[Step]:
         """The epoch's steps from number `start` on (0 = the first)."""
         steps, view = self._cut_steps(start), self.dataset.view
-        if not view.corpus.features.is_read_ahead:
+        if not self.dataset.is_read_ahead:
             return steps
         return bring_ahead(
             steps,
@@ -266,6 +312,19 @@ def load_dataset(
     require_features(corpus)
     view = view_sequences(corpus, require_level(model_type), split)
     return SequenceDataset(view.labelled() if labelled else view)
+
+
+def hold_on_gpu(dataset: SequenceDataset, device: torch.device) -> SequenceDataset:
+    """The same with the features on an NVIDIA GPU, if it has the memory; elsewhere the dataset as it is.
+
+    For sequences that are read again and again: a GPU copies rows of its own in less time than a CPU takes to gather
+    them.
+    """
+    if device.type != "cuda":
+        return dataset
+    free, _ = torch.cuda.mem_get_info(device)
+    fits = dataset.count_bytes(np.arange(len(dataset))) <= free // _HELD_PART
+    return dataset.hold(device) if fits else dataset
 
 
 def require_level(model_type: str) -> SequenceLevel:

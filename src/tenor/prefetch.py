@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from tenor.batching import Batch, Step
+from tenor.batching import Batch, Step, StepLoader
 
 #: Batches, and ends of steps, that are ahead of the batch in work: a bound of the GPU's memory.
 _AHEAD = 4
@@ -23,28 +23,39 @@ _LOOK = 0.1
 
 @contextlib.contextmanager
 def bring_steps(
-    steps: Iterator[Step], device: torch.device, *, ahead: bool | None = None
+    loader: StepLoader, device: torch.device, start: int = 0, *, ahead: bool | None = None
 ) -> Iterator[Iterator[tuple[Step, Iterator[Batch]]]]:
     """Each step with its batches on the device; those of one step are to be used up before the next is asked for.
 
     Args:
-        steps: from a StepLoader, best one that was made for the device (see make_loader).
+        loader: best one that was made for the device (see make_loader).
         device: where to.
-        ahead: whether a thread makes and copies batches before they are asked for; None = for an NVIDIA GPU.
+        start: steps of the epoch to leave out.
+        ahead: whether a thread makes and copies batches before they are asked for; None = for an NVIDIA GPU that does
+            not hold the features itself.
     """
-    if not (device.type == "cuda" if ahead is None else ahead):
-        yield ((step, (batch.to(device) for batch in step)) for step in steps)
+    if ahead is None:
+        ahead = device.type == "cuda" and loader.dataset.held is None
+    if not ahead:
+        yield _bring_in_turn(loader.steps(start), device)
         return
     if device == torch.device("cuda"):  # a thread begins on the first one, whatever is current here
         device = torch.device("cuda", torch.cuda.current_device())
     bringer = _Bringer(device)
-    thread = threading.Thread(target=bringer.run, args=(steps,), name="prefetch", daemon=True)
+    thread = threading.Thread(target=bringer.run, args=(loader.steps(start),), name="prefetch", daemon=True)
     thread.start()
     try:
         yield bringer.steps()
     finally:
         bringer.ended.set()
         thread.join()
+
+
+def _bring_in_turn(steps: Iterator[Step], device: torch.device) -> Iterator[tuple[Step, Iterator[Batch]]]:
+    """Each step with its batches made as they are asked for; from features that a device holds, with the step."""
+    for step in steps:
+        batches = (batch.to(device) for batch in step)
+        yield step, batches if step.dataset.held is None else iter(list(batches))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ LENGTHS = st.lists(st.integers(1, 3000), min_size=1, max_size=40)
 def test_the_layout_is_the_packing_with_fillers_behind_it(lengths: list[int]) -> None:
     counts = np.sort(lengths)
     bucket = Bucket.of(counts)
-    packing = bucket.packing(torch.from_numpy(bucket.lay_out(counts)))
+    packing = bucket.packing(torch.from_numpy(bucket.fill_up(counts)))
     plain = Packing.of(torch.arange(max(lengths)) < torch.from_numpy(counts)[:, None])
     rows, count = len(plain.positions), len(lengths)
     assert packing.lengths[:count].tolist() == plain.lengths.tolist()

@@ -117,7 +117,7 @@ def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, prog
         with (
             torch.inference_mode(),
             progress_bar("scoring", len(dataset), enabled=show) as advance,
-            bring_steps(loader.steps(), runtime.device) as brought,
+            bring_steps(loader, runtime.device) as brought,
         ):
             for step, batches in brought:
                 for batch in batches:
@@ -139,7 +139,7 @@ def embed_dataset(model: SequenceClassifier, dataset: SequenceDataset, runtime: 
     was_training = model.training
     model.eval()
     try:
-        with torch.inference_mode(), bring_steps(loader.steps(), runtime.device) as brought:
+        with torch.inference_mode(), bring_steps(loader, runtime.device) as brought:
             for _, batches in brought:
                 for batch in batches:
                     with runtime.autocast():

@@ -46,22 +46,20 @@ class Bucket:
         fillers = -(-step // (longest - 1))  # room for the rows that are left, whatever their number
         return cls(len(lengths), fillers, -(-(rows + fillers) // step) * step, longest)
 
-    def lay_out(self, lengths: Lengths) -> Lengths:
-        """All that a packing of these sequences needs, (L,)."""
+    def fill_up(self, lengths: Lengths) -> Lengths:
+        """The lengths of these sequences and of the fillers behind them, (S + fillers,)."""
         left = self.rows - int(lengths.sum())
         fillers = np.full(self.fillers, left // self.fillers)
         fillers[: left % self.fillers] += 1
-        lengths = np.concatenate([lengths, fillers])
-        owners = np.repeat(np.arange(len(lengths)), lengths)
-        positions = np.arange(self.rows) - (lengths.cumsum() - lengths)[owners]
-        return np.concatenate([lengths, owners, positions, owners * self.longest + positions])
+        return np.concatenate([lengths, fillers])
 
-    def packing(self, layout: Tensor) -> Packing:
-        """The packing of what lay_out gives, as a tensor on any device."""
-        count = self.sequences + self.fillers
-        lengths, owners, positions, places = torch.split(layout, [count, self.rows, self.rows, self.rows])
-        block = Block(count, self.longest, lengths, places)
-        return Packing(count, None, None, lengths, owners, positions, [self.rows], [block])
+    def packing(self, lengths: Tensor) -> Packing:
+        """The packing of what fill_up gives, found on the device where that is; nothing there is waited for."""
+        owners = torch.repeat_interleave(lengths, output_size=self.rows)
+        begins = lengths.cumsum(0) - lengths
+        positions = torch.arange(self.rows, device=lengths.device) - begins.index_select(0, owners)
+        block = Block(len(lengths), self.longest, lengths, owners * self.longest + positions)
+        return Packing(len(lengths), None, None, lengths, owners, positions, [self.rows], [block])
 
 
 def _next_power(number: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import itertools
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tenor.batching import Batch, SequenceDataset, Step, StepLoader
+from tenor.batching import SequenceDataset, Step, StepLoader
 from tenor.devices import Runtime, plain_runtime
 from tenor.errors import TrainingError, UsageError
 from tenor.metrics.scores import calculate_metrics
@@ -25,6 +26,7 @@ from tenor.metrics.thresholds import choose_threshold
 from tenor.models.scoring import score_loader, to_probs
 from tenor.models.sequence import SequenceClassifier
 from tenor.prefetch import bring_steps
+from tenor.training.gradients import GradientSum, step_if, sum_losses
 from tenor.training.passes import GraphedPass, Pass
 
 Floats = npt.NDArray[np.float64]
@@ -52,60 +54,6 @@ class StepResult:
     count: int
     probs: Floats
     labels: Integers
-
-
-class GradientSum:
-    """The sum of gradients over micro-batches and processes, in float64; a single one's is left where it is.
-
-    In float64 the sum does not depend on the order of its parts (to about 1e-16), so that a step is the same however
-    its micro-batches are shared out; in float32 AdamW would turn rounding noise where a gradient is nearly zero into
-    steps of full size.
-    """
-
-    def __init__(self, parameters: list[nn.Parameter]) -> None:
-        self._parameters = parameters
-        self._sums = [torch.zeros_like(each, dtype=_sum_dtype(each)) for each in parameters]
-        self.clear()
-
-    def clear(self, *, is_single: bool = False) -> None:
-        """Begin a step: nothing is summed yet, and no parameter has a gradient.
-
-        Args:
-            is_single: add will be called once and share in one process: nothing is to be summed.
-        """
-        self._is_single = is_single
-        for total, parameter in zip(self._sums, self._parameters, strict=True):
-            if not is_single:
-                total.zero_()
-            parameter.grad = None
-
-    def add(self) -> None:
-        """Move the parameters' gradients into the sum."""
-        if self._is_single:
-            return
-        for total, parameter in zip(self._sums, self._parameters, strict=True):
-            if parameter.grad is not None:
-                total += parameter.grad
-                parameter.grad = None
-
-    def share(self, runtime: Runtime) -> None:
-        """Sum over all processes, in one message, and hand the parameters their gradients."""
-        if self._is_single:
-            for parameter in self._parameters:
-                if parameter.grad is None:
-                    parameter.grad = torch.zeros_like(parameter)
-            return
-        totals = self._sums
-        if runtime.world_size > 1:
-            flat = runtime.sum(torch.cat([total.reshape(-1) for total in totals]))
-            parts = torch.split(flat, [total.numel() for total in totals])
-            totals = [part.view_as(total) for part, total in zip(parts, totals, strict=True)]
-        for total, parameter in zip(totals, self._parameters, strict=True):
-            parameter.grad = total.to(parameter.dtype)
-
-
-def _sum_dtype(parameter: nn.Parameter) -> torch.dtype:
-    return torch.float32 if parameter.device.type == "mps" else torch.float64  # mps has no float64
 
 
 def run_steps(
@@ -140,22 +88,28 @@ def run_steps(
         passes = Pass(model, _sum_loss(criterion, runtime), runtime)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     gradients = GradientSum(parameters)  # once: fresh memory for each step would cost more than the sums
-    with bring_steps(loader.steps(start), runtime.device) as brought:
-        for number, (step, batches) in enumerate(brought, start=start):
-            model.train()
+    with bring_steps(loader, runtime.device, start) as brought:
+        upcoming = next(brought, None)
+        for number in itertools.count(start):
+            if upcoming is None:
+                return
+            step, batches = upcoming
+            if not model.training:
+                model.train()
             gradients.clear(is_single=runtime.world_size == len(step.cuts) == 1)
             with _naming_full_memory(number, step):
-                loss_sum, probs, labels = _accumulate(passes, step, batches, number, gradients, runtime)
+                done = []
+                for batch in batches:
+                    loss, logits = passes.run(batch, step.count)
+                    gradients.add()
+                    done.append(_Done(batch.indices.numpy(), loss, logits))
                 gradients.share(runtime)
                 norm = nn.utils.clip_grad_norm_(parameters, float("inf") if clip_norm is None else clip_norm)
-                if not torch.isfinite(norm):
-                    names = _name_sequences(step, runtime)
-                    raise TrainingError(
-                        f"step {number}: the gradient's norm is {float(norm)}; its sequences: {names} "
-                        "(lower the learning rate, or look for extreme features)"
-                    )
-                optimizer.step()
-            yield StepResult(number, loss_sum, step.count, probs, labels)
+                loss_sum = sum_losses((each.loss for each in done), runtime)
+                step_if(torch.isfinite(norm) & torch.isfinite(loss_sum), optimizer)
+            # A GPU is at work now: the next batches are made before its results are waited for.
+            upcoming = next(brought, None)
+            yield _look(number, step, done, float(loss_sum), float(norm), runtime)
 
 
 @contextlib.contextmanager
@@ -293,34 +247,41 @@ def _require_finite(logits: Floats, dataset: SequenceDataset) -> None:
     )
 
 
-def _accumulate(
-    passes: Pass, step: Step, batches: Iterator[Batch], number: int, gradients: GradientSum, runtime: Runtime
-) -> tuple[float, Floats, Integers]:
-    """Forward and backward over this process's micro-batches; the loss is summed over all processes."""
-    done: list[tuple[Integers, torch.Tensor, torch.Tensor]] = []  # indices, loss, logits
-    for batch in batches:
-        loss, logits = passes.run(batch, step.count)
-        gradients.add()
-        done.append((batch.indices.numpy(), loss, logits))
-    # Looked at only now: before, a GPU would have been waited for after each of them.
-    losses = [float(loss) for _, loss, _ in done]
-    found = [logits.cpu() for _, _, logits in done]
-    loss_sum = runtime.sum_float(sum(losses))
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """A micro-batch that went forward and backward: loss (scalar) and logits on the device, perhaps not there yet."""
+
+    indices: Integers
+    loss: torch.Tensor
+    logits: torch.Tensor
+
+
+def _look(
+    number: int, step: Step, done: list[_Done], loss_sum: float, norm: float, runtime: Runtime
+) -> StepResult:
+    """What a step saw.
+
+    Raises:
+        TrainingError: the loss or the gradient's norm is not finite; the step was not taken.
+    """
+    remedy = "(lower the learning rate, or look for extreme features)"
+    found = [each.logits.cpu() for each in done]
     if not np.isfinite(loss_sum):
         broken = [
-            indices[_find_broken(logits.float().numpy())]
-            for (indices, _, _), logits, loss in zip(done, found, losses, strict=True)
-            if not np.isfinite(loss)
+            each.indices[_find_broken(logits.float().numpy())]
+            for each, logits in zip(done, found, strict=True)
+            if not np.isfinite(float(each.loss))
         ]
         names = _name_sequences(step, runtime, np.concatenate([np.zeros(0, dtype=np.int64), *broken]))
-        raise TrainingError(
-            f"step {number}: the loss is {loss_sum}; sequences: {names} "
-            "(lower the learning rate, or look for extreme features)"
-        )
+        raise TrainingError(f"step {number}: the loss is {loss_sum}; sequences: {names} {remedy}")
+    if not np.isfinite(norm):
+        names = _name_sequences(step, runtime)
+        raise TrainingError(f"step {number}: the gradient's norm is {norm}; its sequences: {names} {remedy}")
     if not done:
-        return loss_sum, np.zeros(0), np.zeros(0, dtype=np.int64)
-    labels = step.dataset.view.labels[np.concatenate([indices for indices, _, _ in done])]
-    return loss_sum, np.concatenate([to_probs(logits.double().numpy()) for logits in found]), labels
+        return StepResult(number, loss_sum, step.count, np.zeros(0), np.zeros(0, dtype=np.int64))
+    labels = step.dataset.view.labels[np.concatenate([each.indices for each in done])]
+    probs = np.concatenate([to_probs(logits.double().numpy()) for logits in found])
+    return StepResult(number, loss_sum, step.count, probs, labels)
 
 
 def _sum_loss(criterion: nn.Module, runtime: Runtime) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:

@@ -63,7 +63,7 @@ class _Place:
 
     Attributes:
         rows: (M, F), zero behind the real messages.
-        layout: of Bucket.lay_out.
+        lengths: (S + fillers,) int64, of Bucket.fill_up.
         labels: (S,) int64.
         prior: (S + fillers,) or (S + fillers, C), or None.
         graph: None = not recorded.
@@ -73,7 +73,7 @@ class _Place:
     """
 
     rows: Tensor
-    layout: Tensor
+    lengths: Tensor
     labels: Tensor
     prior: Tensor | None
     graph: torch.cuda.CUDAGraph | None = None
@@ -115,7 +115,7 @@ class GraphedPass(Pass):
             place = self._make_place(batch, bucket)
             if len(self._places) < MAX_PLACES:
                 self._places[bucket, count] = place
-        self._fill(place, batch, torch.from_numpy(bucket.lay_out(lengths)))
+        self._fill(place, batch, torch.from_numpy(bucket.fill_up(lengths)))
         if self._records and is_known and place.graph is None:
             self._record(place, bucket, count)
         if place.graph is None or place.results is None:
@@ -127,32 +127,29 @@ class GraphedPass(Pass):
         return loss.clone(), logits.clone()  # the next replay writes over them
 
     def _make_place(self, batch: Batch, bucket: Bucket) -> _Place:
-        device, size = self.runtime.device, 3 * bucket.rows + bucket.sequences + bucket.fillers
+        device, count = self.runtime.device, bucket.sequences + bucket.fillers
         prior = None
         if batch.prior is not None:
-            shape = (bucket.sequences + bucket.fillers, *batch.prior.shape[1:])
-            prior = torch.zeros(shape, dtype=batch.prior.dtype, device=device)
+            prior = torch.zeros(count, *batch.prior.shape[1:], dtype=batch.prior.dtype, device=device)
         return _Place(
             torch.zeros(bucket.rows, batch.features.shape[1], dtype=batch.features.dtype, device=device),
-            torch.zeros(size, dtype=torch.int64, device=device),
+            torch.zeros(count, dtype=torch.int64, device=device),
             torch.zeros_like(batch.labels),
             prior,
         )
 
-    def _fill(self, place: _Place, batch: Batch, layout: Tensor) -> None:
+    def _fill(self, place: _Place, batch: Batch, lengths: Tensor) -> None:
         count = len(batch.features)
         place.rows[:count].copy_(batch.features)
         place.rows[count:].zero_()
-        if self._records:
-            layout = layout.pin_memory()
-        place.layout.copy_(layout, non_blocking=True)
+        place.lengths.copy_(lengths, non_blocking=True)
         place.labels.copy_(batch.labels)
         if place.prior is not None and batch.prior is not None:
             place.prior[: len(batch)].copy_(batch.prior)
 
     def _compute(self, place: _Place, bucket: Bucket, count: int) -> tuple[Tensor, Tensor]:
         with self.runtime.autocast():
-            logits = self.model.score_rows(place.rows, bucket.packing(place.layout), place.prior)
+            logits = self.model.score_rows(place.rows, bucket.packing(place.lengths), place.prior)
         return self._backward(logits[: bucket.sequences], place.labels, count)
 
     def _record(self, place: _Place, bucket: Bucket, count: int) -> None:

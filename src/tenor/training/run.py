@@ -20,7 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from tenor.batching import StepLoader, make_loader, require_level
+from tenor.batching import StepLoader, hold_on_gpu, make_loader, require_level
 from tenor.devices import Runtime
 from tenor.errors import TrainingError
 from tenor.files import remove_litter
@@ -117,7 +117,7 @@ class Run:
         )
         size, rank, world_size = settings.micro_batch_messages, runtime.rank, runtime.world_size
         train_loader = make_loader(
-            data.train,
+            hold_on_gpu(data.train, runtime.device),
             settings.batch_size,
             shuffle=True,
             seed=settings.seed,
@@ -127,7 +127,8 @@ class Run:
             device=runtime.device,
         )
         most = 2 * train_loader.micro_batch_messages
-        validation_loader = make_scoring_loader(data.validation, runtime, micro_batch_messages=most)
+        validation = hold_on_gpu(data.validation, runtime.device)
+        validation_loader = make_scoring_loader(validation, runtime, micro_batch_messages=most)
         schedule = make_schedule(
             settings.scheduler,
             optimizer,
