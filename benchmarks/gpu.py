@@ -2,11 +2,11 @@
 
 In one run, both train the same SequenceClassifier (H = 256, 2 layers) with steps of 256 sequences: the Trainer with
 lengths grouped and bf16 on, tenor with bf16 autocast and few, large micro-batches of packed messages. The Trainer also
-trains the same architecture of torch's own layers, as in training.py. `--compile` adds a run of tenor through
-torch.compile. Sequences and rates are those of training.py. Where torch sees no CUDA device the script says so and runs
-everything once on the CPU at tiny sizes, which checks the script and measures nothing.
+trains the same architecture of torch's own layers, as in training.py. Sequences and rates are those of training.py.
+Where torch sees no CUDA device the script says so and runs everything once on the CPU at tiny sizes, which checks the
+script and measures nothing.
 
-    python benchmarks/gpu.py [--quick] [--compile]
+    python benchmarks/gpu.py [--quick]
 """
 
 from __future__ import annotations
@@ -55,22 +55,19 @@ def matrix_rate(device: torch.device, side: int, calls: int) -> float:
     return 2 * side**3 * calls / median([synchronized(device, multiply) for _ in range(7)])
 
 
-def run_tenor(
-    dataset: SequenceDataset, device: torch.device, steps: int, *, compiled: bool
-) -> tuple[float, float, float]:
+def run_tenor(dataset: SequenceDataset, device: torch.device, steps: int) -> tuple[float, float, float]:
     """Sequences, messages and FLOPs a second of run_steps over whole epochs, after others to warm up."""
     model = make_model(dataset).to(device)
     set_dropout_generator(model, torch.Generator(device).manual_seed(0))
     optimizer = make_optimizer(model, fused=True)
     loader = make_loader(hold_on_gpu(dataset, device), BATCH, shuffle=True, device=device)
-    trained: nn.Module = torch.compile(model, dynamic=True) if compiled else model  # type: ignore[assignment]
     runtime, criterion = Runtime(device, "bf16"), nn.BCEWithLogitsLoss()
-    passes = None if compiled else make_passes(model, criterion, runtime)
+    passes = make_passes(model, criterion, runtime)
 
     def train(epochs: int) -> None:
         for _ in range(epochs):
             loader.epoch += 1
-            for _ in run_steps(trained, loader, criterion, optimizer, runtime, passes=passes):
+            for _ in run_steps(model, loader, criterion, optimizer, runtime, passes=passes):
                 pass
 
     train(1 if steps == 1 else count_epochs(len(loader), WARM_UP))
@@ -86,17 +83,12 @@ def count_epochs(steps_of_one: int, steps: int) -> int:
 
 
 def measure(
-    dataset: SequenceDataset, device: torch.device, peak: float, *, quick: bool, compiled: bool
+    dataset: SequenceDataset, device: torch.device, peak: float, *, quick: bool
 ) -> list[tuple[str, str, str, str]]:
     """The rows of one corpus's table: loop, messages/s, tenor's ratio to it, its share of the matrix rate."""
     on_gpu, steps = device.type == "cuda", 1 if quick else STEPS
-    sequences, messages, flops = run_tenor(dataset, device, steps, compiled=False)
+    sequences, messages, flops = run_tenor(dataset, device, steps)
     rows = [("tenor, bf16", f"{messages:,.0f}", "", f"{flops / peak:.1%}")]
-    if compiled:
-        rate, messages, flops = run_tenor(dataset, device, steps, compiled=True)
-        rows.append(
-            ("tenor, torch.compile", f"{messages:,.0f}", f"{sequences / rate:.1f}", f"{flops / peak:.1%}")
-        )
     epochs = count_epochs(-(-len(dataset) // BATCH), min(steps, WARM_UP))
     for layers, make in MODELS.items():
         for count in (1,) if quick else (1, epochs):  # the first of two runs warms up
@@ -112,7 +104,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--quick", action="store_true", help="tiny sizes: to see that it runs, not how fast")
-    parser.add_argument("--compile", action="store_true", help="also through torch.compile")
     options = parser.parse_args()
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
@@ -131,7 +122,7 @@ def main() -> None:
     for name, level, _ in CORPORA[:1] if quick else CORPORA:
         dataset, title = read_training(name, level, quick=quick)
         print(f"{title}\n")
-        rows = measure(dataset, device, peak, quick=quick, compiled=options.compile)
+        rows = measure(dataset, device, peak, quick=quick)
         print_table(("loop", "messages/s", "tenor is so many times faster", "of torch.mm in bf16"), rows)
 
 
