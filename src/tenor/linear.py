@@ -163,15 +163,21 @@ def score_linear(
 
 
 def fit_best_strength(
-    table: Table, labels: IntArray, folds: IntArray, *, num_classes: int
+    table: Table,
+    labels: IntArray,
+    folds: IntArray,
+    *,
+    num_classes: int,
+    judge: tuple[Table, IntArray] | None = None,
 ) -> tuple[LinearModel, FloatArray]:
-    """Choose among STRENGTHS by log loss out of fold, then fit on all rows.
+    """Choose among STRENGTHS by log loss, then fit on all rows.
 
     Args:
         table: as for score_linear.
         labels: as for score_linear.
         folds: as for score_linear.
         num_classes: as for score_linear.
+        judge: other rows (J, D) and their labels (J,), whose loss counts; None = the rows themselves, out of fold.
 
     Returns:
         The model, and the logits out of fold that models of the same strength gave.
@@ -180,8 +186,15 @@ def fit_best_strength(
         strength: score_linear(table, labels, folds, num_classes=num_classes, strength=strength)
         for strength in STRENGTHS
     }
-    best = min(scored, key=lambda strength: log_loss(scored[strength], labels))
-    return fit_linear(table, labels, num_classes=num_classes, strength=best), scored[best]
+    if judge is None:
+        best = min(STRENGTHS, key=lambda strength: log_loss(scored[strength], labels))
+        return fit_linear(table, labels, num_classes=num_classes, strength=best), scored[best]
+    models = {
+        strength: fit_linear(table, labels, num_classes=num_classes, strength=strength)
+        for strength in STRENGTHS
+    }
+    best = min(STRENGTHS, key=lambda strength: log_loss(models[strength].logits(judge[0]), judge[1]))
+    return models[best], scored[best]
 
 
 def log_loss(logits: FloatArray, labels: IntArray) -> float:

@@ -18,6 +18,8 @@ from tenor.encoding.pretrained import FINETUNED_NAME
 from tenor.encoding.sentence import load_sentence
 from tenor.errors import CorpusError, StorageError, UsageError
 from tenor.training.finetuning import finetune_encoder
+from tenor.training.out_of_fold import score_out_of_fold
+from tenor.training.train import train_model
 
 pytest.importorskip("sentence_transformers")
 COLOURS = {0: ("crimson", "azure", "beige"), 1: ("scarlet", "cobalt", "ivory")}
@@ -84,6 +86,7 @@ def test_the_audit_knows_which_labels_it_has_seen(corpus: Path, tuned: Path, tmp
     analyzed = encode_corpus(corpus, tmp_path / "analyzed", encoder=f"sentence:{tuned}", progress=False)
     info = open_corpus(analyzed).info.encoder
     assert info is not None and info.fitted_split_hash == open_corpus(corpus).info.split_hash
+    assert info.knows_labels
     assert "fitted_state" not in found_in(analyzed)
     other = import_corpus(write_chats(tmp_path / "chats.jsonl"), tmp_path / "other", seed=1)
     leaky = encode_corpus(other, tmp_path / "leaky", encoder=f"sentence:{tuned}", progress=False)
@@ -92,6 +95,18 @@ def test_the_audit_knows_which_labels_it_has_seen(corpus: Path, tuned: Path, tmp
         other, tmp_path / "sum", encoder=f"sentence:{tuned}+lsa", input_size=400, progress=False
     )
     assert "fitted_state" in found_in(with_lsa)
+
+
+def test_nothing_is_scored_out_of_fold_by_an_encoder_that_knows_the_labels(
+    corpus: Path, tuned: Path, tmp_path: Path
+) -> None:
+    analyzed = encode_corpus(corpus, tmp_path / "analyzed", encoder=f"sentence:{tuned}", progress=False)
+    settings = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "copies": "ignore", "progress": False}
+    model = train_model("conversation", analyzed, 1, model_path=tmp_path / "model", **settings)
+    with pytest.raises(
+        UsageError, match="fine-tuned on the labels of all training sequences.*encode the corpus"
+    ):
+        score_out_of_fold(model, analyzed)
 
 
 def test_a_damaged_record_is_refused(tuned: Path, corpus: Path, tmp_path: Path) -> None:
@@ -114,6 +129,9 @@ def test_coins_leave_the_encoder_as_it_was(
     assert "no epoch of fine-tuning convinced validation" in caplog.text
     before, after = (load_sentence(str(path), device="cpu").encode_texts(["ok"]) for path in (minilm, found))
     assert np.array_equal(before, after)
+    encode_corpus(corpus, tmp_path / "analyzed", encoder=f"sentence:{found}", progress=False)
+    info = open_corpus(tmp_path / "analyzed").info.encoder
+    assert info is not None and not info.knows_labels
 
 
 def test_bad_input_is_refused(corpus: Path, minilm: str, small_corpus: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tenor.batching import load_dataset
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.sampling import sample_groups
+from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import count_spoken
 from tenor.lexical import parts_of
 from tenor.linear import log_loss
@@ -54,6 +56,28 @@ def test_scores_of_training_sequences_are_out_of_fold(small_corpus: Path, with_p
         seen += start.pooled.logits(pool_features(view))
         unseen += start.pooled.logits(pool_features(view))
     assert log_loss(seen, view.labels) < log_loss(unseen, view.labels) < np.log(2)
+
+
+def test_of_features_that_know_the_labels_validation_weighs(
+    small_corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = np.random.default_rng(0)
+    whole = load_dataset(small_corpus, "author", labelled=True).view
+    coins = replace(whole, labels=generator.integers(0, 2, len(whole)))
+    train, validation = (coins.in_split(split) for split in ("train", "validation"))
+
+    def read(view: SequenceView) -> np.ndarray:  # training's labels, and other coins elsewhere
+        known = view.labels if view is train else generator.integers(0, 2, len(view))
+        return (known + generator.normal(0, 0.1, len(view)))[:, None].astype(np.float32)
+
+    monkeypatch.setattr("tenor.training.start.pool_features", read)
+    losses = {}
+    for judge in (None, validation):
+        start = fit_start(train, seed=0, with_context=False, judge=judge)
+        assert start.pooled is not None and start.lexical is not None
+        logits = start.lexical.logits(validation) + start.pooled.logits(read(validation))
+        losses[judge is None] = log_loss(logits, validation.labels)
+    assert losses[False] < 0.75 and losses[True] > 0.85
 
 
 def test_labels_without_a_pattern_give_a_start_near_the_base_rate(small_corpus: Path) -> None:

@@ -42,12 +42,15 @@ class EncoderInfo:
             fitted.
         fitted_ids_hash: `hash_ids` over the (conversation_id, author) pairs whose messages it was fitted on;
             None when nothing was fitted. The audit compares both with the corpus.
+        knows_labels: whether a part of it was fine-tuned on labels of training sequences, so that whatever is judged by
+            the features of these looks better than it is.
     """
 
     name: str
     hash: str
     fitted_split_hash: str | None = None
     fitted_ids_hash: str | None = None
+    knows_labels: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +177,8 @@ def info_from_json(value: object, path: Path) -> CorpusInfo:
         )
     _check(value, _INFO_FIELDS, path, "")
     encoder = value["encoder"]
-    if encoder is not None:
+    if isinstance(encoder, dict):
+        encoder = {"knows_labels": False, **encoder}  # corpora of before there was such a field
         _check(encoder, _ENCODER_FIELDS, path, "encoder.")
     for kind, fields in (("sources", _SOURCE_FIELDS), ("files", _FILE_FIELDS)):
         for index, record in enumerate(value[kind]):
@@ -258,6 +262,7 @@ _ENCODER_FIELDS: dict[str, Check] = {
     "hash": _is_text,
     "fitted_split_hash": _none_or(_is_text),
     "fitted_ids_hash": _none_or(_is_text),
+    "knows_labels": _is_bool,
 }
 _SPLIT_FIELDS: dict[str, Check] = {
     "seed": lambda value: isinstance(value, int) and not isinstance(value, bool),

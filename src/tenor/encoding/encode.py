@@ -360,6 +360,7 @@ def _make_info(corpus: Corpus, encoder: SumEncoder) -> EncoderInfo:
         hash=hash_encoder(dump_encoder(encoder)),
         fitted_split_hash=split_hash,
         fitted_ids_hash=ids_hash,
+        knows_labels=any(each is not None and each.kept_epoch > 0 for each in tuned),
     )
 
 

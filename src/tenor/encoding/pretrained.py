@@ -36,10 +36,15 @@ _PICKLE_NAMES = ("pytorch_model.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.c
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
-    """On what a model was fine-tuned, as EncoderInfo says it of what is fitted."""
+    """On what a model was fine-tuned, as EncoderInfo says it of what is fitted.
+
+    Attributes:
+        kept_epoch: whose weights it has; 0 = those of before, which know no labels.
+    """
 
     fitted_split_hash: str
     fitted_ids_hash: str
+    kept_epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,12 +150,14 @@ def _read_finetuned(folder: Path) -> Finetuned | None:
         hashes = record["fitted_split_hash"], record["fitted_ids_hash"]
         if not all(isinstance(each, str) for each in hashes):
             raise TypeError("a hash is no text")
+        if not isinstance(record["kept_epoch"], int):
+            raise TypeError("the epoch is no number")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UsageError(
             f"{path}: expected what tenor writes there of a fine-tuning, found something else ({error}): fine-tune "
             "again; without this file nobody knows which labels the encoder has seen"
         ) from error
-    return Finetuned(*hashes)
+    return Finetuned(*hashes, record["kept_epoch"])
 
 
 def _download(kind: PretrainedKind, source: str) -> Path:

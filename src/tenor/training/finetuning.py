@@ -4,8 +4,9 @@ The encoder's own linear probe comes first, mean and maximum of the message vect
 both are trained together (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features and Underperform
 Out-of-Distribution": the probe first, lest a random head spoil the encoder). The result is a folder that
 sentence-transformers reads, and so does ``sentence:FOLDER``. Its vectors of training messages know their labels, so
-whatever is judged on training sequences afterwards, out of fold too, looks better than it is; validation and test,
-whose labels it has not learned from, tell the truth. Knows nothing of the SequenceClassifier that reads the
+whatever is judged on training sequences afterwards, out of fold too, looks better than it is: a corpus encoded with it
+says so, train_model then weighs what it starts from by validation, and nothing is scored out of fold. Validation and
+test, whose labels it has not learned from, tell the truth. Knows nothing of the SequenceClassifier that reads the
 features later.
 """
 

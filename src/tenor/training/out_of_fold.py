@@ -22,7 +22,7 @@ from tenor.models.model_file import ModelMetadata, load_model, read_metadata
 from tenor.models.scoring import score_view, to_probs
 from tenor.predictions import Predictions
 from tenor.progress import progress_bar
-from tenor.training.preparation import AuditedData, fit_data, prepare_data
+from tenor.training.preparation import AuditedData, fit_data, knows_labels, prepare_data
 from tenor.training.run import Every
 from tenor.training.settings import TrainSettings
 from tenor.training.train import train_on
@@ -54,11 +54,17 @@ def score_out_of_fold(
         Predictions of all labelled training sequences; ``model_hash`` is empty, since no one file gives them.
 
     Raises:
-        UsageError: fewer than two folds, several processes, or another corpus than the model's.
+        UsageError: fewer than two folds, several processes, another corpus than the model's, or an encoder that knows
+            the labels.
         TrainingError: fewer groups of a class than folds, or as train_model.
     """
     path, metadata = Path(model_path), read_metadata(model_path)
     corpus = open_corpus(dataset_path)
+    if knows_labels(corpus):
+        raise UsageError(
+            f"{corpus.path}: its encoder was fine-tuned on the labels of all training sequences, so that no score of "
+            "these is out of fold (encode the corpus with an encoder that knows no labels)"
+        )
     settings = _read_settings(path, metadata, corpus)
     runtime = start_runtime(device, settings.mixed_precision)
     if runtime.world_size > 1:

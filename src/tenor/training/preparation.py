@@ -188,6 +188,7 @@ def fit_data(
             with_pooled=settings.prior == "auto",
             with_context=with_context,
             folds=folds,
+            judge=data.validation if knows_labels(data.corpus) else None,
             progress=progress,
         )
     start = replace(start, train_prior=_score_others(start, data.train, drawn, shared))
@@ -195,6 +196,11 @@ def fit_data(
         train = train.with_prior(start.train_prior)
         validation = validation.with_prior(score_prior(start.lexical, data.validation, shared))
     return TrainingData(data.corpus, train, validation, start)
+
+
+def knows_labels(corpus: Corpus) -> bool:
+    """Whether the features of training sequences know their labels: the encoder was fine-tuned on these."""
+    return corpus.info.encoder is not None and corpus.info.encoder.knows_labels
 
 
 def _score_others(

@@ -3,8 +3,9 @@
 The n-gram models read the whole text, once more which of its words occur, what each part in the conversation says, and
 the strongest message; beside them stands how it was written, turns and delays (see ``lexical.prior``). All are scored
 out of fold on the training groups; the weights of the blend are those with the lowest log loss there, held towards
-equal ones (stacked generalisation, Wolpert 1992). The network then learns only what the blend gets wrong. Knows nothing
-of torch.
+equal ones (stacked generalisation, Wolpert 1992). Features of an encoder that was fine-tuned on training labels look
+better there than they are: then validation weighs. The network learns only what the blend gets wrong. Knows nothing of
+torch.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ import numpy.typing as npt
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS, sample_groups
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import count_spoken
-from tenor.lexical import LexicalPrior, SurfaceModel, assign_folds, describe_surface, fit_parts, parts_of
+from tenor.lexical import (
+    LexicalModel,
+    LexicalPrior,
+    Part,
+    SurfaceModel,
+    assign_folds,
+    describe_surface,
+    fit_parts,
+    parts_of,
+)
 from tenor.linear import LinearModel, Table, fit_best_strength
 from tenor.pooled import pool_features
 from tenor.progress import progress_bar
@@ -92,6 +102,7 @@ def fit_start(
     with_pooled: bool = True,
     with_context: bool = True,
     folds: int = FOLDS,
+    judge: SequenceView | None = None,
     progress: bool = False,
 ) -> Start:
     """Fit all that can be said of the words and the pooled features of training sequences, and weigh it.
@@ -102,6 +113,8 @@ def fit_start(
         with_pooled: whether the pooled features take part.
         with_context: whether what others say beside an author takes part.
         folds: into which the groups are dealt.
+        judge: labelled sequences of other groups by which the parts are weighed, for features that know the labels of
+            training sequences; None = out of fold.
         progress: show a bar.
     """
     num_classes = max(2, len(view.classes))
@@ -116,18 +129,42 @@ def fit_start(
         fitted = fit_parts(view, parts, seed=seed, num_classes=num_classes, folds=folds, advance=advance)
         codes = assign_folds(view.labels, view.groups, seed=seed, folds=folds)
         tables: dict[str, Table] = {}
+        judged: dict[str, Table] = {}
         linear: dict[str, tuple[LinearModel, FloatArray]] = {}
         for name, read in readers.items():
-            tables[name] = read(view)
-            linear[name] = fit_best_strength(tables[name], view.labels, codes, num_classes=num_classes)
+            tables[name], held = read(view), None
+            if judge is not None:
+                judged[name] = read(judge)
+                held = judged[name], judge.labels
+            linear[name] = fit_best_strength(
+                tables[name], view.labels, codes, num_classes=num_classes, judge=held
+            )
             advance(1)
+    if judge is None:
+        found, shift = blend_weights(
+            [unseen for _, unseen in [*fitted.values(), *linear.values()]], view.labels
+        )
+    else:
+        held_out = [LexicalPrior({part: model}).logits(judge) for part, (model, _) in fitted.items()]
+        held_out += [linear[name][0].logits(table) for name, table in judged.items()]
+        found, shift = blend_weights(held_out, judge.labels)
+    weights = dict(zip([*fitted, *linear], found.tolist(), strict=True))
+    return _add_up(fitted, linear, tables, weights, shift)
+
+
+def _add_up(
+    fitted: dict[Part, tuple[LexicalModel, FloatArray]],
+    linear: dict[str, tuple[LinearModel, FloatArray]],
+    tables: dict[str, Table],
+    weights: dict[str, float],
+    shift: float,
+) -> Start:
+    """The start of fitted parts, their scores out of fold and their weights."""
     scores: dict[str, FloatArray] = {part: unseen for part, (_, unseen) in fitted.items()}
     scores |= {name: unseen for name, (_, unseen) in linear.items()}
-    found, shift = blend_weights(list(scores.values()), view.labels)
-    weights = dict(zip(scores, found.tolist(), strict=True))
     # The whole text's part stays in any case, so that there is a lexical prior wherever there is text.
     kept = [name for name, weight in weights.items() if weight > 0 or name in ("own", "pooled")]
-    models = {part: fitted[part][0].scale(weights[part]) for part in parts if part in kept}
+    models = {part: fitted[part][0].scale(weights[part]) for part in fitted if part in kept}
     others = {name: model.scale(weights[name]) for name, (model, _) in linear.items() if name in kept}
     prior = sum((weights[name] * scores[name] for name in kept), np.zeros_like(scores[kept[0]]))
     pooled = others.get("pooled")
