@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "tenor"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "errors arrays",
+        "errors arrays logits",
         "seeding files progress processes strings cutting",
         "corpus predictions metrics aggregation ngrams linear",
         "encoding nn batching lexical pooled synthetic devices",

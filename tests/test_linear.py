@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from tenor.lexical import assign_folds
-from tenor.linear import fit_linear, log_loss, score_linear
+from tenor.linear import fit_linear, score_linear
 
 
 def test_regression_equals_scikit_learn_on_the_standardised_table() -> None:
@@ -64,15 +63,3 @@ def test_an_unseen_class_keeps_a_finite_logit_below_the_others() -> None:
     logits = fit_linear(table, labels, num_classes=3).logits(table)
     assert np.isfinite(logits).all()
     assert (logits[:, 2] < logits[:, :2].min(axis=1)).all()
-
-
-def test_log_loss_equals_scikit_learn() -> None:
-    from sklearn.metrics import log_loss as expected
-
-    generator = np.random.default_rng(3)
-    labels, logits = generator.integers(0, 3, size=50), generator.normal(size=(50, 3))
-    probs = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-    assert log_loss(logits, labels) == pytest.approx(expected(labels, probs, labels=[0, 1, 2]))
-    binary = generator.integers(0, 2, size=50)
-    assert log_loss(logits[:, 0], binary) == pytest.approx(expected(binary, 1 / (1 + np.exp(-logits[:, 0]))))
-    assert log_loss(np.zeros(0), np.zeros(0, dtype=np.int64)) == 0

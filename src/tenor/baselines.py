@@ -20,7 +20,8 @@ from tenor.corpus.sampling import MAX_FIT_CHARACTERS, join_texts, sample_groups
 from tenor.corpus.schema import SPLITS, UNLABELLED
 from tenor.corpus.views import SequenceView
 from tenor.lexical import assign_folds, fit_out_of_fold
-from tenor.linear import STRENGTHS, fit_linear, log_loss
+from tenor.linear import STRENGTHS, fit_linear
+from tenor.logits import log_loss, to_probs
 from tenor.metrics.thresholds import choose_threshold
 from tenor.pooled import pool_features
 from tenor.predictions import Predictions, concatenate_predictions
@@ -231,7 +232,7 @@ def _as_predictions(data: _Data, logits: dict[str, FloatArray]) -> dict[str, Pre
         labels=rows.labels,
         lengths=rows.lengths,
         logits=logits[MAJORITY],
-        probs=_to_probs(logits[MAJORITY]),
+        probs=to_probs(logits[MAJORITY]),
         threshold=0.5 if data.num_classes == 2 else None,
         model=MAJORITY,
         model_hash="",
@@ -239,14 +240,8 @@ def _as_predictions(data: _Data, logits: dict[str, FloatArray]) -> dict[str, Pre
     tables: dict[str, Predictions] = {MAJORITY: majority}
     for name, values in logits.items():
         if name != MAJORITY:
-            probs, threshold = _to_probs(values), None
+            probs, threshold = to_probs(values), None
             if data.num_classes == 2:
                 threshold = choose_threshold(rows.labels[known], probs[known]).value
             tables[name] = replace(majority, logits=values, probs=probs, threshold=threshold, model=name)
     return tables
-
-
-def _to_probs(logits: FloatArray) -> FloatArray:
-    if logits.ndim == 1:
-        return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
-    return np.asarray(np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None]))

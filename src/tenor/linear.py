@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+from tenor.logits import log_loss
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -195,12 +196,3 @@ def fit_best_strength(
     }
     best = min(STRENGTHS, key=lambda strength: log_loss(models[strength].logits(judge[0]), judge[1]))
     return models[best], scored[best]
-
-
-def log_loss(logits: FloatArray, labels: IntArray) -> float:
-    """The mean negative log likelihood of (N,) or (N, C) logits; 0 without labels."""
-    if len(labels) == 0:
-        return 0.0
-    if logits.ndim == 1:
-        return float(np.mean(np.logaddexp(0.0, np.where(labels == 1, -logits, logits))))
-    return float(np.mean(np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(labels)), labels]))

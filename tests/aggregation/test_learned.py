@@ -11,6 +11,7 @@ from tenor.aggregation import learned
 from tenor.aggregation.fixed import aggregate_scores
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS, LearnedAggregation, fit_aggregation
 from tenor.errors import TrainingError, UsageError
+from tenor.logits import to_probs
 
 EMPTY = np.zeros(0)
 #: A sum of log odds reads all sequences alike.
@@ -32,18 +33,14 @@ def simulate(num_profiles: int, *, bad_share: float | None, seed: int) -> tuple[
     return logits, codes, labels
 
 
-def sigmoid(values: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-values))
-
-
 def test_noisy_or_by_hand() -> None:
     plain = np.array([[0.5], [1.0], [0.0]])
     model = LearnedAggregation("noisy_or", 0, EMPTY, EMPTY, plain, np.array([-1.0]))
     logits = np.array([2.0, 0.0, -1.0, 3.0])
-    own = sigmoid(0.5 * logits - 1)
+    own = to_probs(0.5 * logits - 1)
     expected = [1 - (1 - own[0]) * (1 - own[2]), 1 - (1 - own[1]), 1 - (1 - own[3])]
-    np.testing.assert_allclose(model.probs(logits, [0, 1, 0, 2], 4)[:3], expected, rtol=1e-12)
-    assert model.probs(logits, [0, 1, 0, 2], 4)[3] < 1e-9  # nothing was written, nothing bad
+    np.testing.assert_allclose(to_probs(model.logits(logits, [0, 1, 0, 2], 4))[:3], expected, rtol=1e-12)
+    assert to_probs(model.logits(logits, [0, 1, 0, 2], 4))[3] < 1e-9  # nothing was written, nothing bad
     other = LearnedAggregation("noisy_or", 0, EMPTY, EMPTY, np.array([[0.5], [2.0], [1.0]]), np.array([-1.0]))
     shared = 1 - np.sqrt((1 - own[0]) * (1 - own[2]))
     np.testing.assert_allclose(other.logits(logits, [0, 1, 0, 2], 4)[0], 2 * np.log(shared / (1 - shared)))
@@ -79,7 +76,7 @@ def test_evidence_that_adds_up_is_summed_and_what_repeats_itself_is_averaged() -
     for name, logits in (("fresh", fresh), ("same", same)):
         model = fit_aggregation("log_odds", logits, codes, known)
         exponents[name] = model.k
-        mean = aggregate_scores(sigmoid(logits), codes, 1200, "mean")
+        mean = aggregate_scores(to_probs(logits), codes, 1200, "mean")
         lead = roc_auc_score(labels[test], model.logits(logits, codes, 1200)[test]) - roc_auc_score(
             labels[test], mean[test]
         )
@@ -117,7 +114,7 @@ def test_noisy_or_recovers_its_parameters() -> None:
     generator = np.random.default_rng(0)
     codes = np.repeat(np.arange(6000), generator.integers(1, 12, 6000))
     logits = generator.normal(0, 2, len(codes))
-    bad = generator.random(len(codes)) < sigmoid(0.8 * logits - 3)
+    bad = generator.random(len(codes)) < to_probs(0.8 * logits - 3)
     labels = (np.bincount(codes, weights=bad) > 0).astype(int)
     model = fit_aggregation("noisy_or", logits, codes, labels)
     np.testing.assert_allclose(model.coefficients[:, 0], [0.8, 1.0, 0.0], atol=0.12)
@@ -128,9 +125,9 @@ def test_one_bad_sequence_in_twenty_is_found() -> None:
     """Learned aggregations beat the mean clearly where few sequences give an author away."""
     train, test = simulate(600, bad_share=0.05, seed=1), simulate(2000, bad_share=0.05, seed=2)
     labels = test[2]
-    mean = aggregate_scores(sigmoid(test[0]), test[1], len(labels), "mean")
+    mean = aggregate_scores(to_probs(test[0]), test[1], len(labels), "mean")
     for method in FOR_RARE_EVIDENCE:
-        scores = fit_aggregation(method, *train).probs(test[0], test[1], len(labels))
+        scores = fit_aggregation(method, *train).logits(test[0], test[1], len(labels))
         # A third of the guilty have no bad sequence at all, so the ceiling is about .83.
         assert roc_auc_score(labels, scores) > roc_auc_score(labels, mean) + 0.03, method
         assert average_precision_score(labels, scores) > average_precision_score(labels, mean) + 0.05, method
@@ -139,9 +136,9 @@ def test_one_bad_sequence_in_twenty_is_found() -> None:
 def test_none_loses_where_every_sequence_tells_a_little() -> None:
     train, test = simulate(600, bad_share=None, seed=3), simulate(2000, bad_share=None, seed=4)
     labels = test[2]
-    mean = roc_auc_score(labels, aggregate_scores(sigmoid(test[0]), test[1], len(labels), "mean"))
+    mean = roc_auc_score(labels, aggregate_scores(to_probs(test[0]), test[1], len(labels), "mean"))
     found = {
-        method: roc_auc_score(labels, fit_aggregation(method, *train).probs(test[0], test[1], len(labels)))
+        method: roc_auc_score(labels, fit_aggregation(method, *train).logits(test[0], test[1], len(labels)))
         for method in LEARNED_AGGREGATIONS
     }
     assert min(found.values()) > mean - 0.01, (found, mean)
@@ -150,7 +147,7 @@ def test_none_loses_where_every_sequence_tells_a_little() -> None:
 @pytest.mark.parametrize("method", LEARNED_AGGREGATIONS)
 def test_probabilities_are_calibrated(method: str) -> None:
     train, test = simulate(3000, bad_share=0.2, seed=5), simulate(3000, bad_share=0.2, seed=6)
-    probs = fit_aggregation(method, *train).probs(test[0], test[1], 3000)
+    probs = to_probs(fit_aggregation(method, *train).logits(test[0], test[1], 3000))
     for low, high in ((0.0, 0.1), (0.1, 0.5), (0.5, 1.01)):
         inside = (probs >= low) & (probs < high)
         if inside.sum() > 200:
@@ -165,13 +162,13 @@ def test_several_classes(method: str) -> None:
     logits = generator.normal(size=(2400, 3))
     logits[np.arange(2400), labels[codes]] += 1.0
     model = fit_aggregation(method, logits, codes, labels)
-    probs = model.probs(logits, codes, 301)
+    probs = to_probs(model.logits(logits, codes, 301))
     assert probs.shape == (301, 3)
     np.testing.assert_allclose(probs.sum(axis=1), 1, rtol=1e-12)
     assert np.isfinite(probs).all()
     assert (probs[:300].argmax(axis=1) == labels).mean() > 0.75
     # Only differences between the classes' logits count.
-    np.testing.assert_allclose(model.probs(logits + 7, codes, 301), probs, atol=1e-9)
+    np.testing.assert_allclose(to_probs(model.logits(logits + 7, codes, 301)), probs, atol=1e-9)
 
 
 @pytest.mark.parametrize("method", LEARNED_AGGREGATIONS)

@@ -16,7 +16,7 @@ from tenor.explain.curves import RemovalCurve, deletion_curve, insertion_curve, 
 from tenor.explain.records import Method
 from tenor.explain.sequences import Contributions, contribute
 from tenor.explain.subsets import SubsetScorer
-from tenor.models.scoring import to_probs
+from tenor.logits import to_probs
 from tenor.seeding import numpy_generator
 
 CURVES = {"deletion": deletion_curve, "insertion": insertion_curve}

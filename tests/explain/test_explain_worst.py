@@ -17,7 +17,7 @@ from tenor.explain import worst
 from tenor.explain.profiles import explain_profile
 from tenor.explain.sequences import explain_sequence
 from tenor.explain.worst import worst_errors
-from tenor.models.scoring import to_probs
+from tenor.logits import to_probs
 from tenor.predictions import Predictions
 
 

@@ -8,7 +8,8 @@ import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from tenor.errors import UsageError
-from tenor.metrics.calibration import METHODS, calibrator_from_json, fit_calibrator, sigmoid, softmax
+from tenor.logits import to_probs
+from tenor.metrics.calibration import METHODS, calibrator_from_json, fit_calibrator
 from tenor.metrics.reliability import calibration_error, log_loss
 
 
@@ -18,13 +19,13 @@ def make_logits(
     """Labels and logits z of a model for which the right probability is sigmoid(slope z + shift)."""
     rng = np.random.default_rng(seed)
     z = 2 * rng.normal(size=rows)
-    return (rng.random(rows) < sigmoid(slope * z + shift)).astype(np.int64), z
+    return (rng.random(rows) < to_probs(slope * z + shift)).astype(np.int64), z
 
 
 def make_several(rows: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     z = 3 * rng.normal(size=(rows, 3))
-    probs = softmax(z / temperature)
+    probs = to_probs(z / temperature)
     return (probs.cumsum(axis=1) > rng.random((rows, 1))).argmax(axis=1), z
 
 
@@ -42,8 +43,8 @@ def test_temperature_and_platt_find_what_was_planted() -> None:
 def test_temperature_has_the_least_log_loss() -> None:
     labels, z = make_logits(300, slope=0.7)
     temperature = fit_calibrator(labels, z, "temperature").parameters[0][0]
-    best = log_loss(labels, sigmoid(z / temperature))
-    grid = [log_loss(labels, sigmoid(z / t)) for t in np.geomspace(0.1, 10, 400)]
+    best = log_loss(labels, to_probs(z / temperature))
+    grid = [log_loss(labels, to_probs(z / t)) for t in np.geomspace(0.1, 10, 400)]
     assert best <= min(grid) + 1e-9
 
 
@@ -76,13 +77,13 @@ def test_auto_chooses_what_fits(slope: float, shift: float, best: str) -> None:
     assert calibrator.method == best
     assert set(calibrator.log_losses) == set(METHODS)
     assert calibrator.log_losses[best] == min(calibrator.log_losses.values())
-    assert calibrator.log_losses["identity"] == pytest.approx(log_loss(labels, sigmoid(z)))
+    assert calibrator.log_losses["identity"] == pytest.approx(log_loss(labels, to_probs(z)))
 
 
 def test_auto_leaves_good_probabilities_nearly_alone() -> None:
     labels, z = make_logits(4000)
     calibrator = fit_calibrator(labels, z)
-    assert np.abs(calibrator.apply(z) - sigmoid(z)).max() < 0.05
+    assert np.abs(calibrator.apply(z) - to_probs(z)).max() < 0.05
     assert calibrator.log_losses["identity"] - calibrator.log_losses[calibrator.method] < 1e-3
 
 
@@ -101,7 +102,7 @@ def test_calibrated_probabilities_are_better_on_new_rows(method: Any, several: b
 
     calibrator = fit_calibrator(*make(0), method)
     labels, z = make(1)
-    probs, raw = calibrator.apply(z), softmax(z) if several else sigmoid(z)
+    probs, raw = calibrator.apply(z), to_probs(z)
     assert probs.shape == z.shape
     if several:
         assert probs.sum(axis=1) == pytest.approx(1)
@@ -173,7 +174,7 @@ def test_wrong_use_is_refused() -> None:
 )
 def test_hostile_state_is_refused(change: dict[str, Any]) -> None:
     state = {"method": "temperature", "parameters": [[2.0]], "log_losses": {}, "warning": None}
-    assert calibrator_from_json(state).apply([2.0]) == pytest.approx(sigmoid(np.array([1.0])))
+    assert calibrator_from_json(state).apply([2.0]) == pytest.approx(to_probs(np.array([1.0])))
     with pytest.raises(UsageError, match="calibrator"):
         calibrator_from_json(state | change)
     for rows in ([[0.0, 0.0, 0.1, 0.2]], [[0.0, 1.0, 0.1, 1.2]], [[0.0, 1.0, 0.5]], []):

@@ -15,7 +15,7 @@ from tenor.corpus.sampling import sample_groups
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import count_spoken
 from tenor.lexical import parts_of
-from tenor.linear import log_loss
+from tenor.logits import log_loss
 from tenor.pooled import pool_features
 from tenor.training.preparation import fit_data, prepare_data
 from tenor.training.settings import TrainSettings

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from tenor.aggregation.fixed import FloatArray, GroupedScores, IntArray, check_scores, group_scores
 from tenor.errors import TrainingError, UsageError
+from tenor.logits import log_loss, log_losses, odds_against_rest, to_probs
 
 LearnedAggregationName = Literal["noisy_or", "top_k_mean", "log_odds", "score_summary"]
 LEARNED_AGGREGATIONS: tuple[LearnedAggregationName, ...] = get_args(LearnedAggregationName)
@@ -83,17 +84,7 @@ class LearnedAggregation:
             table = (_summarise(groups, self.method, self.k) - self.mean) / self.std
             table[groups[0].counts == 0] = 0.0
             scores = table @ self.coefficients + self.intercept
-        return scores[:, 0] if scores.shape[1] == 1 else scores
-
-    def probs(
-        self, sequence_logits: npt.ArrayLike, profile_codes: npt.ArrayLike, num_profiles: int
-    ) -> FloatArray:
-        """The probabilities of `logits`: (P,), or (P, C) with rows that sum to 1."""
-        logits = self.logits(sequence_logits, profile_codes, num_profiles)
-        if logits.ndim == 1:
-            return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
-        # The classes of noisy-or are separate events; softmax makes one distribution of them.
-        return np.asarray(np.exp(logits - np.logaddexp.reduce(logits, axis=1)[:, None]))
+        return _as_logits(scores)
 
     def to_tensors(self) -> dict[str, npt.NDArray[Any]]:
         """The state but for the method's name, as arrays."""
@@ -210,9 +201,7 @@ def _group(
     scores, codes = check_scores(sequence_logits, profile_codes, num_profiles)
     if scores.ndim == 1:
         return [group_scores(np.clip(scores, -_LIMIT, _LIMIT), codes, num_profiles)]
-    logs = scores - np.logaddexp.reduce(scores, axis=1)[:, None]
-    others = np.log(-np.expm1(np.minimum(logs, -1e-13)))
-    odds = np.clip(logs - others, -_LIMIT, _LIMIT)
+    odds = np.clip(odds_against_rest(scores), -_LIMIT, _LIMIT)
     return [group_scores(np.ascontiguousarray(column), codes, num_profiles) for column in odds.T]
 
 
@@ -267,7 +256,7 @@ def _fit_table(
     """Fit the regression; (its mean negative log likelihood, the aggregation)."""
     table, mean, std = _standardise(_summarise(groups, method, k)[known])
     coefficients, intercept = _fit_logistic(table, labels, strength)
-    loss = _log_loss(table @ coefficients + intercept, labels)
+    loss = log_loss(_as_logits(table @ coefficients + intercept), labels)
     return loss, LearnedAggregation(method, k, mean, std, coefficients, intercept)
 
 
@@ -279,7 +268,7 @@ def _cross_validate(table: FloatArray, labels: IntArray, strength: float) -> flo
     for fold in range(_NUM_FOLDS):
         inside = folds == fold
         coefficients, intercept = _fit_logistic(table[~inside], labels[~inside], strength)
-        total += _log_loss(table[inside] @ coefficients + intercept, labels[inside]) * inside.sum()
+        total += log_loss(_as_logits(table[inside] @ coefficients + intercept), labels[inside]) * inside.sum()
     return total / len(labels)
 
 
@@ -294,17 +283,16 @@ def _fit_logistic(table: FloatArray, labels: IntArray, strength: float) -> tuple
     return np.ascontiguousarray(model.coef_.T), model.intercept_
 
 
-def _log_loss(scores: FloatArray, labels: IntArray) -> float:
-    if scores.shape[1] == 1:
-        scores = np.concatenate([np.zeros_like(scores), scores], axis=1)
-    return float(np.mean(np.logaddexp.reduce(scores, axis=1) - scores[np.arange(len(labels)), labels]))
+def _as_logits(scores: FloatArray) -> FloatArray:
+    """Of two classes the one column (P, 1) by itself."""
+    return scores[:, 0] if scores.shape[1] == 1 else scores
 
 
 def _noisy_or(parameters: FloatArray, group: GroupedScores) -> tuple[FloatArray, FloatArray]:
     """Log odds (P,) of the noisy-or and their gradient (4, P) by a, c, g and b."""
     scale, power, exponent, shift = parameters.tolist()
     causes = scale * group.values + shift
-    bent = np.exp(-np.logaddexp(0.0, -causes))
+    bent = to_probs(causes)
     shrink = np.maximum(group.counts, 1.0) ** -exponent
     # Minus the log probability that no sequence is bad; outside the bounds it stands still.
     total = np.clip(shrink * group.sums(np.logaddexp(0.0, causes)), 1e-12, 500.0)
@@ -358,8 +346,8 @@ def _noisy_or_loss(
 ) -> tuple[float, FloatArray]:
     """Mean negative log likelihood and its gradient; a slight pull to the plain noisy-or keeps it finite."""
     odds, gradient = _noisy_or(parameters, group)
-    losses = np.logaddexp(0.0, np.where(positive, -odds, odds))
-    slopes = (np.exp(-np.logaddexp(0.0, -odds)) - positive) * known / known.sum()
+    losses = log_losses(odds, positive)
+    slopes = (to_probs(odds) - positive) * known / known.sum()
     away = (parameters - _NOISY_OR) * np.array([1e-4, 1e-4, 1e-4, 0.0])
     loss = losses[known].mean() + 0.5 * (away * (parameters - _NOISY_OR)).sum()
     return float(loss), gradient @ slopes + away

@@ -19,7 +19,7 @@ from tenor.aggregation.profiles import Profiles, build_profiles
 from tenor.baselines import MAJORITY
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned, score_training
-from tenor.metrics.calibration import sigmoid, softmax
+from tenor.logits import log_odds, to_probs
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.scores import calculate_metrics
 from tenor.predictions import Predictions, concatenate_predictions
@@ -33,8 +33,6 @@ EVERY_AGGREGATION: tuple[str, ...] = (*AGGREGATIONS, *LEARNED_AGGREGATIONS, *ATT
 REFERENCE = "mean"
 
 Floats = npt.NDArray[np.float64]
-
-_LEAST = 1e-12  # scores are held off 0 and 1 by this, so that their log odds are finite
 
 
 def profile_predictions(
@@ -84,7 +82,7 @@ def profile_predictions(
     tables = {}
     for name in aggregations:
         if name in methods:
-            logits, probs = _log_odds(scores[name]), scores[name]
+            logits, probs = log_odds(scores[name]), scores[name]
         else:
             logits, probs = _score_learned(sequences, profiles, name, embeddings, training, seed)
         table = _as_predictions(sequences, profiles, logits, probs)
@@ -244,7 +242,8 @@ def _score_learned(
         if name == learned:
             known = None if training is None else (training.logits, training.profiles)
             logits = score_learned(learned, sequences.logits, profiles, out_of_fold=known, seed=seed)
-            return logits, _to_probs(logits)
+            # Of several classes noisy-or's are separate events; the softmax makes one distribution of them.
+            return logits, to_probs(logits)
     if embeddings is None:
         raise UsageError(f"{name} needs the sequences' embeddings, which predictions do not hold")
     attention = ATTENTIONS[ATTENTIONS.index(name)]
@@ -258,7 +257,7 @@ def _score_learned(
         num_scores=own.shape[1],
         seed=seed,
     )
-    return _log_odds(probs), probs
+    return log_odds(probs), probs
 
 
 @dataclass(frozen=True)
@@ -276,10 +275,10 @@ def _score_training(name: str, training: _Training, cut: float, seed: int) -> tu
     for learned in LEARNED_AGGREGATIONS:
         if name == learned:
             logits = score_training(learned, (training.logits, training.profiles), seed=seed)
-            return logits, _to_probs(logits)
+            return logits, to_probs(logits)
     fixed = [method for method in AGGREGATIONS if method == name]
     probs = aggregate_all(training.probs, codes, count, cut, methods=fixed)[fixed[0]]
-    return _log_odds(probs), probs
+    return log_odds(probs), probs
 
 
 def _as_training(out_of_fold: Predictions, sequences: Predictions, profile_label: LabelRule) -> _Training:
@@ -314,15 +313,6 @@ def _as_training(out_of_fold: Predictions, sequences: Predictions, profile_label
         label_rule=profile_label,
     )
     return _Training(out_of_fold.logits, out_of_fold.probs, profiles)
-
-
-def _to_probs(logits: Floats) -> Floats:
-    return sigmoid(logits) if logits.ndim == 1 else softmax(logits)
-
-
-def _log_odds(scores: Floats) -> Floats:
-    inside = np.clip(scores, _LEAST, 1 - _LEAST)
-    return np.asarray(np.log(inside) - np.log1p(-inside))
 
 
 def _choose_threshold(known: Predictions, rule: ThresholdRule | None) -> float | None:

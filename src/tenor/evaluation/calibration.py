@@ -13,6 +13,7 @@ import numpy as np
 
 from tenor.errors import UsageError
 from tenor.evaluation.thresholds import choose_by_rule
+from tenor.logits import log_odds
 from tenor.metrics.calibration import Calibrator, fit_calibrator
 from tenor.metrics.conformal import Conformal, check_alpha, fit_conformal, measure_coverage
 from tenor.metrics.objectives import parse_rule
@@ -21,7 +22,7 @@ from tenor.predictions import Predictions, PredictionSets
 
 logger = logging.getLogger(__name__)
 
-_LEAST = 1e-12  # probabilities are held off 0 and 1 by this, so that their log odds are finite
+_LEAST = 1e-12  # probabilities of several classes are held off 0 by this, so that their logs are finite
 
 
 def fit_calibration(predictions: Predictions, *, seed: int = 0) -> Calibrator:
@@ -40,13 +41,11 @@ def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
     Of more than two classes the most probable one may be another afterwards, where each class has a map of its own.
     """
     probs = calibrator.apply(predictions.logits)
-    inside = np.clip(probs, _LEAST, 1 - _LEAST)
-    logits = np.log(inside) - np.log1p(-inside) if probs.ndim == 1 else np.log(inside)
+    logits = log_odds(probs) if probs.ndim == 1 else np.log(np.maximum(probs, _LEAST))
     threshold = predictions.threshold
     # one beyond stays: it calls no row positive, or every row
     if threshold is not None and 0 < threshold <= 1:
-        cut = np.clip(threshold, _LEAST, 1 - _LEAST)
-        threshold = float(calibrator.apply(np.array([np.log(cut) - np.log1p(-cut)]))[0])
+        threshold = float(calibrator.apply(log_odds([threshold]))[0])
     return replace(predictions, logits=logits, probs=probs, threshold=threshold)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from tenor.logits import log_odds
 from tenor.predictions import Predictions
 
 Floats = npt.NDArray[np.float64]
@@ -42,8 +43,7 @@ def _confidence(rows: Predictions) -> Floats:
         return np.asarray(rows.probs.max(axis=1))
     if rows.level == "profile":  # scores such as counts of votes have no logit
         return np.abs(rows.probs - _threshold(rows))
-    inside = np.clip(_threshold(rows), 1e-12, 1 - 1e-12)
-    return np.asarray(np.abs(rows.logits - (np.log(inside) - np.log1p(-inside))))
+    return np.asarray(np.abs(rows.logits - log_odds(_threshold(rows))))
 
 
 def _threshold(rows: Predictions) -> float:

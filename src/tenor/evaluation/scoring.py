@@ -27,8 +27,9 @@ from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
 from tenor.files import require_apart, sha256_file
+from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model
-from tenor.models.scoring import embed_dataset, score_dataset, score_prior, to_probs
+from tenor.models.scoring import embed_dataset, score_dataset, score_prior
 from tenor.models.sequence import SequenceClassifier
 from tenor.predictions import Predictions, read_predictions, write_predictions
 

@@ -21,9 +21,9 @@ from tenor.errors import UsageError
 from tenor.explain.records import Method, require_method
 from tenor.explain.sequences import MAX_LEFT_OUT, contribute
 from tenor.explain.subsets import SubsetScorer
+from tenor.logits import to_probs
 from tenor.metrics.intervals import Interval, make_interval
 from tenor.metrics.resampling import resample_groups
-from tenor.models.scoring import to_probs
 from tenor.progress import progress_bar
 from tenor.seeding import numpy_generator
 from tenor.strings import Strings

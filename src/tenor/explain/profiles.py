@@ -22,7 +22,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.explain.records import ConversationContribution, ProfileExplanation
 from tenor.explain.subsets import SubsetScorer
-from tenor.models.scoring import to_probs
+from tenor.logits import to_probs
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]

@@ -19,7 +19,8 @@ from tenor.corpus.views import SequenceView
 from tenor.devices import start_runtime
 from tenor.errors import UsageError
 from tenor.evaluation import Scorer
-from tenor.models.scoring import score_dataset, to_probs
+from tenor.logits import to_probs
+from tenor.models.scoring import score_dataset
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

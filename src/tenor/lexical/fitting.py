@@ -16,7 +16,7 @@ from tenor.errors import UsageError
 from tenor.lexical.logistic import fit_logistic, fit_ratios
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.weighting import SPACE, Weighting, as_counts, weigh
-from tenor.linear import log_loss
+from tenor.logits import log_loss
 from tenor.seeding import derive_seed
 
 if TYPE_CHECKING:

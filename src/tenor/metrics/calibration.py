@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+from tenor.logits import log_losses, odds_against_rest, to_probs
 from tenor.metrics.checks import Column, Floats, Integers, check_labels, count_test_rows, encode_groups
 from tenor.metrics.reliability import log_loss
 from tenor.seeding import numpy_generator
@@ -59,8 +60,8 @@ class Calibrator:
         z = _check_logits(logits)
         if self.method in ("identity", "temperature"):
             scaled = z if self.method == "identity" else z / self.parameters[0][0]
-            return sigmoid(scaled) if z.ndim == 1 else softmax(scaled)
-        columns = [z] if z.ndim == 1 else list(_against_rest(z).T)
+            return to_probs(scaled)
+        columns = [z] if z.ndim == 1 else list(odds_against_rest(z).T)
         if len(columns) != len(self.parameters):
             raise UsageError(
                 f"the calibrator was fitted on {len(self.parameters)} classes, found {len(columns)}"
@@ -73,9 +74,9 @@ class Calibrator:
 
     def _apply_one(self, z: Floats, row: tuple[float, ...]) -> Floats:
         if self.method == "platt":
-            return sigmoid(row[0] * z + row[1])
+            return to_probs(row[0] * z + row[1])
         half = len(row) // 2
-        return np.asarray((1 - _SLANT) * np.interp(z, row[:half], row[half:]) + _SLANT * sigmoid(z))
+        return np.asarray((1 - _SLANT) * np.interp(z, row[:half], row[half:]) + _SLANT * to_probs(z))
 
     def to_json(self) -> dict[str, Any]:
         """Plain numbers and strings; calibrator_from_json reads them back."""
@@ -211,7 +212,7 @@ def _fit(method: Method, codes: Integers, z: Floats) -> tuple[tuple[float, ...],
     fit = _fit_platt if method == "platt" else _fit_isotonic
     if z.ndim == 1:
         return (fit(codes == 1, z),)
-    return tuple(fit(codes == c, column) for c, column in enumerate(_against_rest(z).T))
+    return tuple(fit(codes == c, column) for c, column in enumerate(odds_against_rest(z).T))
 
 
 def _fit_temperature(codes: Integers, z: Floats) -> float:
@@ -219,10 +220,7 @@ def _fit_temperature(codes: Integers, z: Floats) -> float:
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
-        scaled = z / math.exp(log_temperature)
-        if z.ndim == 1:
-            return float(np.logaddexp(0, np.where(codes == 1, -scaled, scaled)).mean())
-        return float((np.logaddexp.reduce(scaled, axis=1) - scaled[np.arange(len(codes)), codes]).mean())
+        return float(log_losses(z / math.exp(log_temperature), codes).mean())
 
     return math.exp(float(minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded").x))
 
@@ -246,7 +244,7 @@ def _fit_platt(positive: npt.NDArray[np.bool_], z: Floats) -> tuple[float, float
     slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
     if slope < _LEAST_SLOPE:
         slope, flat = _LEAST_SLOPE, _LEAST_SLOPE * z
-        intercept = brentq(lambda shift: float((sigmoid(flat + shift) - target).mean()), -100.0, 100.0)
+        intercept = brentq(lambda shift: float((to_probs(flat + shift) - target).mean()), -100.0, 100.0)
     return slope, float(intercept)
 
 
@@ -265,22 +263,3 @@ def _check_logits(logits: npt.ArrayLike) -> Floats:
     if z.ndim not in (1, 2) or np.isnan(z).any():
         raise UsageError(f"logits must be numbers of shape (N,) or (N, C), found {z.shape} or NaN")
     return np.clip(z, -_LARGEST_LOGIT, _LARGEST_LOGIT)
-
-
-def _against_rest(z: Floats) -> Floats:
-    """Each class's log odds against all others, (N, C)."""
-    log_probs = z - np.logaddexp.reduce(z, axis=1, keepdims=True)
-    rest = [np.logaddexp.reduce(np.delete(log_probs, c, axis=1), axis=1) for c in range(z.shape[1])]
-    return np.asarray(log_probs - np.stack(rest, axis=1))
-
-
-def sigmoid(z: Floats) -> Floats:
-    """1 / (1 + exp(-z)) without overflow."""
-    small = np.exp(-np.abs(z))
-    return np.where(z >= 0, 1.0, small) / (1.0 + small)
-
-
-def softmax(z: Floats) -> Floats:
-    """Over the last axis, without overflow."""
-    powers = np.exp(z - z.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

@@ -38,14 +38,6 @@ _BATCH_BYTES, _GPU_BATCH_BYTES = 8 << 20, 64 << 20
 _CPU_MESSAGES = 2048
 
 
-def to_probs(logits: Floats) -> Floats:
-    """Probabilities from logits: the logistic function of (N,), the softmax of (N, C)."""
-    if logits.ndim == 1:
-        return np.asarray(0.5 * (1 + np.tanh(0.5 * logits)))  # stable for any size
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
-
-
 def score_dataset(
     model: nn.Module, dataset: SequenceDataset, runtime: Runtime, *, progress: bool = False
 ) -> Floats:

@@ -21,9 +21,10 @@ from torch import nn
 from tenor.batching import SequenceDataset, Step, StepLoader
 from tenor.devices import Runtime, plain_runtime
 from tenor.errors import TrainingError, UsageError
+from tenor.logits import to_probs
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.thresholds import choose_threshold
-from tenor.models.scoring import score_loader, to_probs
+from tenor.models.scoring import score_loader
 from tenor.models.sequence import SequenceClassifier
 from tenor.prefetch import bring_steps
 from tenor.training.gradients import GradientSum, step_if, sum_losses

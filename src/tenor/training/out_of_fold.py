@@ -18,8 +18,9 @@ from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import TrainingError, UsageError
 from tenor.lexical import assign_folds
+from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model, read_metadata
-from tenor.models.scoring import score_view, to_probs
+from tenor.models.scoring import score_view
 from tenor.predictions import Predictions
 from tenor.progress import progress_bar
 from tenor.training.preparation import AuditedData, fit_data, knows_labels, prepare_data

@@ -30,9 +30,10 @@ from tenor.corpus.corpus import open_corpus
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, StorageError, TrainingError, UsageError
 from tenor.files import publish_file, write_bytes
+from tenor.logits import to_probs
 from tenor.metrics.intervals import Interval, bootstrap_metrics
 from tenor.models.model_file import load_model, read_metadata
-from tenor.models.scoring import score_view, to_probs
+from tenor.models.scoring import score_view
 from tenor.progress import progress_bar
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path
