@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
 from tenor.logits import log_loss
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -79,6 +83,34 @@ class LinearModel:
         return cls(tensors["coefficients"].astype(np.float64), tensors["intercept"].astype(np.float64))
 
 
+def fit_regression(
+    table: Any,  # noqa: ANN401 - scipy has no types
+    labels: npt.ArrayLike,
+    *,
+    strength: float = 1.0,
+    max_iter: int = 1000,
+    sample_weight: FloatArray | None = None,
+    **options: Any,  # noqa: ANN401 - handed on
+) -> LogisticRegression:
+    """scikit-learn's logistic regression, which says nothing where it has not converged: what is left does not matter.
+
+    Args:
+        table: (N, D), an array or a sparse matrix.
+        labels: (N,) of two classes or more.
+        strength: C, the inverse of the regularisation; infinity = none.
+        max_iter: rounds at most.
+        sample_weight: (N,) what each row counts; None = 1.
+        options: others of LogisticRegression.
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=strength, max_iter=max_iter, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(table, labels, sample_weight=sample_weight)
+
+
 def fit_linear(
     table: Table, labels: IntArray, *, num_classes: int = 2, strength: float = STRENGTHS[0]
 ) -> LinearModel:
@@ -90,18 +122,12 @@ def fit_linear(
         num_classes: 2 gives one logit a row, more give one a class (a class without rows that of half a row).
         strength: C, the inverse of the regularisation.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     values = table.astype(np.float64)
     mean, std = values.mean(axis=0), values.std(axis=0)
     # Standardised, rounding would count as much as any feature: of a mean that is fixed by its nature (a message's
     # place in the conversation is the middle on average), or of what a transformer never uses (some hold 1e-33).
     std[std <= np.maximum(_RESOLUTION * np.abs(mean), 1e-12 * np.abs(values).max(initial=0.0))] = np.inf
-    model = LogisticRegression(C=strength, max_iter=200)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # what is left after 200 rounds does not matter
-        model.fit((values - mean) / std, labels)
+    model = fit_regression((values - mean) / std, labels, strength=strength, max_iter=200)
     coefficients, intercept = spread_classes(
         model.coef_, model.intercept_, np.bincount(labels, minlength=num_classes)
     )

@@ -6,7 +6,6 @@ training logits they would learn what the model has memorised. Knows neither aut
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -16,6 +15,7 @@ import numpy.typing as npt
 
 from tenor.aggregation.fixed import FloatArray, GroupedScores, IntArray, check_scores, group_scores
 from tenor.errors import TrainingError, UsageError
+from tenor.linear import fit_regression
 from tenor.logits import log_loss, log_losses, odds_against_rest, to_probs
 
 LearnedAggregationName = Literal["noisy_or", "top_k_mean", "log_odds", "score_summary"]
@@ -273,13 +273,7 @@ def _cross_validate(table: FloatArray, labels: IntArray, strength: float) -> flo
 
 
 def _fit_logistic(table: FloatArray, labels: IntArray, strength: float) -> tuple[FloatArray, FloatArray]:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=strength, max_iter=1000)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(table, labels)
+    model = fit_regression(table, labels, strength=strength)
     return np.ascontiguousarray(model.coef_.T), model.intercept_
 
 

@@ -5,13 +5,12 @@ Knows nothing of texts, folds and hashing.
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tenor.linear import spread_classes
+from tenor.linear import fit_regression, spread_classes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -103,14 +102,17 @@ def _regress(
     binary: bool,
     intercept_scaling: float = 1.0,
 ) -> LogisticRegression:
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     # For far more columns than rows the dual coordinate descent of liblinear is many times faster than L-BFGS.
     solver: dict[str, Any] = {"solver": "lbfgs"}
     if binary:
         solver = {"solver": "liblinear", "dual": True, "intercept_scaling": intercept_scaling}
-    model = LogisticRegression(C=strength, tol=1e-3, max_iter=200, random_state=0, **solver)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # after 200 rounds what is left does not matter
-        return model.fit(weights, labels, sample_weight=importance)
+    return fit_regression(
+        weights,
+        labels,
+        strength=strength,
+        max_iter=200,
+        sample_weight=importance,
+        tol=1e-3,
+        random_state=0,
+        **solver,
+    )

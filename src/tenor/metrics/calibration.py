@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+from tenor.linear import fit_regression
 from tenor.logits import log_losses, odds_against_rest, to_probs
 from tenor.metrics.checks import Column, Floats, Integers, check_labels, count_test_rows, encode_groups
 from tenor.metrics.reliability import log_loss
@@ -232,13 +233,13 @@ def _fit_platt(positive: npt.NDArray[np.bool_], z: Floats) -> tuple[float, float
     the least there is, and all get about the share of positives.
     """
     from scipy.optimize import brentq
-    from sklearn.linear_model import LogisticRegression
 
     ups, downs = int(positive.sum()), int((~positive).sum())
     target = np.where(positive, (ups + 1) / (ups + 2), 1 / (downs + 2))
-    fitted = LogisticRegression(C=np.inf, max_iter=1000).fit(
+    fitted = fit_regression(
         np.concatenate([z, z])[:, None],
         np.repeat([1, 0], len(z)),
+        strength=np.inf,
         sample_weight=np.concatenate([target, 1 - target]),
     )
     slope, intercept = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])

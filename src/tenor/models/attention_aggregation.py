@@ -8,7 +8,6 @@ Knows nothing of messages or authors: embeddings and profile codes go in.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenor.errors import ModelFileError, TrainingError, UsageError
+from tenor.linear import fit_regression
 from tenor.seeding import derive_seed
 
 #: C of the regressions on mean embeddings that a fit may start from.
@@ -325,9 +325,6 @@ def _start_from_mean(model: AttentionAggregator, train: Bags, whole: _Batch, num
         num_scores: see fit_attention. A regression on all columns of real embeddings (1,536 and more) fits some
             hundred profiles by heart, so where there are scores it reads those alone.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-
     if len(np.unique(train.labels)) < model.num_classes:
         return
     batch = _Members(train).select(np.arange(len(train.labels)))
@@ -335,10 +332,7 @@ def _start_from_mean(model: AttentionAggregator, train: Bags, whole: _Batch, num
     scale = np.where(pooled.std(axis=0) > 0, pooled.std(axis=0), 1.0)
     best, best_loss = _copy_state(model), float(_validate(model, whole).mean())
     for strength in _STRENGTHS:
-        regression = LogisticRegression(C=strength, max_iter=1000)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            regression.fit(pooled / scale, train.labels)
+        regression = fit_regression(pooled / scale, train.labels, strength=strength)
         model.classifier.weight[:, -num_scores:] = torch.from_numpy(regression.coef_ / scale)
         model.classifier.bias.copy_(torch.from_numpy(regression.intercept_))
         loss = float(_validate(model, whole).mean())

@@ -34,7 +34,7 @@ from tenor.encoding.pretrained import FINETUNED_NAME
 from tenor.encoding.sentence import open_sentence_model, without_progress_bars
 from tenor.errors import CorpusError, StorageError, TrainingError
 from tenor.files import publish_folder, write_json
-from tenor.linear import spread_classes
+from tenor.linear import fit_regression, spread_classes
 from tenor.progress import progress_bar
 from tenor.seeding import derive_seed, numpy_generator
 from tenor.training.evidence import CONVINCING, standardized_gain
@@ -250,10 +250,8 @@ class _Tuning:
         On the vectors as they come, whose length is about 1: standardised, columns that hardly vary would get weights
         that no step survives.
         """
-        from sklearn.linear_model import LogisticRegression
-
         table = self._pool_frozen(bags).double().cpu().numpy()
-        probe = LogisticRegression(max_iter=1000).fit(table, bags.labels)
+        probe = fit_regression(table, bags.labels)
         coefficients, intercept = spread_classes(
             probe.coef_, probe.intercept_, np.bincount(bags.labels, minlength=self.num_classes)
         )
