@@ -195,48 +195,6 @@ def test_unlabelled_profiles_and_extremes(method: str) -> None:
     assert roc_auc_score(labels, separable.logits(np.where(labels[codes] == 1, 20.0, -20.0), codes, 100)) == 1
 
 
-@pytest.mark.parametrize("method", LEARNED_AGGREGATIONS)
-@pytest.mark.parametrize("num_classes", [2, 3])
-def test_tensors_return_unchanged(method: str, num_classes: int) -> None:
-    generator = np.random.default_rng(0)
-    codes = np.repeat(np.arange(60), 4)
-    logits = generator.normal(size=240 if num_classes == 2 else (240, num_classes))
-    model = fit_aggregation(method, logits, codes, np.arange(60) % num_classes)
-    again = LearnedAggregation.from_tensors(method, model.to_tensors())
-    assert again.logits(logits, codes, 60).tobytes() == model.logits(logits, codes, 60).tobytes()
-
-
-@pytest.mark.parametrize(
-    ("method", "change", "message"),
-    [
-        ("mean", {}, "aggregation 'mean' is not one of noisy_or, top_k_mean, log_odds, score_summary"),
-        ("top_k_mean", {"k": None}, "expected the tensors k, mean, std, coefficients, intercept"),
-        ("top_k_mean", {"mean": np.zeros(2)}, "mean: expected shape (1,), found (2,)"),
-        ("top_k_mean", {"std": np.zeros(1)}, "expected std above 0"),
-        ("top_k_mean", {"k": np.array([0])}, "found std or k (0) outside"),
-        ("top_k_mean", {"intercept": np.array([np.nan])}, "expected finite tensors"),
-        (
-            "log_odds",
-            {"k": np.array([30]), "mean": np.zeros(2), "std": np.ones(2), "coefficients": np.zeros((2, 1))},
-            "found std or k (30) outside",
-        ),
-        ("score_summary", {}, "mean: expected shape (8,), found (1,)"),
-    ],
-)
-def test_hostile_tensors_raise(method: str, change: dict, message: str) -> None:
-    tensors = {
-        "k": np.array([3]),
-        "mean": np.zeros(1),
-        "std": np.ones(1),
-        "coefficients": np.zeros((1, 1)),
-        "intercept": np.zeros(1),
-    }
-    changed = {name: array for name, array in (tensors | change).items() if array is not None}
-    with pytest.raises(UsageError) as caught:
-        LearnedAggregation.from_tensors(method, changed)
-    assert message in str(caught.value)
-
-
 def test_bad_arguments_raise() -> None:
     with pytest.raises(UsageError, match="aggregation 'mean' is not one of"):
         fit_aggregation("mean", [0.0], [0], [1])

@@ -33,7 +33,7 @@ from tenor.evaluation.calibration import (
 )
 from tenor.evaluation.thresholds import apply_rule, choose_by_rule, describe_threshold
 from tenor.metrics.calibration import fit_calibrator
-from tenor.metrics.conformal import conformal_from_json, fit_conformal
+from tenor.metrics.conformal import Conformal, fit_conformal
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, concatenate_predictions, read_predictions
@@ -259,8 +259,8 @@ def test_predictions_say_where_the_model_abstains(
         table = pq.read_table(file)
         assert table["prediction_set"].to_pylist() == expected
         assert table["decision"].to_pylist() == decided
-        stored = conformal_from_json(json.loads(table.schema.metadata[b"tenor.abstention"]))
-        assert (stored.alpha, stored.counts) == (0.2, rule.counts)
+        stored = Conformal(**json.loads(table.schema.metadata[b"tenor.abstention"]))
+        assert (stored.alpha, stored.counts) == (0.2, list(rule.counts))
         assert stored.quantiles == pytest.approx(rule.quantiles, abs=1e-6)
         assert read_predictions(file).ids.tolist() == test.ids.tolist()
     mended = read_predictions(tmp_path / "mended.parquet")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ from sklearn.isotonic import IsotonicRegression
 
 from tenor.errors import UsageError
 from tenor.logits import to_probs
-from tenor.metrics.calibration import METHODS, calibrator_from_json, fit_calibrator
+from tenor.metrics.calibration import METHODS, fit_calibrator
 from tenor.metrics.reliability import calibration_error, log_loss
 
 
@@ -113,16 +112,6 @@ def test_calibrated_probabilities_are_better_on_new_rows(method: Any, several: b
         assert calibration_error(labels, probs) < 0.06 < calibration_error(labels, raw)
 
 
-@pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("method", METHODS)
-def test_state_is_plain_json(method: Any, several: bool) -> None:  # noqa: ANN401
-    labels, z = make_several(300, 2.0) if several else make_logits(300)
-    calibrator = fit_calibrator(labels, z, method)
-    back = calibrator_from_json(json.loads(json.dumps(calibrator.to_json(), allow_nan=False)))
-    assert back == calibrator
-    assert np.array_equal(back.apply(z), calibrator.apply(z))
-
-
 def test_classes_that_are_apart_and_infinite_logits_stay_finite() -> None:
     labels, z = np.array([0] * 30 + [1] * 30), np.concatenate([np.full(30, -np.inf), np.full(30, np.inf)])
     for method in METHODS:
@@ -155,30 +144,3 @@ def test_wrong_use_is_refused() -> None:
         fit_calibrator([0, 2], [0.0, 1.0])
     with pytest.raises(UsageError, match="fitted on 1 classes, found 3"):
         fit_calibrator(labels, z, "platt").apply(np.zeros((2, 3)))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"method": "beta"},
-        {"extra": 1},
-        {"parameters": [[float("nan")]]},
-        {"parameters": [[-1.0]]},
-        {"parameters": [[1.0, 2.0]]},
-        {"parameters": "1.0"},
-        {"parameters": [[True]]},
-        {"log_losses": {"beta": 1.0}},
-        {"log_losses": []},
-        {"warning": 3},
-    ],
-)
-def test_hostile_state_is_refused(change: dict[str, Any]) -> None:
-    state = {"method": "temperature", "parameters": [[2.0]], "log_losses": {}, "warning": None}
-    assert calibrator_from_json(state).apply([2.0]) == pytest.approx(to_probs(np.array([1.0])))
-    with pytest.raises(UsageError, match="calibrator"):
-        calibrator_from_json(state | change)
-    for rows in ([[0.0, 0.0, 0.1, 0.2]], [[0.0, 1.0, 0.1, 1.2]], [[0.0, 1.0, 0.5]], []):
-        with pytest.raises(UsageError, match="do not fit method isotonic"):
-            calibrator_from_json(state | {"method": "isotonic", "parameters": rows})
-    with pytest.raises(UsageError, match="nothing else"):
-        calibrator_from_json([])

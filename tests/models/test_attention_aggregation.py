@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tenor.errors import ModelFileError, TrainingError, UsageError
+from tenor.errors import TrainingError, UsageError
 from tenor.models.attention_aggregation import AttentionAggregator, Bags, fit_attention, segment_softmax
 
 
@@ -23,7 +23,7 @@ def random_aggregator(*, gated: bool, num_classes: int = 2, embedding_size: int 
 
 def by_loop(aggregator: AttentionAggregator, own: np.ndarray) -> np.ndarray:
     """Equations 8 and 9 for one profile, in numpy."""
-    state = {name: array.astype(np.float64) for name, array in aggregator.to_tensors().items()}
+    state = {name: tensor.double().numpy() for name, tensor in aggregator.state_dict().items()}
     rows = (own - state["embedding_mean"]) / state["embedding_std"]
     scores = []
     for row in rows:
@@ -63,7 +63,7 @@ def test_score_is_the_probability_of_the_logits() -> None:
 def test_attention_sums_to_one_in_each_profile() -> None:
     aggregator = random_aggregator(gated=True)
     embeddings = torch.randn(7, 5, generator=torch.Generator().manual_seed(0))
-    weights = aggregator.attention(embeddings, torch.from_numpy(PROFILES), 4).detach().numpy()
+    weights = aggregator._attend(embeddings, torch.from_numpy(PROFILES), 4).detach().numpy()
     np.testing.assert_allclose(np.bincount(PROFILES, weights, minlength=4), [1, 0, 1, 1], rtol=1e-6)
 
 
@@ -115,7 +115,8 @@ def test_rare_evidence_is_found_better_than_by_the_mean(gated: bool) -> None:
     means = np.bincount(test.profiles, test.embeddings[:, 0]) / 40
     assert roc_auc_score(test.labels, means) < 0.85
     assert roc_auc_score(test.labels, scores) > 0.95
-    weights = aggregator.attention(torch.from_numpy(test.embeddings), torch.from_numpy(test.profiles), 150)
+    standardized = aggregator._standardize(torch.from_numpy(test.embeddings))
+    weights = aggregator._attend(standardized, torch.from_numpy(test.profiles), 150)
     evidence = test.embeddings[:, 0] > 4
     assert weights[torch.from_numpy(evidence)].mean() > 3 * weights[torch.from_numpy(~evidence)].mean()
 
@@ -123,9 +124,9 @@ def test_rare_evidence_is_found_better_than_by_the_mean(gated: bool) -> None:
 def test_the_seed_decides_every_bit_and_nothing_else_does() -> None:
     before = torch.get_rng_state()
     fits = [fit_attention(make_bags(0, 30), make_bags(1, 30), seed=seed, num_epochs=3) for seed in (5, 5, 6)]
-    first, second, third = (fit.to_tensors() for fit in fits)
-    assert all(np.array_equal(first[name], second[name]) for name in first)
-    assert not np.array_equal(first["hidden.weight"], third["hidden.weight"])
+    first, second, third = (fit.state_dict() for fit in fits)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["hidden.weight"], third["hidden.weight"])
     assert torch.equal(before, torch.get_rng_state())
 
 
@@ -148,27 +149,6 @@ def test_several_classes_can_be_fitted() -> None:
     bags = Bags(generator.normal(size=(180, 3)) * 0.3 + np.eye(3)[labels[profiles]] * 2, profiles, labels)
     aggregator = fit_attention(bags, bags, num_classes=3, learning_rate=1e-2, num_epochs=40)
     assert (aggregator.score(bags.embeddings, profiles, 90).argmax(axis=1) == labels).mean() > 0.95
-
-
-@pytest.mark.parametrize("gated", [False, True])
-def test_tensors_build_the_same_aggregator(gated: bool) -> None:
-    aggregator = random_aggregator(gated=gated, num_classes=3)
-    twin = AttentionAggregator.from_tensors(aggregator.to_tensors())
-    embeddings = np.random.default_rng(0).normal(size=(7, 5))
-    assert np.array_equal(twin.score(embeddings, PROFILES, 4), aggregator.score(embeddings, PROFILES, 4))
-
-
-@pytest.mark.parametrize("change", ["missing", "unknown", "misshapen"])
-def test_tensors_that_do_not_fit_raise(change: str) -> None:
-    tensors = random_aggregator(gated=False).to_tensors()
-    if change == "missing":
-        del tensors["hidden.weight"]
-    elif change == "unknown":
-        tensors["x"] = np.zeros(1, dtype=np.float32)
-    else:
-        tensors["classifier.weight"] = np.zeros((1, 4), dtype=np.float32)
-    with pytest.raises(ModelFileError, match="not those of an attention aggregator"):
-        AttentionAggregator.from_tensors(tensors)
 
 
 def test_bags_that_do_not_fit_raise() -> None:

@@ -6,7 +6,6 @@ training logits they would learn what the model has memorised. Knows neither aut
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -86,49 +85,6 @@ class LearnedAggregation:
             scores = table @ self.coefficients + self.intercept
         return _as_logits(scores)
 
-    def to_tensors(self) -> dict[str, npt.NDArray[Any]]:
-        """The state but for the method's name, as arrays."""
-        return {
-            "k": np.array([self.k], dtype=np.int64),
-            "mean": self.mean,
-            "std": self.std,
-            "coefficients": self.coefficients,
-            "intercept": self.intercept,
-        }
-
-    @classmethod
-    def from_tensors(cls, method: str, tensors: Mapping[str, npt.NDArray[Any]]) -> LearnedAggregation:
-        """Take back what to_tensors gave.
-
-        Raises:
-            UsageError: an unknown method, a tensor that is missing, unknown, misshapen or not finite.
-        """
-        if method not in LEARNED_AGGREGATIONS:
-            raise UsageError(f"aggregation {method!r} is not one of {', '.join(LEARNED_AGGREGATIONS)}")
-        names = ("k", "mean", "std", "coefficients", "intercept")
-        if set(tensors) != set(names):
-            raise UsageError(f"expected the tensors {', '.join(names)}, found {', '.join(sorted(tensors))}")
-        arrays = {name: np.asarray(tensors[name], dtype=np.float64) for name in names}
-        if not all(np.isfinite(array).all() for array in arrays.values()):
-            raise UsageError("expected finite tensors, found others")
-        num_classes = arrays["intercept"].size
-        wanted = 3 if method == "noisy_or" else _num_columns(method, num_classes)
-        num_standardised = 0 if method == "noisy_or" else wanted
-        shapes = {
-            "k": (1,),
-            "mean": (num_standardised,),
-            "std": (num_standardised,),
-            "coefficients": (wanted, num_classes),
-            "intercept": (max(num_classes, 1),),
-        }
-        for name, shape in shapes.items():
-            if arrays[name].shape != shape:
-                raise UsageError(f"{name}: expected shape {shape}, found {arrays[name].shape}")
-        k = int(arrays["k"][0])
-        if (arrays["std"] <= 0).any() or k not in _CHOICES.get(method, (0,)):
-            raise UsageError(f"expected std above 0 and k of {method}, found std or k ({k}) outside")
-        return cls(method, k, arrays["mean"], arrays["std"], arrays["coefficients"], arrays["intercept"])
-
 
 def fit_aggregation(
     method: LearnedAggregationName,
@@ -203,11 +159,6 @@ def _group(
         return [group_scores(np.clip(scores, -_LIMIT, _LIMIT), codes, num_profiles)]
     odds = np.clip(odds_against_rest(scores), -_LIMIT, _LIMIT)
     return [group_scores(np.ascontiguousarray(column), codes, num_profiles) for column in odds.T]
-
-
-def _num_columns(method: str, num_classes: int) -> int:
-    of_method = {"top_k_mean": num_classes, "log_odds": num_classes + 1}
-    return of_method.get(method, 1 + num_classes * (2 + len(QUANTILES)))
 
 
 def _summarise(groups: list[GroupedScores], method: str, k: int) -> FloatArray:

@@ -1,7 +1,6 @@
 """Turning logits into probabilities that mean what they say: temperature, Platt, isotonic.
 
-Fitted and chosen on validation rows; a fitted calibrator is a few plain numbers, so it can stand in a model
-file as JSON. Knows nothing of models or files.
+Fitted and chosen on validation rows. Knows nothing of models or files.
 """
 
 from __future__ import annotations
@@ -9,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -78,51 +77,6 @@ class Calibrator:
             return to_probs(row[0] * z + row[1])
         half = len(row) // 2
         return np.asarray((1 - _SLANT) * np.interp(z, row[:half], row[half:]) + _SLANT * to_probs(z))
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain numbers and strings; calibrator_from_json reads them back."""
-        return {
-            "method": self.method,
-            "parameters": [list(row) for row in self.parameters],
-            "log_losses": dict(self.log_losses),
-            "warning": self.warning,
-        }
-
-
-def calibrator_from_json(state: Any) -> Calibrator:  # noqa: ANN401 - what json.loads returns
-    """Read what Calibrator.to_json wrote, strictly.
-
-    Raises:
-        UsageError: another key, type or shape, or a number that is not finite.
-    """
-    if not isinstance(state, dict) or set(state) != {"method", "parameters", "log_losses", "warning"}:
-        raise UsageError("a calibrator needs method, parameters, log_losses and warning, and nothing else")
-    method, rows, losses = state["method"], state["parameters"], state["log_losses"]
-    if method not in METHODS or not isinstance(state["warning"], str | None) or not isinstance(losses, dict):
-        raise UsageError(f"calibrator: unknown method {method!r}, or a wrong type")
-    if not isinstance(rows, list) or not all(isinstance(row, list) for row in rows):
-        raise UsageError("calibrator: parameters must be a list of lists of numbers")
-    numbers = [value for row in rows for value in row] + list(losses.values())
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
-        raise UsageError("calibrator: parameters and log_losses must be finite numbers")
-    if not set(losses) <= set(METHODS) or not _has_right_shape(method, rows):
-        raise UsageError(f"calibrator: parameters do not fit method {method}")
-    parameters = tuple(tuple(float(value) for value in row) for row in rows)
-    return Calibrator(method, parameters, {k: float(v) for k, v in losses.items()}, state["warning"])
-
-
-def _has_right_shape(method: str, rows: list[list[float]]) -> bool:
-    if method == "identity":
-        return rows == []
-    if method == "temperature":
-        return len(rows) == 1 and len(rows[0]) == 1 and rows[0][0] > 0
-    if method == "platt":
-        return len(rows) >= 1 and all(len(row) == 2 for row in rows)
-    halves = [
-        (row[: len(row) // 2], row[len(row) // 2 :]) for row in rows if len(row) >= 2 and len(row) % 2 == 0
-    ]
-    rising = all(a < b for z, _ in halves for a, b in zip(z, z[1:], strict=False))
-    return len(halves) == len(rows) >= 1 and rising and all(0 <= p <= 1 for _, probs in halves for p in probs)
 
 
 def fit_calibrator(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,7 +61,7 @@ class Conformal:
         return np.where(sets.sum(axis=1) == 1, sets.argmax(axis=1), ABSTAIN).astype(np.int64)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers and strings; conformal_from_json reads them back."""
+        """Plain numbers and strings, for the metadata of a predictions file."""
         return {
             "alpha": self.alpha,
             "quantiles": list(self.quantiles),
@@ -69,35 +69,6 @@ class Conformal:
             "class_conditional": self.class_conditional,
             "warning": self.warning,
         }
-
-
-def conformal_from_json(state: Any) -> Conformal:  # noqa: ANN401 - what json.loads returns
-    """Read what Conformal.to_json wrote, strictly.
-
-    Raises:
-        UsageError: another key, type or length, or a number out of range.
-    """
-    if not isinstance(state, dict) or set(state) != {field.name for field in fields(Conformal)}:
-        raise UsageError(
-            "a conformal rule needs alpha, quantiles, counts, class_conditional and warning alone"
-        )
-    quantiles, counts = state["quantiles"], state["counts"]
-    if not isinstance(quantiles, list) or not isinstance(counts, list) or len(quantiles) != len(counts):
-        raise UsageError("conformal rule: quantiles and counts must be lists of one length")
-    numbers = [state["alpha"], *quantiles]
-    good = all(type(x) in (int, float) and 0 <= x <= 1 for x in numbers) and len(quantiles) >= 2
-    good = (
-        good and all(type(x) is int and x >= 0 for x in counts) and type(state["class_conditional"]) is bool
-    )
-    if not good or not isinstance(state["warning"], str | None):
-        raise UsageError("conformal rule: a number out of range or a wrong type")
-    return Conformal(
-        float(state["alpha"]),
-        tuple(float(q) for q in quantiles),
-        tuple(counts),
-        state["class_conditional"],
-        state["warning"],
-    )
 
 
 def check_alpha(alpha: float) -> None:

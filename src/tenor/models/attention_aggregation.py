@@ -8,7 +8,6 @@ Knows nothing of messages or authors: embeddings and profile codes go in.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tenor.errors import ModelFileError, TrainingError, UsageError
+from tenor.errors import TrainingError, UsageError
 from tenor.linear import fit_regression
 from tenor.seeding import derive_seed
 
@@ -101,14 +100,11 @@ class AttentionAggregator(nn.Module):
         logits: Tensor = self.classifier(pooled)
         return logits.squeeze(1) if self.num_classes == 2 else logits
 
-    def attention(self, embeddings: Tensor, profiles: Tensor, num_profiles: int) -> Tensor:
-        """The weight of each sequence in its profile, (S,); those of a profile sum to 1."""
-        return self._attend(self._standardize(embeddings), profiles, num_profiles)
-
     def _standardize(self, embeddings: Tensor) -> Tensor:
         return (embeddings.to(self.embedding_mean.dtype) - self.embedding_mean) / self.embedding_std
 
     def _attend(self, standardized: Tensor, profiles: Tensor, num_profiles: int) -> Tensor:
+        """The weight of each sequence in its profile, (S,); those of a profile sum to 1."""
         hidden = self.hidden(standardized).tanh()  # (S, hidden)
         if self.gate is not None:
             hidden = hidden * self.gate(standardized).sigmoid()
@@ -128,29 +124,6 @@ class AttentionAggregator(nn.Module):
         ).double()
         probs = logits.sigmoid() if self.num_classes == 2 else logits.softmax(dim=1)
         return np.asarray(probs.cpu().numpy())
-
-    def to_tensors(self) -> dict[str, npt.NDArray[np.float32]]:
-        """The fitted state as arrays; from_tensors builds the same aggregator again."""
-        return {name: tensor.detach().cpu().float().numpy() for name, tensor in self.state_dict().items()}
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, npt.NDArray[Any]]) -> AttentionAggregator:
-        """Build from to_tensors' arrays.
-
-        Raises:
-            ModelFileError: arrays that are missing, unknown or misshapen.
-        """
-        try:
-            hidden_size, embedding_size = tensors["hidden.weight"].shape
-            num_outputs = len(tensors["classifier.bias"])
-            num_classes = 2 if num_outputs == 1 else num_outputs
-            with torch.device("meta"):
-                aggregator = cls(embedding_size, hidden_size, num_classes, gated="gate.weight" in tensors)
-            state = {name: torch.from_numpy(np.array(array, np.float32)) for name, array in tensors.items()}
-            aggregator.load_state_dict(state, assign=True)
-        except (KeyError, ValueError, RuntimeError) as error:
-            raise ModelFileError(f"the tensors are not those of an attention aggregator: {error}") from error
-        return aggregator.eval()
 
 
 def segment_softmax(scores: Tensor, segments: Tensor, num_segments: int) -> Tensor:
