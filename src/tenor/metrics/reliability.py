@@ -29,7 +29,6 @@ class ReliabilityBins:
         counts: (K,) rows.
         mean_probs: (K,) mean probability of the bin's rows.
         rates: (K,) share of the bin's rows with a positive label (or rightly predicted).
-        binning: ``width`` (bins of equal width) or ``mass`` (of about as many rows, ties together).
     """
 
     low: Floats
@@ -37,7 +36,6 @@ class ReliabilityBins:
     counts: Integers
     mean_probs: Floats
     rates: Floats
-    binning: Binning
 
 
 def brier_score(labels: npt.ArrayLike, probs: npt.ArrayLike) -> float | None:
@@ -89,7 +87,7 @@ def bin_reliability(
         labels: (N,) integers.
         probs: (N,), or (N, C): then the predicted class's probability and whether it is right.
         bins: how many at most.
-        binning: ``width`` or ``mass``.
+        binning: ``width`` (bins of equal width) or ``mass`` (of about as many rows, ties together).
 
     Raises:
         UsageError: probabilities outside [0, 1]; no bins; unknown binning.
@@ -119,5 +117,4 @@ def bin_reliability(
         counts=counts[used],
         mean_probs=divide(np.bincount(index, weights=values, minlength=last + 1), counts)[used],
         rates=divide(np.bincount(index, weights=outcome, minlength=last + 1), counts)[used],
-        binning=binning,
     )

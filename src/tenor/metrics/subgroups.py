@@ -1,8 +1,8 @@
 """Metrics by subgroup (a language, a channel, a length), with intervals and the gaps between them.
 
-The gaps are fairlearn's, "between groups": difference = highest - lowest, ratio = lowest / highest. The gap in
-selection_rate is the demographic parity difference; the larger of the gaps in recall and false_positive_rate
-is the equalized odds difference. Knows nothing of columns or files.
+The gaps are fairlearn's, "between groups": difference = highest - lowest. The gap in selection_rate is the
+demographic parity difference; the larger of the gaps in recall and false_positive_rate is the equalized odds
+difference. Knows nothing of columns or files.
 """
 
 from __future__ import annotations
@@ -33,7 +33,6 @@ class Gap:
 
     Attributes:
         difference: highest - lowest; None when fewer than two subgroups have the metric.
-        ratio: lowest / highest; None where undefined.
         highest, lowest: names of those subgroups.
         low, high: interval of the difference of these two. They were picked for being far apart, so the level
             is raised for all pairs and comparisons (Bonferroni): an interval off 0 is a gap at the 5% level over
@@ -42,7 +41,6 @@ class Gap:
     """
 
     difference: float | None
-    ratio: float | None
     highest: str | None
     lowest: str | None
     low: float | None
@@ -153,7 +151,7 @@ def _gap(
     names = list(measured)
     defined = np.flatnonzero(~np.isnan(values))
     if len(defined) < 2:
-        return Gap(None, None, None, None, None, None, "fewer than two subgroups have this metric")
+        return Gap(None, None, None, None, None, "fewer than two subgroups have this metric")
     top, bottom = defined[values[defined].argmax()], defined[values[defined].argmin()]
     pairs = len(defined) * (len(defined) - 1) // 2
     groups = min(measured[names[k]][metric].groups for k in (top, bottom))
@@ -165,10 +163,7 @@ def _gap(
         effective=min(effective[top], effective[bottom]),
         extrapolate=True,
     )
-    ratio = float(values[bottom] / values[top]) if values[top] > 0 else None
-    return Gap(
-        interval.value, ratio, names[top], names[bottom], interval.low, interval.high, interval.warning
-    )
+    return Gap(interval.value, names[top], names[bottom], interval.low, interval.high, interval.warning)
 
 
 def bin_lengths(lengths: npt.ArrayLike, bins: int = 4) -> npt.NDArray[np.object_]:
