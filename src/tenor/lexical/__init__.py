@@ -13,7 +13,6 @@ from tenor.lexical.fitting import STRENGTHS as STRENGTHS
 from tenor.lexical.fitting import assign_folds as assign_folds
 from tenor.lexical.fitting import fit_lexical as fit_lexical
 from tenor.lexical.fitting import fit_out_of_fold as fit_out_of_fold
-from tenor.lexical.fitting import out_of_fold_logits as out_of_fold_logits
 from tenor.lexical.model import LexicalModel as LexicalModel
 from tenor.lexical.prior import LexicalPrior as LexicalPrior
 from tenor.lexical.prior import Part as Part

@@ -139,43 +139,6 @@ def fit_out_of_fold(
     return fit(strengths[place])(counts, checked), logits
 
 
-def out_of_fold_logits(
-    texts: Sequence[str] | csr_matrix,
-    labels: npt.ArrayLike,
-    groups: npt.ArrayLike,
-    *,
-    seed: int,
-    num_classes: int = 2,
-    folds: int = 5,
-    strength: float = DEFAULT_STRENGTH,
-) -> FloatArray:
-    """Score each text by a model that saw no text of its group.
-
-    Args:
-        texts: N texts, or their counts (see count_texts).
-        labels: (N,) int in [-1, num_classes); texts with -1 are scored, never fitted on.
-        groups: (N,) str; a group stands in one fold.
-        seed: chooses the folds (see assign_folds).
-        num_classes: as for fit_lexical.
-        folds: how many; fewer where there are fewer groups.
-        strength: as for fit_lexical.
-
-    Returns:
-        (N,) float64 for binary labels, else (N, C).
-
-    Raises:
-        UsageError: labels or groups that do not fit the texts.
-    """
-    counts = as_counts(texts)
-    checked = _check_labels(labels, counts.shape[0], num_classes)
-    codes = assign_folds(checked, groups, seed=seed, folds=folds)
-
-    def fit(some: csr_matrix, its: IntArray) -> LexicalModel:
-        return _fit(some, its, num_classes, strength)
-
-    return _score_folds(counts, checked, codes, folds, num_classes, fit)
-
-
 def assign_folds(labels: npt.ArrayLike, groups: npt.ArrayLike, *, seed: int, folds: int = 5) -> IntArray:
     """Deal groups into folds: stratified by the group's highest label, in an order that follows from the seed.
 
