@@ -20,10 +20,14 @@ from tenor.synthetic import (
     WORDS,
     SyntheticPlan,
     generate_conversations,
-    is_guilty,
     to_record,
     write_jsonl,
 )
+
+
+def is_guilty(author: str, plan: SyntheticPlan) -> bool:
+    """The truth, which follows from the number in the name."""
+    return int(author.rsplit("-", 1)[1]) % plan.guilty_every == 0
 
 
 def test_words_are_distinct() -> None:

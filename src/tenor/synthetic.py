@@ -112,11 +112,6 @@ def generate_conversations(plan: SyntheticPlan) -> Iterator[Conversation]:
         yield from _generate_block(plan, first, min(_BLOCK, plan.conversations - first))
 
 
-def is_guilty(author: str, plan: SyntheticPlan) -> bool:
-    """Whether an author of a plan is guilty: the truth, which follows from the number in the name."""
-    return int(author.rsplit("-", 1)[1]) % plan.guilty_every == 0
-
-
 def write_jsonl(conversations: Iterable[Conversation], path: str | Path) -> Path:
     """Write conversations as the JSON lines that `tenor.import_corpus` reads; gzipped where the name ends in .gz.
 

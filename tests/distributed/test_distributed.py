@@ -23,9 +23,8 @@ from tenor.distributed import (  # noqa: E402
     encode_shards,
     predict_shards,
     profile_shards,
-    write_shards,
 )
-from tenor.distributed.shards import ShardFolder  # noqa: E402
+from tenor.distributed.shards import ShardFolder, corpus_to_table, make_mark  # noqa: E402
 from tenor.encoding.encode import encode_corpus  # noqa: E402
 from tenor.errors import CorpusError, InputError, SplitError, UsageError  # noqa: E402
 from tenor.evaluation import predict, profile_predictions  # noqa: E402
@@ -146,9 +145,18 @@ def test_shards_give_the_numbers_of_one_process_though_a_worker_is_killed(cluste
     )
 
 
+def write_shards(corpus: Path, dest: Path, *, conversations: int) -> None:
+    """Write an analyzed corpus as shards of so many conversations each."""
+    dest.mkdir()
+    table = corpus_to_table(open_corpus(corpus))
+    for number, first in enumerate(range(0, len(table), conversations)):
+        part = table.slice(first, conversations)
+        ShardFolder(str(dest)).write(f"part-{number:05d}.parquet", part, make_mark("corpus"))
+
+
 @pytest.mark.long
 def test_a_stopped_run_goes_on_by_shard(cluster: None, job: Path, tmp_path: Path) -> None:
-    write_shards(job / "analyzed", str(tmp_path / "shards"), conversations=30)
+    write_shards(job / "analyzed", tmp_path / "shards", conversations=30)
     model, source, dest = job / "author.pt", str(tmp_path / "shards"), tmp_path / "scores"
     assert predict_shards(model, source, str(dest), split="all", device="cpu").shards == 4
     before = {path.name: path.stat().st_mtime_ns for path in dest.iterdir()}
@@ -167,7 +175,7 @@ def test_a_stopped_run_goes_on_by_shard(cluster: None, job: Path, tmp_path: Path
 
 @pytest.mark.long
 def test_a_broken_shard_is_named_and_the_others_are_done(cluster: None, job: Path, tmp_path: Path) -> None:
-    write_shards(job / "analyzed", str(tmp_path / "shards"), conversations=60)
+    write_shards(job / "analyzed", tmp_path / "shards", conversations=60)
     (tmp_path / "shards" / "part-00009.parquet").write_bytes(
         (job / "raw" / "part-00000.parquet").read_bytes()
     )

@@ -6,7 +6,6 @@ training.
 """
 
 from tenor.distributed.profiles import profile_shards as profile_shards
-from tenor.distributed.shards import write_shards as write_shards
 from tenor.distributed.stages import ShardSummary as ShardSummary
 from tenor.distributed.stages import encode_shards as encode_shards
 from tenor.distributed.stages import predict_shards as predict_shards

@@ -187,29 +187,3 @@ def read_shard_info(schema: pa.Schema, source: Path | str) -> CorpusInfo:
         return info_from_json(json.loads(value), Path(str(source)))
     except (ValueError, RecursionError) as error:
         raise CorpusError(f"{source}: damaged metadata: {error}") from error
-
-
-def write_shards(corpus: Corpus | Path | str, dest: str, *, conversations: int = 100_000) -> list[str]:
-    """Write a corpus as Parquet shards of so many conversations each.
-
-    Args:
-        corpus: analyzed or not; without features `tenor import` reads the shards back, and `encode_shards` does.
-        dest: a folder or URL.
-        conversations: of a shard.
-
-    Returns:
-        The shards' names.
-
-    Raises:
-        StorageError: one cannot be written.
-    """
-    corpus = corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
-    folder, names = ShardFolder(str(dest)), []
-    folder.filesystem.makedirs(folder.path("").rstrip("/"), exist_ok=True)
-    table = corpus_to_table(corpus)
-    for number, first in enumerate(range(0, len(corpus), conversations)):
-        names.append(f"part-{number:05d}{_SUFFIX}")
-        folder.write(
-            names[-1], table.slice(first, conversations), make_mark("corpus", corpus.info.fingerprint)
-        )
-    return names

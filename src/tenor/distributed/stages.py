@@ -222,7 +222,7 @@ def predict_shards(
 
     Args:
         model_path: a model file; every machine must see it.
-        source: a folder or URL of shards from `encode_shards` or `write_shards`.
+        source: a folder or URL of shards from `encode_shards`.
         dest: where predictions files of the same names go.
         split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"``.
         device: where each actor computes.
