@@ -18,7 +18,7 @@ from tenor.corpus.audit import (
     require_split,
 )
 from tenor.corpus.corpus import Corpus
-from tenor.corpus.info import EncoderInfo, hash_ids
+from tenor.corpus.info import EncoderInfo
 from tenor.corpus.near_duplicates import DuplicateRules, find_near_duplicates
 from tenor.corpus.schema import Conversation
 from tenor.corpus.splits import SplitPlan, hash_training_ids, training_sequences
@@ -353,14 +353,16 @@ def test_splits_by_hash_have_no_future(write_corpus: Write) -> None:
     assert any("made by hash" in check for check in report.checks)
 
 
-def test_an_encoder_that_saw_train_alone_is_clean_and_others_are_found(write_corpus: Write) -> None:
+def test_an_encoder_that_saw_train_alone_is_clean_and_others_are_found(
+    write_corpus: Write, loops: ModuleType
+) -> None:
     conversations = random_corpus(2, 30)
     raw = write_corpus(conversations)
     view = training_sequences(raw)
-    honest = hash_ids(zip(view.conversation_ids, view.authors, strict=True))
+    honest = loops.hash_ids(zip(view.conversation_ids, view.authors, strict=True))
     assert honest == hash_training_ids(raw)
     everything = view_sequences(raw, "author")
-    peeking = hash_ids(zip(everything.conversation_ids, everything.authors, strict=True))
+    peeking = loops.hash_ids(zip(everything.conversation_ids, everything.authors, strict=True))
 
     def audit(ids: str | None, split_hash: str | None) -> AuditReport:
         encoder = EncoderInfo("lsa", "0" * 64, split_hash, ids)
@@ -378,12 +380,12 @@ def test_an_encoder_that_saw_train_alone_is_clean_and_others_are_found(write_cor
 
 
 def test_before_a_fit_state_and_time_are_looked_at_too(
-    write_corpus: Write, caplog: pytest.LogCaptureFixture
+    write_corpus: Write, loops: ModuleType, caplog: pytest.LogCaptureFixture
 ) -> None:
     conversations = random_corpus(2, 30)
     raw = write_corpus(conversations)
     everything = view_sequences(raw, "author")
-    peeking = hash_ids(zip(everything.conversation_ids, everything.authors, strict=True))
+    peeking = loops.hash_ids(zip(everything.conversation_ids, everything.authors, strict=True))
 
     def require(ids: str, split_hash: str | None, level: str) -> None:
         corpus = write_corpus(conversations, encoder=EncoderInfo("lsa", "0" * 64, split_hash, ids))

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from tenor.corpus.corpus import Corpus, open_corpus
-from tenor.corpus.info import EncoderInfo, IdDigest, SourceInfo, hash_ids
+from tenor.corpus.info import EncoderInfo, IdDigest, SourceInfo
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import Conversation
 from tenor.corpus.views import view_sequences
@@ -225,6 +225,13 @@ def test_missing_text_and_features_raise_with_the_remedy(write_corpus: Write) ->
         _ = raw.feature_chunks
     with pytest.raises(CorpusError, match="no column features"):
         raw.column("features")
+
+
+def hash_ids(pairs: Iterable[tuple[str, str]]) -> str:
+    digest = IdDigest()
+    for pair in pairs:
+        digest.add(*pair)
+    return digest.hexdigest()
 
 
 def test_id_hashes_do_not_depend_on_the_order_and_tell_pairs_apart() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.info import EncoderInfo, SourceInfo
-from tenor.corpus.plan import SplitPlan, assign_split
+from tenor.corpus.plan import SplitPlan, split_finder
 from tenor.corpus.schema import Conversation, Place
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import CorpusError, InputError, StorageError, UsageError
@@ -243,7 +243,7 @@ def test_splits_follow_the_plan(write_corpus: Write) -> None:
         ]
 
     def split(name: str, plan: SplitPlan) -> str:
-        return assign_split(name, plan)
+        return split_finder(plan)(name)
 
     for seed in range(3):
         none, author, conversation = (SplitPlan(seed, by=by) for by in (None, "author", "conversation"))

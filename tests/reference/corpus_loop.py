@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
 
-from tenor.corpus.plan import SplitPlan, assign_split
+from tenor.corpus.plan import SplitPlan, split_finder
 from tenor.corpus.schema import Conversation
 
 
@@ -36,7 +38,7 @@ def loop_sequences(conversations: list[Conversation], level: str, plan: SplitPla
             kept = [i for i, author in enumerate(conversation.authors) if owner is None or author == owner]
             label = conversation.label if owner is None else conversation.author_labels.get(owner)
             group = loop_group(conversation, owner, plan)
-            split = conversation.split or assign_split(group, plan)
+            split = conversation.split or split_finder(plan)(group)
             times = conversation.timestamps or [None] * len(conversation.authors)
             texts = conversation.texts or [""] * len(conversation.authors)
             features = [] if conversation.features is None else conversation.features
@@ -53,6 +55,13 @@ def loop_sequences(conversations: list[Conversation], level: str, plan: SplitPla
                 )
             )
     return sequences
+
+
+def hash_ids(pairs: Iterable[tuple[str, str]]) -> str:
+    """The hash of a set of (conversation_id, author) pairs: the sum of the pairs' own."""
+    texts = (f"{len(name)}:{name}{author}" for name, author in pairs)
+    total = sum(int(blake2b(text.encode(), digest_size=32).hexdigest(), 16) for text in texts)
+    return f"{total % 2**256:064x}"
 
 
 def loop_group(conversation: Conversation, owner: str | None, plan: SplitPlan) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
@@ -40,7 +40,7 @@ class EncoderInfo:
         hash: SHA-256 of its fitted state or of its model files.
         fitted_split_hash: `CorpusInfo.split_hash` of the corpus that it was fitted on; None when nothing was
             fitted.
-        fitted_ids_hash: `hash_ids` over the (conversation_id, author) pairs whose messages it was fitted on;
+        fitted_ids_hash: `IdDigest` over the (conversation_id, author) pairs whose messages it was fitted on;
             None when nothing was fitted. The audit compares both with the corpus.
         knows_labels: whether a part of it was fine-tuned on labels of training sequences, so that whatever is judged by
             the features of these looks better than it is.
@@ -121,14 +121,6 @@ class IdDigest:
     def hexdigest(self) -> str:
         """64 hex digits."""
         return f"{self._sum % (1 << 256):064x}"
-
-
-def hash_ids(pairs: Iterable[tuple[str, str]]) -> str:
-    """The `IdDigest` of distinct (conversation_id, author) pairs."""
-    digest = IdDigest()
-    for conversation_id, author in pairs:
-        digest.add(conversation_id, author)
-    return digest.hexdigest()
 
 
 def info_to_json(info: CorpusInfo) -> dict[str, Any]:

@@ -23,18 +23,6 @@ DATASET_DICT_NAME = "dataset_dict.json"
 MAX_STATE_BYTES = 16 << 20
 
 FEATURE_TYPES: dict[str, pa.DataType] = {"float16": pa.float16(), "float32": pa.float32()}
-#: Columns that every corpus has.
-FIXED_COLUMNS = (
-    "conversation_id",
-    "authors",
-    "timestamp",
-    "label",
-    "participants",
-    "participant_labels",
-    "participant_splits",
-    "group",
-    "split",
-)
 
 
 def corpus_schema(

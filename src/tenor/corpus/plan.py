@@ -66,18 +66,12 @@ class SplitPlan:
             raise UsageError(f"split seed: expected an integer, found {self.seed!r}")
 
 
-def assign_split(group_id: str, plan: SplitPlan) -> Split:
-    """The split of a group: where the hash of its id falls among the plan's cumulated fractions.
+def split_finder(plan: SplitPlan) -> Callable[[str], Split]:
+    """A function from the id of a group to its split: where the id's hash falls among the cumulated fractions.
 
     Args:
-        group_id: id of the conversation, the author or the named group.
         plan: seed and fractions; `by` and `strict` do not matter here.
     """
-    return split_finder(plan)(group_id)
-
-
-def split_finder(plan: SplitPlan) -> Callable[[str], Split]:
-    """`assign_split` for many groups under one plan."""
     fraction = fraction_hash(plan.seed)
     train, validation, test = plan.fractions
 

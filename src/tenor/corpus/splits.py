@@ -15,7 +15,6 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.info import IdDigest
 from tenor.corpus.plan import SplitBy as SplitBy
 from tenor.corpus.plan import SplitPlan as SplitPlan
-from tenor.corpus.plan import assign_split as assign_split
 from tenor.corpus.schema import LEVELS, SPLITS, UNLABELLED, Level
 from tenor.corpus.strict import StrictAssignment as StrictAssignment
 from tenor.corpus.strict import assign_strict as assign_strict
@@ -73,12 +72,12 @@ def training_sequences(corpus: Corpus) -> SequenceView:
 
 
 def hash_training_ids(corpus: Corpus) -> str:
-    """The `hash_ids` of `training_sequences`: what an honest encoder's ``fitted_ids_hash`` is."""
+    """The `IdDigest` of `training_sequences`: what an honest encoder's ``fitted_ids_hash`` is."""
     return hash_training_files(corpus)[-1]
 
 
 def hash_training_files(corpus: Corpus) -> list[str]:
-    """The `hash_ids` of `training_sequences` of the first file, of the first two, ... of all.
+    """The `IdDigest` of `training_sequences` of the first file, of the first two, ... of all.
 
     A corpus grows by whole files, so that one of them is what an encoder was fitted on before it grew.
     """

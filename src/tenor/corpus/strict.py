@@ -25,23 +25,15 @@ _NONE = -1
 
 @dataclass(frozen=True)
 class StrictAssignment:
-    """Who is in which split, and what could not be placed.
+    """Who is in which split.
 
     Attributes:
         conversation_splits: (C,) split names; "" = left out at the conversation level.
         participant_splits: (P,) split names; "" = left out at the author level.
-        num_components: connected components of the graph.
-        largest_share: share of the conversations that the largest component holds.
-        left_out_conversations: how many conversations are in no split.
-        left_out_participants: how many participants, hence author sequences, are in no split.
     """
 
     conversation_splits: Strings
     participant_splits: Strings
-    num_components: int
-    largest_share: float
-    left_out_conversations: int
-    left_out_participants: int
 
 
 def assign_strict(
@@ -86,10 +78,6 @@ def assign_strict(
     return StrictAssignment(
         conversation_splits=_SPLIT_NAMES[conversation_codes],
         participant_splits=_SPLIT_NAMES[participant_codes],
-        num_components=len(shares),
-        largest_share=float(shares.max()),
-        left_out_conversations=int((conversation_codes == _NONE).sum()),
-        left_out_participants=int((~at_home).sum()),
     )
 
 
