@@ -14,9 +14,9 @@ from tenor.evaluation.standing import subtract_baselines
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.metrics.scores import calculate_metrics
 from tenor.predictions import Predictions
-from tenor.report.assemble import TABLE_METRICS, assemble_level, assemble_report, summarize_audit
+from tenor.report.assemble import assemble_level, assemble_report, summarize_audit
 from tenor.report.page import render_report
-from tenor.report.summaries import judge_baselines, measure
+from tenor.report.summaries import METRIC_NAMES, judge_baselines, measure
 
 Simulate = Callable[..., Predictions]
 
@@ -54,7 +54,7 @@ def test_intervals_and_differences_are_those_of_the_metrics(simulate: Simulate) 
     section = assemble_level(model, baselines={"weak": weak}, seed=3)
     test = model.in_split("test")
     expected = bootstrap_metrics(
-        test.labels, test.probs, test.groups, 0.5, metrics=TABLE_METRICS, replicates=1000, seed=3
+        test.labels, test.probs, test.groups, 0.5, metrics=tuple(METRIC_NAMES), replicates=1000, seed=3
     )
     assert section.model.intervals == {name: (found.low, found.high) for name, found in expected.items()}
     found = subtract_baselines(model, {"weak": weak}, seed=3)["weak"]["roc_auc"]
@@ -88,7 +88,7 @@ def test_parts_by_length_are_always_there_and_by_columns_where_given(simulate: S
     rows = language == "de"
     expected = calculate_metrics(test.labels[rows], test.probs[rows], 0.5)
     assert (german.count, german.positives) == (25, int(test.labels[rows].sum()))
-    for metric in TABLE_METRICS:
+    for metric in METRIC_NAMES:
         assert german.metrics[metric] == pytest.approx(expected[metric])
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 from tenor.corpus.audit import AuditReport, FindingKind, Severity
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
-from tenor.evaluation.standing import COMPARED_METRICS, REPLICATES, subtract_baselines
+from tenor.evaluation.standing import REPLICATES, subtract_baselines
 from tenor.metrics.comparison import Difference as PairedDifference
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.predictions import Predictions
@@ -27,6 +27,7 @@ from tenor.report.content import (
     WorstError,
 )
 from tenor.report.subgroups import Strings, bin_test_lengths, measure_columns
+from tenor.report.summaries import METRIC_NAMES, RANKING_METRICS
 from tenor.training.history import EpochRecord
 
 _NOT_COMPARED: Mapping[str, PairedDifference] = {}
@@ -42,9 +43,6 @@ _CHECKS: Mapping[FindingKind, str] = {
     "future_in_training": "future in training",
     "fitted_state": "fitted state",
 }
-
-#: What the tables show with an interval.
-TABLE_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
 
 
 def assemble_level(
@@ -178,7 +176,7 @@ def _make_scorer(
     test = predictions.in_split("test").labelled()
     if len(test) == 0:
         raise UsageError(f"{name} has no labelled predictions of split test: predict them first")
-    measured = TABLE_METRICS if test.probs.ndim == 2 or test.threshold is not None else COMPARED_METRICS
+    measured = tuple(METRIC_NAMES) if test.probs.ndim == 2 or test.threshold is not None else RANKING_METRICS
     found = bootstrap_metrics(
         test.labels,
         test.probs,

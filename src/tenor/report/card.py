@@ -26,9 +26,6 @@ from tenor.report.summaries import (
     measure,
 )
 
-#: Metrics that the Hub knows by name.
-_HUB_METRICS = ("roc_auc", "average_precision", "f1", "precision", "recall", "accuracy")
-
 
 def write_model_card(report: Report, path: Path | str) -> Path:
     """Write the card, such as ``README.md`` beside the model file.
@@ -109,7 +106,7 @@ def _front_matter(report: Report, models: Sequence[tuple[LevelSection, Measured]
     if report.license:
         lines.append(f"license: {json.dumps(report.license)}")
     lines += ["tags:", "- tenor", "- conversation-classification", "metrics:"]
-    lines += [f"- {metric}" for metric in _HUB_METRICS]
+    lines += [f"- {metric}" for metric in METRIC_NAMES]  # the Hub knows each by this name
     lines += ["model-index:", f"- name: {_yaml(report.title)}", "  results:"]
     for section, model in models:
         lines += [
@@ -122,7 +119,7 @@ def _front_matter(report: Report, models: Sequence[tuple[LevelSection, Measured]
             "      split: test",
             "    metrics:",
         ]
-        for metric in _HUB_METRICS:
+        for metric in METRIC_NAMES:
             value = model.test[metric]
             if value is not None:
                 lines += [

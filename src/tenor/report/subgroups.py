@@ -22,7 +22,7 @@ from tenor.metrics.subgroups import Gap, bin_lengths, measure_subgroups
 from tenor.metrics.verdict import format_signed
 from tenor.predictions import Predictions
 from tenor.report.content import Subgroup
-from tenor.report.summaries import METRIC_NAMES, format_interval
+from tenor.report.summaries import METRIC_NAMES, RANKING_METRICS, format_interval
 
 Strings = npt.NDArray[np.object_]
 
@@ -33,7 +33,6 @@ KEYS = {"conversation_id": "conversation_ids", "author": "authors"}
 MAX_VALUES = 20
 
 _REPLICATES = 1000
-_RANKING = ("roc_auc", "average_precision")  # what needs no threshold
 
 
 @dataclass(frozen=True)
@@ -183,7 +182,7 @@ def measure_columns(
     """
     test = predictions.in_split("test").labelled()
     binary = test.probs.ndim == 1
-    metrics = _RANKING if binary and test.threshold is None else tuple(METRIC_NAMES)
+    metrics = RANKING_METRICS if binary and test.threshold is None else tuple(METRIC_NAMES)
     parts: list[Subgroup] = []
     sentences: list[str] = []
     for column, values in columns.items():

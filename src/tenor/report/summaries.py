@@ -25,6 +25,9 @@ METRIC_NAMES = {
     "accuracy": "Accuracy",
 }
 
+#: Those of them that read the order of the scores alone, and need no threshold.
+RANKING_METRICS = ("roc_auc", "average_precision")
+
 #: The metric by which the model is compared with its baselines in words.
 HEADLINE = "roc_auc"
 
@@ -44,7 +47,7 @@ NOTICE = (
 #: The bidirectional controls of Unicode (Annex 9).
 _NO_DIRECTION = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
-_NEEDS_THRESHOLD = ("f1", "precision", "recall", "accuracy")
+_NEEDS_THRESHOLD = tuple(metric for metric in METRIC_NAMES if metric not in RANKING_METRICS)
 _NO_THRESHOLD = "no threshold was chosen"
 
 

@@ -15,6 +15,7 @@ from tenor.report.curves import confusion_matrix
 from tenor.report.summaries import (
     HEADLINE,
     METRIC_NAMES,
+    RANKING_METRICS,
     Measured,
     format_interval,
     format_number,
@@ -31,6 +32,9 @@ PRINTED = 20
 
 #: The metric on validation that chooses an aggregation.
 CHOSEN_BY = "average_precision"
+
+#: The metrics of the tables that have no room for all, or no accuracy.
+_FIVE = tuple(metric for metric in METRIC_NAMES if metric != "accuracy")
 
 _MINUS = f"{METRIC_NAMES[HEADLINE]}: model minus this"
 
@@ -56,14 +60,13 @@ def metric_table(model: Measured, baselines: Sequence[Measured]) -> Table:
 def aggregation_table(model: Measured, aggregations: Sequence[Measured]) -> Table:
     """The aggregations on test, on validation the metric by which one is chosen, and the one's lead."""
     compared = _is_compared(aggregations)
-    metrics = [metric for metric in METRIC_NAMES if metric != "accuracy"]  # there is no room for all
-    columns = [f"Validation {METRIC_NAMES[CHOSEN_BY].lower()}", *(METRIC_NAMES[metric] for metric in metrics)]
+    columns = [f"Validation {METRIC_NAMES[CHOSEN_BY].lower()}", *(METRIC_NAMES[metric] for metric in _FIVE)]
     columns += [_MINUS] if compared else []
     rows = []
     for measured in aggregations:
         threshold = measured.scorer.predictions.threshold
         cells = [Cell(format_number(measured.validation.get(CHOSEN_BY)))]
-        cells += [_cell(measured, metric) for metric in metrics]
+        cells += [_cell(measured, metric) for metric in _FIVE]
         cells += [_difference_cell(measured)] if compared else []
         cells.append(Cell(format_number(threshold)))
         rows.append(Row(measured.name, "model" if measured.is_same(model) else "other", tuple(cells)))
@@ -113,14 +116,10 @@ def class_table(section: LevelSection, names: Sequence[str]) -> Table:
         ranked = calculate_metrics(truth, probs[:, code], 0.5)
         decided = calculate_metrics(truth, (chosen == code).astype(np.float64), 0.5)
         cells = [Cell(f"{int(truth.sum()):,}")]
-        cells += [Cell(format_number(ranked[metric])) for metric in ("roc_auc", "average_precision")]
-        cells += [Cell(format_number(decided[metric])) for metric in ("f1", "precision", "recall")]
+        found = decided | {metric: ranked[metric] for metric in RANKING_METRICS}
+        cells += [Cell(format_number(found[metric])) for metric in _FIVE]
         rows.append(Row(name, "other", tuple(cells)))
-    columns = (
-        "Rows",
-        *(METRIC_NAMES[m] for m in ("roc_auc", "average_precision", "f1", "precision", "recall")),
-    )
-    return Table(columns, tuple(rows))
+    return Table(("Rows", *(METRIC_NAMES[metric] for metric in _FIVE)), tuple(rows))
 
 
 def subgroup_tables(subgroups: Sequence[Subgroup]) -> tuple[tuple[str, Table], ...]:
