@@ -6,14 +6,12 @@ stands by itself, and in a SequenceClassifier it is where the network's correcti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import numpy.typing as npt
 
+from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.views import SequenceView
 
-IntArray = npt.NDArray[np.int64]
 Table = npt.NDArray[np.float32]
 
 _CHUNK_BYTES = 4 << 20  # of features gathered at a time, in float32
@@ -27,7 +25,9 @@ def pool_features(view: SequenceView) -> Table:
     num_features = view.corpus.info.input_size
     width = 0 if num_features is None else num_features
     table = np.zeros((len(view), 2 * width + 1), dtype=np.float32)
-    for indices in _chunks(view.lengths, max(1, _CHUNK_BYTES // (4 * max(1, width)))):
+    filled = np.flatnonzero(view.lengths > 0)
+    for block in blocks_of_messages(view.lengths[filled], max(1, _CHUNK_BYTES // (4 * max(1, width)))):
+        indices = filled[block]
         lengths = view.lengths[indices]
         features = view.gather_features(indices).astype(np.float32, copy=False)  # (M, F)
         starts = np.cumsum(lengths) - lengths
@@ -35,11 +35,3 @@ def pool_features(view: SequenceView) -> Table:
         table[indices, width:-1] = np.maximum.reduceat(features, starts, axis=0)
     table[:, -1] = np.log1p(view.lengths)
     return table
-
-
-def _chunks(lengths: IntArray, num_messages: int) -> Iterator[IntArray]:
-    """Numbers of the sequences with messages, in order, about so many messages at a time."""
-    filled = np.flatnonzero(lengths > 0)
-    ends = np.cumsum(lengths[filled])
-    cuts = np.flatnonzero(np.diff((ends - 1) // num_messages)) + 1
-    yield from (part for part in np.split(filled, cuts) if len(part))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,6 +38,19 @@ def test_equals_numpy(view: SequenceView, chunk_messages: int, monkeypatch: pyte
     np.testing.assert_allclose(mean, values.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(std[1:], values.std(axis=0)[1:], rtol=1e-9)
     assert std[0] == 1.0  # constant
+
+
+@pytest.mark.parametrize("chunk_messages", [1, 7])
+def test_sequences_without_messages_change_nothing(
+    view: SequenceView, chunk_messages: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever they stand, at the end of a chunk or of all too."""
+    monkeypatch.setattr(scaling, "_CHUNK_MESSAGES", chunk_messages)
+    lengths = view.lengths.copy()
+    lengths[[0, 5, 6, -2, -1]] = 0
+    found = feature_scaling(dataclasses.replace(view, lengths=lengths))
+    for numbers, expected in zip(found, feature_scaling(view.select(lengths > 0)), strict=True):
+        np.testing.assert_allclose(numbers, expected, rtol=1e-12)
 
 
 def test_only_the_given_sequences_count(view: SequenceView) -> None:

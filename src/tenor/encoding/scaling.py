@@ -12,6 +12,7 @@ from itertools import islice
 import numpy as np
 import numpy.typing as npt
 
+from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.views import SequenceView
 from tenor.encoding.sharing import Team
 from tenor.errors import CorpusError
@@ -63,7 +64,7 @@ def _measure_chunks(view: SequenceView, team: Team | None) -> Iterator[tuple[flo
     """Each chunk's messages, mean and sum of squared distances from it, in order, on every process."""
     width = view.corpus.info.input_size
     size = min(_CHUNK_MESSAGES, max(1, _CHUNK_NUMBERS // (1 if width is None else width)))
-    chunks = iter(_chunks(view.lengths, size))
+    chunks = blocks_of_messages(view.lengths, size)
     rank, processes = (0, 1) if team is None else (team.rank, team.world_size)
     while turn := list(islice(chunks, processes)):
         own = _measure(view, turn[rank]) if rank < len(turn) else np.zeros(0)
@@ -80,10 +81,3 @@ def _measure(view: SequenceView, indices: npt.NDArray[np.int64]) -> FloatArray:
     values = view.gather_features(indices).astype(np.float64)  # (M, F)
     mean = values.mean(axis=0)
     return np.concatenate([[len(values)], mean, np.square(values - mean).sum(axis=0)])
-
-
-def _chunks(lengths: npt.NDArray[np.int64], num_messages: int) -> list[npt.NDArray[np.int64]]:
-    """Sequence numbers in order, in groups of about so many messages, none empty."""
-    first = np.cumsum(lengths) - lengths
-    group = first // num_messages
-    return np.split(np.arange(len(lengths)), np.flatnonzero(np.diff(group)) + 1)
