@@ -11,7 +11,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.utils import murmurhash3_32
 
 from tenor import ngrams
-from tenor.ngrams import NgramSpace, count_ngrams
+from tenor.ngrams import NgramSpace, count_ngrams, list_ngrams
 
 SPACE = NgramSpace(word_columns=1 << 9, char_columns=1 << 10, char_sizes=(2, 4))
 
@@ -52,6 +52,30 @@ def test_equals_scikit_learn(sizes: tuple[int, int]) -> None:
     assert (found.dtype, found.shape) == (np.float32, (len(HARD_TEXTS), 1512))
     assert found.has_sorted_indices
     np.testing.assert_array_equal(found.toarray(), count_with_scikit_learn(HARD_TEXTS, space).toarray())
+
+
+@pytest.mark.parametrize("marks", [False, True])
+@pytest.mark.parametrize("text", [*HARD_TEXTS, "b?! a\n\nb?! a"])
+def test_listed_ngrams_are_those_that_are_counted(text: str, marks: bool) -> None:
+    space = NgramSpace(1 << 9, 1000, (2, 4), marks)
+    found = list_ngrams(text, space)
+    counts = np.zeros(space.num_columns)
+    for _, column, count in found:
+        counts[column] += count
+    np.testing.assert_array_equal(counts, count_ngrams([text], space).toarray()[0])
+    words, chars = (
+        [ngram for ngram, column, _ in found if (column < space.word_columns) == is_word]
+        for is_word in (True, False)
+    )
+    assert len(set(words)) == len(words) and len(set(chars)) == len(chars)
+    assert [ngram for ngram, _, _ in found] == words + chars
+
+
+def test_listed_ngrams_by_hand() -> None:
+    found = list_ngrams("Go! go!", NgramSpace(marks=True, char_sizes=(3, 4)))
+    assert [(ngram, count) for ngram, _, count in found] == [
+        ("go", 2), ("!", 2), ("go !", 2), ("! go", 1), (" go", 2), ("go!", 2), ("o! ", 2), (" go!", 2), ("go! ", 2),
+    ]  # fmt: skip
 
 
 def test_marks_equal_scikit_learn() -> None:

@@ -8,8 +8,10 @@ conversations.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -73,6 +75,32 @@ def count_ngrams(texts: Sequence[str], space: NgramSpace) -> csr_matrix:
         ``analyzer="char_wb", ngram_range=char_sizes``.
     """
     return _count(texts, space)[0]
+
+
+def list_ngrams(text: str, space: NgramSpace) -> list[tuple[str, int, int]]:
+    """The n-grams of one text, which count_ngrams hashes and forgets: (n-gram, column, count) of each.
+
+    Words stand before characters, each in the order in which they first occur. N-grams of characters keep the spaces
+    that stand for the ends of their word.
+    """
+    lowered = text.lower()
+    tokens = space.find_tokens(lowered)
+    words = Counter([*tokens, *map(" ".join, pairwise(tokens))])
+    chars = Counter(
+        padded[start : start + size]
+        for padded in (f" {word} " for word in lowered.split())
+        for size in range(space.char_sizes[0], space.char_sizes[1] + 1)
+        for start in range(len(padded) - size + 1)
+    )
+    found: list[tuple[str, int, int]] = []
+    for ngrams, width, base in (
+        (words, space.word_columns, 0),
+        (chars, space.char_columns, space.word_columns),
+    ):
+        stream = _Stream(list(ngrams))
+        columns = base + _columns(stream.hash_chars(stream.first, stream.end), width).astype(np.int64)
+        found += zip(ngrams, columns.tolist(), ngrams.values(), strict=True)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

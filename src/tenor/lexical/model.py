@@ -22,6 +22,7 @@ from tenor.lexical.weighting import (
     is_counts,
     weigh,
 )
+from tenor.ngrams import list_ngrams
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -74,19 +75,19 @@ class LexicalModel:
             (n-gram, weight) by falling magnitude; the weight is (C,) for several classes. Character n-grams
             keep the spaces that stand for word boundaries.
         """
-        ngrams = _find_ngrams(text)
+        ngrams = list_ngrams(text, SPACE)
         weights = self._weigh(count_texts([text]))
         column_weights = {
             int(self.columns[place]): weight * self.coefficients[place].astype(np.float64)
             for place, weight in zip(weights.indices, weights.data, strict=True)
         }
         counts: dict[int, float] = {}
-        for column, count in ngrams.values():
+        for _, column, count in ngrams:
             counts[column] = counts.get(column, 0.0) + count
         none = np.zeros(self.coefficients.shape[1])
         found = [
             (ngram, column_weights.get(column, none) * (count / counts[column]))
-            for (_, ngram), (column, count) in ngrams.items()
+            for ngram, column, count in ngrams
         ]
         found.sort(key=lambda item: (-float(np.abs(item[1]).max()), item[0]))
         if self.coefficients.shape[1] == 1:
@@ -218,28 +219,3 @@ def _count_messages(messages: Sequence[str]) -> csr_matrix:
     first = np.arange(num_messages - 1)
     halves = (np.full(2 * len(first), 0.5), (np.concatenate([first, first + 1]), np.tile(first, 2)))
     return counts + csr_matrix(halves, shape=(num_messages, len(first))) @ pairs
-
-
-def _find_ngrams(text: str) -> dict[tuple[str, str], tuple[int, int]]:
-    """The n-grams of one text: (kind, n-gram) -> (column, count); the same columns as count_texts."""
-    from sklearn.utils import murmurhash3_32
-
-    lowered = text.lower()
-    tokens = SPACE.find_tokens(lowered)
-    found = [("word", token) for token in tokens]
-    found += [("word", f"{first} {second}") for first, second in zip(tokens, tokens[1:], strict=False)]
-    for word in lowered.split():
-        padded = f" {word} "
-        for size in range(SPACE.char_sizes[0], SPACE.char_sizes[1] + 1):
-            found += [("char", padded[i : i + size]) for i in range(len(padded) - size + 1)]
-    ngrams: dict[tuple[str, str], tuple[int, int]] = {}
-    for key in found:
-        if key in ngrams:
-            ngrams[key] = (ngrams[key][0], ngrams[key][1] + 1)
-            continue
-        kind, ngram = key
-        hashed = abs(int(murmurhash3_32(ngram.encode("utf-8", "surrogatepass"))))
-        is_word = kind == "word"
-        column = hashed % SPACE.word_columns if is_word else SPACE.word_columns + hashed % SPACE.char_columns
-        ngrams[key] = (column, 1)
-    return ngrams
