@@ -1,4 +1,4 @@
-"""Single messages, given as rows among all of a corpus: which record batch each lies in, its text, its time.
+"""Single messages, given as rows among all of a corpus: which record batch each lies in, text, author, time.
 
 Knows nothing of sequences.
 """
@@ -38,6 +38,14 @@ def read_texts(corpus: Corpus, rows: Integers) -> Iterator[tuple[Integers, pa.Ar
     for chunk, places, inside in share_out(corpus, rows):
         corpus.will_need_text(chunk)
         yield places, chunks[chunk].take(number_array(inside))
+
+
+def read_authors(corpus: Corpus, rows: Integers) -> npt.NDArray[np.object_]:
+    """Who wrote some messages, given as rows among all of the corpus: (M,) str."""
+    names = np.empty(len(rows), dtype=object)
+    for chunk, places, inside in share_out(corpus, rows):
+        names[places] = corpus.author_chunks[chunk].take(number_array(inside)).to_pylist()
+    return names
 
 
 def read_timestamps(corpus: Corpus, rows: Integers) -> npt.NDArray[np.float64]:

@@ -14,8 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from tenor.arrays import number_array
-from tenor.corpus.corpus import Corpus
+from tenor.corpus.messages import read_authors
 from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
 from tenor.errors import UsageError
@@ -191,24 +190,13 @@ def _nearest(own: Integers, total: int, count: int) -> Integers:
 def _tell_apart(spoken: SequenceView, sequences: SequenceView, voice: Voice) -> Iterator[list[bool]]:
     """For each sequence, which messages of `spoken` the voice has."""
     ends = np.cumsum(spoken.lengths)
-    names = _author_names(spoken.corpus, spoken.message_rows(np.arange(len(spoken))))
+    names = read_authors(spoken.corpus, spoken.message_rows(np.arange(len(spoken))))
     central = None if sequences.authors is None else np.asarray(sequences.authors)
     if central is None:
         offsets = spoken.corpus.message_offsets
         firsts = np.minimum(offsets[spoken.conversation_rows()], max(int(offsets[-1]) - 1, 0))
         # An empty conversation has no first author, and no message to compare.
-        central = _author_names(spoken.corpus, firsts) if offsets[-1] else np.full(len(spoken), "")
+        central = read_authors(spoken.corpus, firsts) if offsets[-1] else np.full(len(spoken), "")
     for start, end, name in zip(ends - spoken.lengths, ends, central.tolist(), strict=True):
         is_central = names[start:end] == name
         yield (is_central if voice == "first" else ~is_central).tolist()
-
-
-def _author_names(corpus: Corpus, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-    """The authors of some messages: (M,) str."""
-    names = np.empty(len(rows), dtype=object)
-    chunk_of = np.searchsorted(corpus.chunk_offsets, rows, side="right") - 1
-    for chunk in np.unique(chunk_of):
-        places = np.flatnonzero(chunk_of == chunk)
-        inside = number_array(rows[places] - corpus.chunk_offsets[chunk])
-        names[places] = corpus.author_chunks[int(chunk)].take(inside).to_pylist()
-    return names

@@ -5,14 +5,17 @@ Knows nothing of labels, splits or thresholds.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tenor.batching import (
     GPU_MICRO_BATCH_MESSAGES,
     MICRO_BATCH_MESSAGES,
+    Batch,
     SequenceDataset,
     StepLoader,
     make_loader,
@@ -101,44 +104,53 @@ def score_loader(model: nn.Module, loader: StepLoader, runtime: Runtime, *, prog
     """Logits of a loader's sequences, in the dataset's order; see score_dataset."""
     dataset = loader.dataset
     shape = (len(dataset),) if dataset.num_classes == 2 else (len(dataset), dataset.num_classes)
+
+    def score(batch: Batch) -> Tensor:
+        scores: Tensor = model(batch.features, batch.mask, prior=batch.prior)
+        return scores
+
     logits = torch.zeros(shape, dtype=torch.float64)
+    return _gather(score, logits, model, loader, runtime, progress=progress).numpy()
+
+
+def embed_dataset(model: SequenceClassifier, dataset: SequenceDataset, runtime: Runtime) -> Embeddings:
+    """What the network makes of every sequence before its head, in order: (N, E) float32; see score_dataset."""
+    vectors = torch.zeros(len(dataset), model.embedding_size)
+
+    def embed(batch: Batch) -> Tensor:
+        return model.embed(batch.features, batch.mask)
+
+    return _gather(embed, vectors, model, make_scoring_loader(dataset, runtime), runtime).numpy()
+
+
+def _gather(
+    compute: Callable[[Batch], Tensor],
+    found: Tensor,
+    model: nn.Module,
+    loader: StepLoader,
+    runtime: Runtime,
+    *,
+    progress: bool = False,
+) -> Tensor:
+    """Fill `found`, zeros with a row a sequence, with what each batch's sequences come to; all of it on every process.
+
+    The model computes in eval and inference mode; its mode is restored.
+    """
     was_training = model.training
     model.eval()
     try:
         show = progress and runtime.is_main
         with (
             torch.inference_mode(),
-            progress_bar("scoring", len(dataset), enabled=show) as advance,
+            progress_bar("scoring", len(found), enabled=show) as advance,
             bring_steps(loader, runtime.device) as brought,
         ):
             for step, batches in brought:
                 for batch in batches:
                     with runtime.autocast():
-                        scores = model(batch.features, batch.mask, prior=batch.prior)
-                    logits[batch.indices] = scores.double().cpu()
+                        rows = compute(batch)
+                    found[batch.indices] = rows.to(found.dtype).cpu()
                 advance(step.count)
     finally:
         model.train(was_training)
-    if runtime.world_size > 1:
-        logits = runtime.sum(logits.to(runtime.device)).cpu()
-    return logits.numpy()
-
-
-def embed_dataset(model: SequenceClassifier, dataset: SequenceDataset, runtime: Runtime) -> Embeddings:
-    """What the network makes of every sequence before its head, in order: (N, E) float32; see score_dataset."""
-    loader = make_scoring_loader(dataset, runtime)
-    vectors = torch.zeros(len(dataset), model.embedding_size)
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode(), bring_steps(loader, runtime.device) as brought:
-            for _, batches in brought:
-                for batch in batches:
-                    with runtime.autocast():
-                        found = model.embed(batch.features, batch.mask)
-                    vectors[batch.indices] = found.float().cpu()
-    finally:
-        model.train(was_training)
-    if runtime.world_size > 1:
-        vectors = runtime.sum(vectors.to(runtime.device)).cpu()
-    return vectors.numpy()
+    return runtime.sum(found.to(runtime.device)).cpu() if runtime.world_size > 1 else found

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenor.errors import MissingExtraError, UsageError
 from tenor.seeding import derive_seed
+from tenor.training.settings import PRIORS, SCHEDULERS
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -47,8 +48,8 @@ DEFAULT_SPACE: dict[str, Range | Choices] = {
     "learning_rate": Range(1e-5, 3e-3, log=True),
     "weight_decay": Range(1e-4, 0.3, log=True),
     "batch_size": (32, 64, 128, 256),
-    "scheduler": ("plateau", "cosine"),
-    "prior": ("auto", "lexical", "none"),
+    "scheduler": SCHEDULERS,
+    "prior": PRIORS,
     "patience": Range(3, 10),
 }
 _WHOLE = frozenset({"hidden_size", "num_layers", "batch_size", "patience"})

@@ -47,6 +47,9 @@ _MAX_KERNEL_SIZE, _MAX_KERNELS = 4095, 64
 #: How the learning rate moves; see tenor.training.schedule.
 SCHEDULERS = ("plateau", "cosine")
 
+#: What the model starts from beside its network; see train_model.
+PRIORS = ("auto", "lexical", "none")
+
 #: Validation scores that choose the best epoch.
 MONITORS = ("average_precision", "f1", "roc_auc")
 
@@ -106,7 +109,7 @@ class TrainSettings:
         if self.monitor not in MONITORS:
             raise UsageError(f"monitor must be one of {', '.join(MONITORS)}, not {self.monitor!r}")
         parse_rule(self.threshold)
-        if self.prior not in ("auto", "lexical", "none"):
+        if self.prior not in PRIORS:
             raise UsageError(f"prior must be 'auto', 'lexical' or 'none', not {self.prior!r}")
         if self.context not in ("conversation", "own"):
             raise UsageError(f"context must be 'conversation' or 'own', not {self.context!r}")
