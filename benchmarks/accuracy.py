@@ -44,6 +44,7 @@ from tenor.corpus.views import SequenceView, view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.evaluation import predict, profile_predictions
 from tenor.evaluation.aggregation import aggregate_possible, best_by_validation
+from tenor.logits import log_odds
 from tenor.metrics.scores import calculate_metrics
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, concatenate_predictions
@@ -142,8 +143,7 @@ def as_predictions(template: Predictions, probs: dict[str, np.ndarray]) -> Predi
     from dataclasses import replace
 
     joined = np.concatenate([probs[split] for split in ("validation", "test")])
-    logits = np.log(joined) - np.log1p(-joined)
-    return replace(template, logits=logits, probs=joined, threshold=0.5)
+    return replace(template, logits=log_odds(joined), probs=joined, threshold=0.5)
 
 
 def measure(predictions: Predictions) -> dict[str, float | None]:

@@ -16,6 +16,7 @@ import time
 
 import numpy as np
 
+from tenor.logits import to_probs
 from tenor.metrics.intervals import bootstrap_metrics
 
 
@@ -26,7 +27,7 @@ def make_predictions(rows: int, groups: int, seed: int = 0) -> tuple[np.ndarray,
     labels = (rng.random(rows) < 0.1).astype(np.int64)
     logits = 1.5 * labels - 2 + rng.normal(size=groups)[codes] + rng.normal(size=rows)
     names = np.array([f"author-{i}" for i in range(groups)], dtype=object)
-    return labels, 1 / (1 + np.exp(-logits)), names[codes]
+    return labels, to_probs(logits), names[codes]
 
 
 def time_peer(labels: np.ndarray, probs: np.ndarray, groups: np.ndarray, replicates: int) -> float:
