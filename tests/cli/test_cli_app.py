@@ -106,6 +106,26 @@ def test_a_path_that_is_not_there_is_one_line_and_exit_1(
     assert not dest.exists()
 
 
+def test_a_wrong_value_is_one_line_and_exit_2(run_cli: RunCli, small_corpus: Path, tmp_path: Path) -> None:
+    model = ("--model", tmp_path / "m.pt")
+    for arguments, message in (
+        (
+            ("train", "author", small_corpus, *model, "--threshold", "best"),
+            "the threshold rule must be one of",
+        ),
+        (
+            ("train", "author", small_corpus, *model, "--num-heads", "7"),
+            "hidden_size: expected a multiple of",
+        ),
+        (("import", small_corpus, tmp_path / "c", "--column", "who=x"), "expected one of attackers, author,"),
+        (("encode", small_corpus, tmp_path / "e", "--encoder", "bert"), "unknown encoder 'bert'"),
+    ):
+        done = run_cli(*arguments)
+        assert (done.code, done.out) == (2, "")
+        assert re.fullmatch(r"error: [^\n]+\n", done.err) and message in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_error_is_one_line_even_where_its_message_has_more(run_cli: RunCli, tmp_path: Path) -> None:
     done = run_cli("inspect", tmp_path / "a\nb\x1b[31m\u202e")
     assert done.code == 1

@@ -95,7 +95,7 @@ def test_what_cannot_be_compared_is_refused(run_cli: RunCli, files: dict[str, Pa
     fewer = simulate(1.0, 2)
     part = write_predictions(fewer.select(np.arange(230)), tmp_path / "part.parquet")
     done = run_cli("compare", files["weak"], part)
-    assert done.code == 1
+    assert done.code == 2
     assert "rows only in" in done.err and done.err.count("\n") == 1
     authors = write_predictions(simulate(1.0, 2, level="author"), tmp_path / "authors.parquet")
     done = run_cli("compare", files["weak"], authors)
@@ -109,7 +109,7 @@ def test_what_cannot_be_compared_is_refused(run_cli: RunCli, files: dict[str, Pa
         "(tenor predict --split all scores all)\n"
     )
     done = run_cli("compare", files["weak"], files["strong"], "--metric", "beauty")
-    assert done.code == 1 and "unknown metric 'beauty'" in done.err
+    assert done.code == 2 and "unknown metric 'beauty'" in done.err
 
 
 def test_it_runs_without_torch(files: dict[str, Path]) -> None:

@@ -172,7 +172,7 @@ def test_colours_and_bars() -> None:
         ("author", ["--author", "ann", "--method", "leave_one_out"], 2, "name a conversation with --id"),
         ("conversation", ["--id", "c1", "--aggregation", "mean"], 2, "is for profiles: leave out --id"),
         ("conversation", ["--id", "c1", "--method", "guess"], 2, "'guess' is not one of"),
-        ("conversation", ["--id", "c9"], 1, "has no conversation 'c9'; its 6 conversations have ids such as"),
+        ("conversation", ["--id", "c9"], 2, "has no conversation 'c9'; its 6 conversations have ids such as"),
         ("conversation", ["--author", "ann"], 1, "is a model of level 'conversation', not 'author'"),
         (
             "conversation",
@@ -180,9 +180,9 @@ def test_colours_and_bars() -> None:
             1,
             "is a model of level 'conversation', not 'author'",
         ),
-        ("author", ["--id", "c1"], 1, "'c1' has 2 authors: name one (--author NAME)"),
-        ("author", ["--author", "eve"], 1, "has no author 'eve'"),
-        ("author", ["--author", "ann"], 1, "splits 'test', 'train': name one (--split)"),
+        ("author", ["--id", "c1"], 2, "'c1' has 2 authors: name one (--author NAME)"),
+        ("author", ["--author", "eve"], 2, "has no author 'eve'"),
+        ("author", ["--author", "ann"], 2, "splits 'test', 'train': name one (--split)"),
     ],
 )
 def test_errors_say_what_to_do(

@@ -59,9 +59,9 @@ def test_a_page_and_a_card(run_cli: RunCli, predictions: Path, tmp_path: Path) -
 def test_nothing_is_written_over_another(run_cli: RunCli, predictions: Path, tmp_path: Path) -> None:
     before = predictions.read_bytes()
     done = run_cli("report", predictions, "--output", predictions)
-    assert done.code == 1 and "output: expected another place than that of the run" in done.err
+    assert done.code == 2 and "output: expected another place than that of the run" in done.err
     done = run_cli("report", predictions, "--output", tmp_path / "x.html", "--card", tmp_path / "x.html")
-    assert done.code == 1 and "card: expected another place than that of the output" in done.err
+    assert done.code == 2 and "card: expected another place than that of the output" in done.err
     assert predictions.read_bytes() == before
 
 
@@ -69,8 +69,8 @@ def test_nothing_is_written_over_another(run_cli: RunCli, predictions: Path, tmp
     ("arguments", "code", "message"),
     [
         (["--class-name", "rude"], 2, "expected LABEL=NAME, not 'rude'"),
-        (["--by", "channel"], 1, "subgroups need both"),
-        (["--class-name", "nope=x"], 1, "class names: expected some of 0, 1, found nope"),
+        (["--by", "channel"], 2, "subgroups need both"),
+        (["--class-name", "nope=x"], 2, "class names: expected some of 0, 1, found nope"),
         ([], 2, "Missing option '--output'"),
     ],
 )

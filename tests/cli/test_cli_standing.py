@@ -73,12 +73,12 @@ def test_seeds_are_trained_tested_and_summarised(
     assert f"{results['seeds']['roc_auc']['mean']:.4f}" in out.partition("over 2 models")[2]
 
     done = run_cli("test", paths[0], paths[0], analyzed, "--no-progress")
-    assert done.code == 1
+    assert done.code == 2
     assert done.err == "error: the models' seeds must differ, found 3, 3\n"
     other = tmp_path / "other.pt"
     succeed("train", "author", analyzed, "--model", other, "--patience", "2", *FIT)
     done = run_cli("test", paths[0], other, analyzed, "--no-progress")
-    assert done.code == 1
+    assert done.code == 2
     assert done.err == f"error: {paths[0]} and {other} differ in more than their seed: patience\n"
     assert run_cli("train", "author", analyzed, "--seeds", "0", *FIT).code == 2
 
@@ -132,7 +132,7 @@ def test_results_stand_beside_baselines(
         (("--aggregation", "log_odds", "--threshold", "best"), "best"),
     ):
         done = run_cli("profile", model, analyzed, *options, "--out-of-fold", "3")
-        assert done.code in (1, 2) and said in unwrap(done.err)
+        assert done.code == 2 and said in unwrap(done.err)
 
     results = json.loads(succeed("profile", model, analyzed, "--aggregation", "compare", "--json"))
     best = [name for name, metrics in results.items() if metrics["best_by_validation"]]
@@ -145,10 +145,10 @@ def test_results_stand_beside_baselines(
     assert re.search(r"top_k_mean +\d+ ", out) and "lexical" in out
 
     done = run_cli("test", model, analyzed, "--threshold", "best", "--no-progress")
-    assert done.code == 1
+    assert done.code == 2
     assert done.err.startswith("error: the threshold rule must be one of f1, f_beta:BETA")
     done = run_cli("profile", model, analyzed, "--aggregation", "mode", "--no-progress")
-    assert done.code == 1 and "not 'mode'" in done.err
+    assert done.code == 2 and "not 'mode'" in done.err
 
 
 def test_seeds_that_decided_nothing_are_said(capsys: pytest.CaptureFixture[str]) -> None:

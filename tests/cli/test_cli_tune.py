@@ -74,7 +74,7 @@ def test_bad_ranges_are_one_line(run_cli: RunCli, small_corpus: Path, tmp_path: 
         ("heads=1:2", "expected a setting to search, one of hidden_size"),
     ):
         done = run_cli("tune", "author", small_corpus, "--model", tmp_path / "m.pt", "--search", word)
-        assert (done.code, done.out) == (1, "")
+        assert (done.code, done.out) == (2, "")
         assert re.fullmatch(r"error: [^\n]+\n", done.err) and message in done.err
     assert list(tmp_path.iterdir()) == []
 

@@ -21,7 +21,7 @@ from tenor.encoding.encoder_file import ENCODER_NAME, load_encoder
 from tenor.encoding.pretrained import PretrainedEncoder, find_model, hash_model
 from tenor.encoding.sentence import cut_by_tokens, load_sentence
 from tenor.encoding.static import load_static
-from tenor.errors import CorpusError, MissingExtraError, UsageError
+from tenor.errors import CorpusError, MissingExtraError, ModelFileError, UsageError
 
 SENTENCES = [
     "hello there, how are you?",
@@ -260,11 +260,11 @@ def test_pickled_weights_are_refused(static_folder: Path, tmp_path: Path) -> Non
     (folder / "1_Dense").mkdir()
     (folder / "1_Dense" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     with pytest.raises(
-        UsageError, match=r"pytorch_model.bin is a pickle without a .safetensors file beside it"
+        ModelFileError, match=r"pytorch_model.bin is a pickle without a .safetensors file beside it"
     ):
         find_model("sentence", str(folder))
     (folder / "model.safetensors").unlink()
-    with pytest.raises(UsageError, match="expected weights in a .safetensors file, found none"):
+    with pytest.raises(ModelFileError, match="expected weights in a .safetensors file, found none"):
         find_model("static", str(folder))
 
 
@@ -272,7 +272,7 @@ def test_pickled_weights_are_refused(static_folder: Path, tmp_path: Path) -> Non
 def test_foreign_folder_is_an_error(kind: str, load: Callable[[str], object], tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"nothing")
     (tmp_path / "modules.json").write_text("{}")
-    with pytest.raises(UsageError, match=rf"^{kind}:.* cannot read this folder .*expected"):
+    with pytest.raises(ModelFileError, match=rf"^{kind}:.* cannot read this folder .*expected"):
         load(str(tmp_path))
 
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
-from tenor.errors import UsageError
+from tenor.errors import SplitError, UsageError
 from tenor.evaluation import (
     compare_aggregation_methods,
     evaluate_profile_classifier,
@@ -64,7 +64,7 @@ def test_a_rule_reads_validation_alone(simulate: Simulate, rule: str) -> None:
     if rule == "recall_at_precision:0.6":
         alarms = known.probs >= chosen.value
         assert known.labels[alarms].mean() >= 0.6
-    with pytest.raises(UsageError, match="there is no labelled validation row"):
+    with pytest.raises(SplitError, match="there is no labelled validation row"):
         choose_by_rule(table.in_split("test"), rule)
 
 
@@ -209,7 +209,7 @@ def test_what_is_no_probability_is_refused(simulate: Simulate) -> None:
         UsageError, match="a calibrator needs probabilities, and these scores of profiles are counts"
     ):
         fit_calibration(counts)
-    with pytest.raises(UsageError, match="a conformal rule is fitted on validation"):
+    with pytest.raises(SplitError, match="a conformal rule is fitted on validation"):
         fit_abstention(simulate().in_split("test"), 0.1)
     with pytest.raises(UsageError, match="alpha must be between 0 and 1"):
         fit_abstention(simulate(), 1.5)

@@ -1,8 +1,8 @@
 """The command ``tenor``: its commands by name, and what happens to errors.
 
-A TenorError is one line on standard error and exit code 1; wrong usage is exit code 2; anything else is a bug
-and shows its traceback. Of several processes that were launched together only the first speaks on standard output.
-Knows nothing of what the commands do.
+A TenorError is one line on standard error and exit code 1, or 2 where it is about an argument's value, as all wrong
+usage is; anything else is a bug and shows its traceback. Of several processes that were launched together only the
+first speaks on standard output. Knows nothing of what the commands do.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def on_first_process(run: Callable[..., None], name: str) -> Callable[..., None]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0 done, 1 a TenorError, 2 wrong usage, 130 interrupted.
+    """Run the command line and exit: 0 done, 1 a TenorError, 2 wrong usage (a UsageError too), 130 interrupted.
 
     Args:
         arguments: instead of the process's own.
@@ -143,4 +143,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except TenorError as error:
             speaker = f" (process {rank})" if rank > 0 else ""
             sys.stderr.write(f"error{speaker}: {clean_line(str(error))}\n")
-            sys.exit(1)
+            sys.exit(2 if isinstance(error, UsageError) else 1)

@@ -10,7 +10,7 @@ import typer
 
 from tenor.cli.options import JsonOption
 from tenor.cli.output import format_cell, print_fields, print_json
-from tenor.errors import UsageError
+from tenor.errors import InputError
 
 if TYPE_CHECKING:
     from tenor.corpus.info import CorpusInfo
@@ -50,7 +50,7 @@ def inspect_path(path: Path) -> dict[str, Any]:
     """What a path holds, as plain JSON values; ``kind`` says which of the three it is.
 
     Raises:
-        UsageError: there is nothing at the path.
+        InputError: there is nothing at the path, or a text.
         TenorError: what is there is none of the three, or damaged.
     """
     if path.is_dir():
@@ -58,7 +58,7 @@ def inspect_path(path: Path) -> dict[str, Any]:
 
         return describe_corpus(open_corpus(path).info)
     if not path.is_file():
-        raise UsageError(f"{path}: there is no such file or folder")
+        raise InputError("there is no such file or folder", path=path)
     with path.open("rb") as handle:
         start = handle.read(_START_BYTES)
     if start.startswith(PARQUET_MAGIC):
@@ -66,9 +66,10 @@ def inspect_path(path: Path) -> dict[str, Any]:
 
         return describe_predictions(read_predictions(path))
     if start[8:9] != b"{" and is_text(start):
-        raise UsageError(
-            f"{path}: expected a corpus, a model file or a predictions file, found a text (if it holds "
-            "conversations: tenor import makes it a corpus)"
+        raise InputError(
+            "expected a corpus, a model file or a predictions file, found a text",
+            path=path,
+            remedy="if it holds conversations: tenor import makes it a corpus",
         )
     from tenor.models.model_file import read_metadata
 

@@ -19,7 +19,7 @@ from tenor.corpus.importing import import_with_summary
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.writer import CorpusWriter
 from tenor.distributed.shards import ShardFolder, corpus_to_table, make_mark, table_to_corpus
-from tenor.errors import CorpusError, MissingExtraError, SplitError, TenorError, UsageError
+from tenor.errors import CorpusError, MissingExtraError, ModelFileError, SplitError, TenorError
 
 #: What an actor answers for a shard.
 Row = dict[str, Any]
@@ -150,7 +150,7 @@ class Predict(_Actor):
         self.options, self.splits = work, parse_splits(work.split)
         self.scorer = Scorer.open(work.model, start_runtime(work.device, work.mixed_precision))
         if self.scorer.hash != work.model_hash:
-            raise UsageError(f"{work.model}: another model file than the one the run began with")
+            raise ModelFileError(f"{work.model}: another model file than the one the run began with")
 
     def make(self, name: str) -> int:
         """Score the shard's sequences and write their predictions."""

@@ -91,6 +91,7 @@ def encode_corpus(
     Raises:
         UsageError: an unknown encoder, dtype or model; input_size below 1 or too small for the sum; dest is
             source.
+        ModelFileError: a static or sentence model that cannot be read, or holds a pickle only.
         CorpusError: no corpus, no text for an encoder that reads texts, or no training messages to fit on.
         StorageError: dest exists and `replace` is False, or it cannot be written.
         MissingExtraError: an encoder's optional package is not installed.

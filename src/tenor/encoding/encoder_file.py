@@ -95,6 +95,7 @@ def load_encoder(
         CorpusError: absent, damaged, of a newer format version, or a model's files are not those it was saved
             with.
         UsageError: a model that is not among `model_paths`.
+        ModelFileError: one that cannot be read.
     """
     path = Path(path)
     path = path / ENCODER_NAME if path.is_dir() else path

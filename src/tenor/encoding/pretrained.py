@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.encoding.messages import Messages, require_texts
-from tenor.errors import UsageError
+from tenor.errors import ModelFileError, UsageError
 from tenor.files import sha256_file
 
 FloatArray = npt.NDArray[np.float32]
@@ -119,7 +119,8 @@ def find_model(kind: PretrainedKind, source: str) -> ModelFolder:
     """Find a model: a local folder, else in the hub's local cache, else on the hub.
 
     Raises:
-        UsageError: it is nowhere, or holds weights as a pickle only; with the remedy.
+        UsageError: it is nowhere; with the remedy.
+        ModelFileError: it holds weights as a pickle only, or a damaged record of its fine-tuning.
     """
     path = Path(source).expanduser()
     if path.is_dir():
@@ -127,13 +128,13 @@ def find_model(kind: PretrainedKind, source: str) -> ModelFolder:
     else:
         folder, hub_id = _download(kind, source), source
     if not _find_files(folder, ["*.safetensors"]):
-        raise UsageError(
+        raise ModelFileError(
             f"{kind}:{source}: expected weights in a .safetensors file, found none: tenor loads no pickles, "
             "save the model with safetensors first"
         )
     for pickle in _find_files(folder, _PICKLE_NAMES):
         if not any(pickle.parent.glob("*.safetensors")):
-            raise UsageError(
+            raise ModelFileError(
                 f"{kind}:{source}: {pickle.name} is a pickle without a .safetensors file beside it: tenor loads "
                 "no pickles, save the model with safetensors first"
             )
@@ -153,7 +154,7 @@ def _read_finetuned(folder: Path) -> Finetuned | None:
         if not isinstance(record["kept_epoch"], int):
             raise TypeError("the epoch is no number")
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(
+        raise ModelFileError(
             f"{path}: expected what tenor writes there of a fine-tuning, found something else ({error}): fine-tune "
             "again; without this file nobody knows which labels the encoder has seen"
         ) from error

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.encoding.pretrained import FloatArray, ModelFolder, PretrainedEncoder, find_model
-from tenor.errors import MissingExtraError, UsageError
+from tenor.errors import MissingExtraError, ModelFileError
 
 Integers = npt.NDArray[np.int64]
 
@@ -34,7 +34,8 @@ def load_sentence(source: str, *, batch_size: int = 64, device: str | None = Non
 
     Raises:
         MissingExtraError: sentence-transformers is not installed.
-        UsageError: no such model, or none that sentence-transformers reads without running code of its own.
+        UsageError: no such model.
+        ModelFileError: it is none that sentence-transformers reads without running code of its own.
     """
     model, folder = open_sentence_model(source, device=device)
     model.eval()
@@ -121,7 +122,7 @@ def _load_model(library: Any, folder: ModelFolder, source: str, device: str | No
                 model_kwargs={"use_safetensors": True},
             )
     except Exception as error:  # whatever the libraries say of files that they cannot read
-        raise UsageError(
+        raise ModelFileError(
             f"sentence:{source}: sentence-transformers cannot read this folder ({type(error).__name__}): "
             "expected modules.json, tokenizer and .safetensors as SentenceTransformer.save writes them, and "
             "no code of its own"

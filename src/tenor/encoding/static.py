@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tenor.encoding.pretrained import FloatArray, ModelFolder, PretrainedEncoder, find_model
-from tenor.errors import MissingExtraError, UsageError
+from tenor.errors import MissingExtraError, ModelFileError
 
 
 def load_static(source: str) -> PretrainedEncoder:
@@ -21,7 +21,8 @@ def load_static(source: str) -> PretrainedEncoder:
 
     Raises:
         MissingExtraError: model2vec is not installed.
-        UsageError: no such model, or none that model2vec reads.
+        UsageError: no such model.
+        ModelFileError: it is none that model2vec reads.
     """
     try:
         import model2vec
@@ -41,7 +42,7 @@ def _load_model(model2vec: Any, folder: ModelFolder, source: str) -> Any:  # noq
     try:
         return model2vec.StaticModel.from_pretrained(folder.path)
     except Exception as error:  # whatever the library says of files that it cannot read
-        raise UsageError(
+        raise ModelFileError(
             f"static:{source}: model2vec cannot read this folder ({type(error).__name__}): expected "
             "config.json, tokenizer.json and model.safetensors as StaticModel.save_pretrained writes them"
         ) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tenor.errors import UsageError
+from tenor.errors import SplitError, UsageError
 from tenor.evaluation.thresholds import choose_by_rule
 from tenor.logits import log_odds
 from tenor.metrics.calibration import Calibrator, fit_calibrator
@@ -29,7 +29,8 @@ def fit_calibration(predictions: Predictions, *, seed: int = 0) -> Calibrator:
     """Fit the calibrator with the least cross-validated log loss on the labelled validation rows.
 
     Raises:
-        UsageError: predictions of profiles, whose scores are no probabilities, or no labelled validation rows.
+        UsageError: predictions of profiles, whose scores are no probabilities.
+        SplitError: no labelled validation rows.
     """
     known = _validation(predictions, "a calibrator")
     return fit_calibrator(known.labels, known.logits, groups=known.groups, splits=known.splits, seed=seed)
@@ -104,7 +105,7 @@ def fit_adjustment(
         abstain_alpha: fit a conformal rule; see fit_abstention.
 
     Raises:
-        UsageError: as fit_calibration, choose_by_rule and fit_abstention.
+        UsageError, SplitError: as fit_calibration, choose_by_rule and fit_abstention.
     """
     abstention = None if abstain_alpha is None else fit_abstention(validation, abstain_alpha)
     calibrator = fit_calibration(validation) if calibrated else None
@@ -151,7 +152,8 @@ def fit_abstention(predictions: Predictions, alpha: float, *, seed: int = 0) -> 
         seed: of the draw within groups.
 
     Raises:
-        UsageError: alpha out of range, predictions of profiles, or no labelled validation rows.
+        UsageError: alpha out of range, or predictions of profiles.
+        SplitError: no labelled validation rows.
     """
     known = _validation(predictions, "a conformal rule")
     return fit_conformal(
@@ -181,5 +183,5 @@ def _validation(predictions: Predictions, what: str) -> Predictions:
         raise UsageError(f"{what} needs probabilities, and these scores of profiles are counts")
     known = predictions.in_split("validation").labelled()
     if len(known) == 0:
-        raise UsageError(f"{what} is fitted on validation, and there is no labelled validation row")
+        raise SplitError(f"{what} is fitted on validation, and there is no labelled validation row")
     return known

@@ -78,9 +78,9 @@ def predict(
     Raises:
         ModelFileError: the file is no sound model, or its encoder is not the corpus's.
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
-        SplitError: the split is empty.
-        UsageError: an unknown split or rule, no labelled validation rows to calibrate or choose on, alpha out of range
-            or without an output, or an update of predictions that are not of this model and corpus.
+        SplitError: the split is empty, or there are no labelled validation rows to calibrate or choose on.
+        UsageError: an unknown split or rule, alpha out of range or without an output, or an update of predictions that
+            are not of this model and corpus.
         InputError: the predictions to update cannot be read.
     """
     if abstain_alpha is not None and output is None:
@@ -235,7 +235,8 @@ class Scorer:
             known: earlier predictions, whose sequences keep their scores.
 
         Raises:
-            UsageError: no labelled validation rows, or as `score` and fit_adjustment.
+            SplitError: no labelled validation rows.
+            UsageError: as `score` and fit_adjustment.
         """
         if not calibrated and rule is None and abstain_alpha is None:
             return Adjustment()

@@ -63,8 +63,8 @@ def test_model(
 
     Raises:
         ModelFileError: the file is no sound model, of another level, or of another encoder.
-        SplitError: the test split is empty.
-        UsageError: an unknown rule, alpha out of range, or no validation rows for either.
+        SplitError: the test split is empty, or there are no validation rows for a rule or alpha.
+        UsageError: an unknown rule, or alpha out of range.
     """
     check_adjustment(threshold, abstain_alpha)
     scorer = Scorer.open(model_path, start_runtime(device), progress=progress)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tenor.errors import UsageError
+from tenor.errors import SplitError
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.thresholds import Threshold
 from tenor.predictions import Predictions
@@ -36,11 +36,12 @@ def choose_by_rule(
         splits: whose rows decide; train's only where they were scored out of fold.
 
     Raises:
-        UsageError: an unknown rule, several classes, no labelled row, or test among the splits.
+        UsageError: an unknown rule, several classes, or test among the splits.
+        SplitError: no labelled validation row.
     """
     known = predictions.select(np.isin(np.asarray(predictions.splits), splits)).labelled()
     if len(known) == 0:
-        raise UsageError("a threshold is chosen on validation, and there is no labelled validation row")
+        raise SplitError("a threshold is chosen on validation, and there is no labelled validation row")
     parsed = parse_rule(rule) if isinstance(rule, str) else rule
     return parsed.choose(known.labels, known.probs, groups=known.groups, splits=known.splits, seed=seed)
 
@@ -51,7 +52,7 @@ def apply_rule(
     """Give predictions the threshold of a rule; the second value describes it, ready for JSON.
 
     Raises:
-        UsageError: as choose_by_rule.
+        UsageError, SplitError: as choose_by_rule.
     """
     chosen = choose_by_rule(predictions, rule, seed=seed)
     return replace(predictions, threshold=chosen.value), asdict(chosen)
