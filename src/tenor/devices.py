@@ -201,10 +201,7 @@ def start_runtime(
     if mixed_precision not in PRECISIONS:
         raise UsageError(f"mixed_precision must be one of {', '.join(PRECISIONS)}, not {mixed_precision!r}")
     precision: Precision = mixed_precision
-    if device is not None and device.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(
-            f"device {device!r} asked for, but torch sees no CUDA device here (use device='cpu')"
-        )
+    check_device(device)
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -229,6 +226,30 @@ def start_runtime(
         atexit.unregister(_leave_group)  # registered once, however many runtimes are started
         atexit.register(_leave_group)
     return Runtime(chosen, precision, accelerator.process_index, accelerator.num_processes, accelerator)
+
+
+def check_device(device: str | None) -> None:
+    """Refuse a device that this machine does not have, before anything long begins.
+
+    Args:
+        device: as of start_runtime.
+
+    Raises:
+        UsageError: naming those that there are.
+    """
+    if device is None:
+        return
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"device: expected one such as cpu, cuda or cuda:1, found {device!r}") from error
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    kinds = ["cpu"] if found is None else ["cpu", found.type]
+    count = 1 if found is None or chosen.type == "cpu" else torch.accelerator.device_count()
+    if chosen.type not in kinds or (chosen.index is not None and chosen.index >= count):
+        raise UsageError(
+            f"device {device!r} asked for, but torch sees no such device here (use {' or '.join(kinds)})"
+        )
 
 
 def _must_use_cpu(device: str | None) -> bool:

@@ -169,8 +169,13 @@ def test_colours_and_bars() -> None:
     ("level", "arguments", "code", "message"),
     [
         ("conversation", [], 2, "name a conversation (--id), an author (--author), or both"),
-        ("author", ["--author", "ann", "--method", "leave_one_out"], 2, "name a conversation with --id"),
-        ("conversation", ["--id", "c1", "--aggregation", "mean"], 2, "is for profiles: leave out --id"),
+        (
+            "author",
+            ["--author", "ann", "--method", "leave_one_out"],
+            2,
+            "only on a conversation's messages (--id)",
+        ),
+        ("conversation", ["--id", "c1", "--aggregation", "mean"], 2, "with --id, only on a profile"),
         ("conversation", ["--id", "c1", "--method", "guess"], 2, "'guess' is not one of"),
         ("conversation", ["--id", "c9"], 2, "has no conversation 'c9'; its 6 conversations have ids such as"),
         ("conversation", ["--author", "ann"], 1, "is a model of level 'conversation', not 'author'"),

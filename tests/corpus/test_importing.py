@@ -506,7 +506,9 @@ def test_a_corpus_as_source_keeps_all(tmp_path: Path) -> None:
 
 def test_another_split_of_a_corpus_that_keeps_its_own_is_an_error(tmp_path: Path) -> None:
     make_corpus(tmp_path / "old")
-    with pytest.raises(UsageError, match=r"keeps its splits, made by .*seed=5.*seed=9.*--column split="):
+    with pytest.raises(
+        UsageError, match=r"keeps its splits, made by .*seed 5; asked .*seed 9.*--column split="
+    ):
         import_corpus(tmp_path / "old", tmp_path / "new", seed=9)
     assert not (tmp_path / "new").exists()
     assert open_corpus(import_corpus(tmp_path / "old", tmp_path / "new", seed=5)).info.split.seed == 5

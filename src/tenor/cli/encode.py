@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import DeviceOption, EngineOption, ProgressOption, ReplaceOption, WorkersOption
+from tenor.cli.options import (
+    DeviceOption,
+    EngineOption,
+    ProgressOption,
+    ReplaceOption,
+    WorkersOption,
+    refuse_given,
+)
 from tenor.cli.output import print_line
 from tenor.processes import process_count
 
@@ -26,7 +33,37 @@ Examples:
 """
 
 
+def _refuse_idle(context: typer.Context, encoder: str, engine: str, *, update: bool, is_tuned: bool) -> None:
+    """Refuse options that the others leave without effect.
+
+    Raises:
+        UsageError: naming them, or an unknown encoder.
+    """
+    if engine == "ray":
+        idle = ("input_size", "seed", "batch_size", "replace", "update")
+        refuse_given(context, *idle, reason="with the engine ray")
+        return
+    refuse_given(context, "workers", reason="without the engine ray")
+    if update:
+        kept = ("encoder", "input_size", "seed", "dtype", "keep_text", "replace")
+        refuse_given(context, *kept, reason="with --update, which keeps DEST as it was made")
+        return
+    from tenor.encoding.expression import parse_encoder
+
+    kinds = {term.kind for term in parse_encoder(encoder)}
+    if "like" in kinds:
+        refuse_given(context, "input_size", "seed", reason=f"with {encoder}, which is fitted already")
+        return
+    refuse_given(context, "model_path", reason="without like:CORPUS or --update")
+    if "lsa" not in kinds:
+        refuse_given(context, "input_size", *(() if is_tuned else ("seed",)), reason="without lsa")
+    if "sentence" not in kinds:
+        where = () if process_count() > 1 else ("device",)  # several processes meet on a device
+        refuse_given(context, "batch_size", *where, reason="without a sentence encoder")
+
+
 def run(
+    context: typer.Context,
     source: Annotated[str, typer.Argument(metavar="CORPUS", help="Folder of a corpus; of shards for ray.")],
     dest: Annotated[str, typer.Argument(metavar="DEST", help="Folder of the analyzed corpus to make.")],
     encoder: Annotated[
@@ -63,11 +100,17 @@ def run(
     progress: ProgressOption = True,
 ) -> None:
     """Give every message of a corpus a feature vector; what is fitted is fitted on training messages only."""
+    is_tuned = finetune_encoder is not None
+    if is_tuned and (engine == "ray" or update or process_count() > 1):
+        raise typer.BadParameter(
+            "needs the local engine, one process and a new DEST", param_hint="--finetune-encoder"
+        )
+    _refuse_idle(context, encoder, engine, update=update, is_tuned=is_tuned)
+    if engine == "local" and device is not None:  # the engine ray's is on other machines
+        from tenor.devices import check_device
+
+        check_device(device)
     if finetune_encoder is not None:
-        if engine == "ray" or update or process_count() > 1:
-            raise typer.BadParameter(
-                "needs the local engine, one process and a new DEST", param_hint="--finetune-encoder"
-            )
         encoder = _finetune(source, dest, encoder, finetune_encoder, seed, device, replace, progress)
     if engine == "ray":
         _encode_shards(source, dest, encoder, dtype, keep_text, model_path, device, workers)

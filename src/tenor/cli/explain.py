@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tenor.cli.options import DataArgument, DeviceOption, JsonOption, ModelArgument, ProgressOption
+from tenor.cli.options import (
+    DataArgument,
+    DeviceOption,
+    JsonOption,
+    ModelArgument,
+    ProgressOption,
+    refuse_given,
+)
 from tenor.cli.output import PLAIN_WIDTH, clean_line, print_json, print_line, print_table
 
 if TYPE_CHECKING:
@@ -44,6 +51,7 @@ REMAINDERS = {
 
 
 def run(
+    context: typer.Context,
     model: ModelArgument,
     data: DataArgument,
     conversation: Annotated[
@@ -77,7 +85,8 @@ def run(
             "name a conversation (--id), an author (--author), or both", param_hint="--id"
         )
     if conversation is None:
-        _refuse({"--method": method}, "explains messages: name a conversation with --id")
+        of_messages = ("method", "with_text", "with_names")
+        refuse_given(context, *of_messages, reason="on a profile, only on a conversation's messages (--id)")
         from tenor.explain.profiles import explain_profile
 
         profile = explain_profile(
@@ -94,7 +103,7 @@ def run(
             return
         show_profile(profile)
         return
-    _refuse({"--aggregation": aggregation, "--split": split}, "is for profiles: leave out --id")
+    refuse_given(context, "aggregation", "split", reason="with --id, only on a profile")
     from tenor.explain.sequences import explain_sequence
 
     sequence = explain_sequence(
@@ -112,12 +121,6 @@ def run(
         print_json(describe_sequence(sequence, names))
         return
     show_sequence(sequence, names)
-
-
-def _refuse(options: dict[str, str | None], reason: str) -> None:
-    for option, value in options.items():
-        if value is not None:
-            raise typer.BadParameter(reason, param_hint=option)
 
 
 def name_authors(explanation: SequenceExplanation, with_names: bool) -> dict[str, str]:

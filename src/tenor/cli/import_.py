@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import ProgressOption, ReplaceOption, parse_numbers
+from tenor.cli.options import ProgressOption, ReplaceOption, find_given, parse_numbers, refuse_given
 from tenor.cli.output import print_line
 
 SUMMARY = "Read a source of chats into a corpus."
@@ -23,6 +23,7 @@ Examples:
 
 
 def run(
+    context: typer.Context,
     source: Annotated[
         Path, typer.Argument(metavar="SOURCE", help="File, folder or pattern of conversations.")
     ],
@@ -63,6 +64,8 @@ def run(
 
     Splits into train, validation and test are made here, by a hash of each group's id.
     """
+    if append:
+        refuse_given(context, "replace", reason="with --append")
     shares = parse_numbers(fractions, "--fractions", float)
     if len(shares) != 3:
         raise typer.BadParameter(f"expected three numbers, not {fractions!r}", param_hint="--fractions")
@@ -70,13 +73,15 @@ def run(
     from tenor.corpus.plan import SplitPlan
     from tenor.corpus.readers.columns import ColumnMap
 
+    plan = SplitPlan(seed=seed, fractions=shares, by=split_by, strict=strict)
+    is_asked_for = find_given(context, "split_by", "fractions", "seed", "strict")
     summary = import_with_summary(
         source,
         dest,
         format=format,
         columns=None if column is None else ColumnMap.from_strings(column),
         on_error=on_error,
-        plan=SplitPlan(seed=seed, fractions=shares, by=split_by, strict=strict),
+        plan=plan if is_asked_for else None,
         rejects=rejects,
         replace=replace,
         append=append,

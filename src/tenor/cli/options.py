@@ -7,6 +7,8 @@ from typing import Annotated, Literal, TypeVar
 
 import typer
 
+from tenor.errors import UsageError
+
 CorpusArgument = Annotated[Path, typer.Argument(metavar="CORPUS", help="Folder of a corpus.")]
 DataArgument = Annotated[Path, typer.Argument(metavar="DATA", help="Folder of an analyzed corpus.")]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model file (.safetensors).")]
@@ -31,6 +33,39 @@ WorkersOption = Annotated[int, typer.Option(help="Actors of the engine ray.")]
 PrecisionOption = Annotated[Literal["no", "bf16"], typer.Option(help="Precision of the forward pass.")]
 
 Number = TypeVar("Number", int, float)
+
+
+def find_given(context: typer.Context, *names: str) -> list[str]:
+    """Which of a command's options the user gave, by the flags that were typed: ``--no-baselines``, say.
+
+    Args:
+        context: of the command.
+        names: of the options' parameters; one whose default was left alone is none that the user gave.
+    """
+    flags = []
+    for parameter in context.command.params:
+        source = context.get_parameter_source(str(parameter.name))
+        if parameter.name in names and source is not None and source.name == "COMMANDLINE":
+            is_off = context.params[str(parameter.name)] is False
+            flags.append(max(parameter.secondary_opts if is_off else parameter.opts, key=len))
+    return flags
+
+
+def refuse_given(context: typer.Context, *names: str, reason: str) -> None:
+    """Refuse options that would have no effect, where the user gave one: nothing that was asked for is dropped.
+
+    Args:
+        context: of the command.
+        names: of the options' parameters.
+        reason: why, to stand behind ``--workers has no effect``.
+
+    Raises:
+        UsageError: naming those that were given.
+    """
+    flags = find_given(context, *names)
+    if flags:
+        verb, them = ("has", "it") if len(flags) == 1 else ("have", "them")
+        raise UsageError(f"{' and '.join(flags)} {verb} no effect {reason}: leave {them} out")
 
 
 def parse_numbers(text: str, option: str, kind: type[Number]) -> tuple[Number, ...]:

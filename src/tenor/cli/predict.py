@@ -14,6 +14,7 @@ from tenor.cli.options import (
     PrecisionOption,
     ProgressOption,
     WorkersOption,
+    refuse_given,
 )
 from tenor.cli.output import print_line
 from tenor.cli.standing import AbstainOption, RuleOption
@@ -33,6 +34,7 @@ Examples:
 
 
 def run(
+    context: typer.Context,
     model: ModelArgument,
     data: Annotated[str, typer.Argument(metavar="DATA", help="Analyzed corpus; folder of shards for ray.")],
     output: Annotated[
@@ -60,11 +62,8 @@ def run(
 ) -> None:
     """Write ids, group, split, label, logit and prob of every sequence of a split."""
     if engine == "ray":
-        if calibrate or threshold is not None or abstain_alpha is not None or update is not None:
-            raise typer.BadParameter(
-                "the engine ray takes neither --calibrate, --threshold, --abstain-alpha nor --update",
-                param_hint="--engine",
-            )
+        idle = ("calibrate", "threshold", "abstain_alpha", "update")
+        refuse_given(context, *idle, reason="with the engine ray")
         from tenor.distributed import predict_shards
 
         found = predict_shards(
@@ -72,6 +71,7 @@ def run(
         )
         print_line(f"{output}: {found.line('predictions')}")
         return
+    refuse_given(context, "workers", reason="without the engine ray")
     from tenor.evaluation import predict_to_file
 
     summary = predict_to_file(

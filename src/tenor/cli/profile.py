@@ -7,7 +7,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import DeviceOption, EngineOption, JsonOption, ModelArgument, ProgressOption
+from tenor.cli.options import (
+    DeviceOption,
+    EngineOption,
+    JsonOption,
+    ModelArgument,
+    ProgressOption,
+    refuse_given,
+)
 from tenor.cli.output import print_json, print_line
 from tenor.cli.standing import (
     AbstainOption,
@@ -57,7 +64,12 @@ def _check_out_of_fold(model: Path, aggregation: str) -> None:
         )
 
 
+#: What is done with profiles on one machine only; by Ray they are made, not evaluated.
+_LOCAL = "baselines threshold abstain_alpha seed predictions out_of_fold device json".split()
+
+
 def run(
+    context: typer.Context,
     model: ModelArgument,
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="Analyzed corpus; folder of predictions for ray.")
@@ -104,11 +116,9 @@ def run(
     if engine == "ray" or output is not None:
         if engine != "ray" or output is None:
             raise typer.BadParameter("--output and --engine ray go together", param_hint="--engine")
-        if not (abstain_alpha is None and predictions is None and out_of_fold is None):
-            raise typer.BadParameter(
-                "the engine ray takes none of --abstain-alpha, --out-of-fold and --predictions",
-                param_hint="--engine",
-            )
+        refuse_given(
+            context, *_LOCAL, reason="with the engine ray, which makes profiles and measures nothing"
+        )
         from tenor.distributed import profile_shards
 
         found = profile_shards(

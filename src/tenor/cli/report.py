@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tenor.cli.options import DeviceOption, ProgressOption
+from tenor.cli.options import DeviceOption, ProgressOption, refuse_given
 from tenor.cli.output import print_line
 from tenor.cli.standing import BootstrapSeedOption
 
@@ -23,6 +23,7 @@ Examples:
 
 
 def run(
+    context: typer.Context,
     run: Annotated[
         Path,
         typer.Argument(
@@ -73,6 +74,10 @@ def run(
     progress: ProgressOption = True,
 ) -> None:
     """Put a run's numbers, baselines, curves, subgroups, worst errors and audit on one page without network."""
+    if card is None:
+        refuse_given(context, "license", reason="without --card")
+    if data is None:
+        refuse_given(context, "with_text", "device", reason="without --data")
     from tenor.errors import InputError
     from tenor.files import require_apart
     from tenor.report.card import write_model_card

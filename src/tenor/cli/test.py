@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from tenor.cli.options import DataArgument, DeviceOption, FitOption, JsonOption, ProgressOption
+from tenor.cli.options import (
+    DataArgument,
+    DeviceOption,
+    FitOption,
+    JsonOption,
+    ProgressOption,
+    refuse_given,
+)
 from tenor.cli.output import count_reads, print_json, print_metrics
 from tenor.cli.seeds import print_seeds
 from tenor.cli.standing import AbstainOption, BaselinesOption, BootstrapSeedOption, RuleOption, print_standing
@@ -25,6 +32,7 @@ Examples:
 
 
 def run(
+    context: typer.Context,
     models: Annotated[
         list[Path], typer.Argument(metavar="MODEL...", help="Model file (.safetensors), or one a seed.")
     ],
@@ -45,9 +53,17 @@ def run(
     from tenor.evaluation import test_model, test_seeds
     from tenor.models.model_file import read_metadata
 
+    if len(models) > 1:
+        refuse_given(context, "abstain_alpha", "fit_characters", reason="with several models")
+        if baselines:  # without them is how several models are tested
+            refuse_given(context, "baselines", reason="with several models")
+    elif not baselines:
+        refuse_given(context, "fit_characters", reason="without baselines")
     level = read_metadata(models[0]).level
     if len(models) > 1:
-        found = test_seeds(level, models, data, threshold=threshold, device=device, progress=progress)
+        found = test_seeds(
+            level, models, data, threshold=threshold, seed=seed, device=device, progress=progress
+        )
         if json:
             print_json(found)
             return

@@ -26,13 +26,13 @@ from tenor.files import link_or_copy
 _OWN_NAMES = frozenset({STATE_NAME, DATASET_INFO_NAME, INFO_NAME})
 
 
-def open_base(dest: Path, source: Path | str, plan: SplitPlan) -> Corpus:
+def open_base(dest: Path, source: Path | str, plan: SplitPlan | None) -> Corpus:
     """Open a corpus to append to.
 
     Args:
         dest: the corpus.
         source: what is to be appended.
-        plan: what was asked for; the default plan stands for the corpus's own.
+        plan: what was asked for; None = the corpus's own.
 
     Raises:
         CorpusError: there is no corpus, or it is damaged.
@@ -52,7 +52,7 @@ def open_base(dest: Path, source: Path | str, plan: SplitPlan) -> Corpus:
             f"{dest}: the splits of a strict plan are one joint assignment, which new conversations would change: "
             "import all sources together"
         )
-    if plan not in (SplitPlan(), base.info.split):
+    if plan not in (None, base.info.split):
         raise UsageError(
             f"{dest}: expected the corpus's own split plan ({base.info.split}), found {plan}: leave the options of "
             "the splits out, or import all sources together"

@@ -97,13 +97,14 @@ def import_corpus(
         CorpusError: the source is a corpus, and damaged, or there is none to append to.
         SplitError: the corpus to append to has a strict plan.
     """
+    plan = SplitPlan(seed=seed, fractions=fractions, by=split_by, strict=strict)
     return import_with_summary(
         source,
         dest,
         format=format,
         columns=columns,
         on_error=on_error,
-        plan=SplitPlan(seed=seed, fractions=fractions, by=split_by, strict=strict),
+        plan=None if plan == SplitPlan() else plan,
         rejects=rejects,
         replace=replace,
         append=append,
@@ -128,16 +129,17 @@ def import_with_summary(
 ) -> ImportSummary:
     """As `import_corpus`, with the whole split plan as one argument, and with the counts returned.
 
+    No plan stands for the corpus's own, where one is the source or is appended to, else for the default one.
+
     Raises:
         InputError, UsageError, StorageError, CorpusError: as `import_corpus`.
     """
     if on_error not in ("raise", "quarantine"):
         raise UsageError(f"on_error: expected raise or quarantine, found {on_error!r}")
     dest, counts, base, tally = Path(dest), _Counts(), None, Tally()
-    plan = SplitPlan() if plan is None else plan
     if append:
         base = open_base(dest, source, plan)
-        plan, tally = base.info.split, prepare_tally(base)
+        tally = prepare_tally(base)
     require_apart({"dest": dest}, {"source": source})
     items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
     with tempfile.TemporaryFile() as spool, progress_bar("importing", None, enabled=progress) as advance:
@@ -146,10 +148,7 @@ def import_with_summary(
         first = next(conversations, None)
         if first is None:
             raise quarantine.nothing_left(source)
-        if first.author_splits is not None and base is not None:
-            require_same_plan(base, Path(tally.paths[0]))
-        elif first.author_splits is not None:
-            plan = _own_plan(Path(tally.paths[0]), plan)
+        plan = _settle_plan(plan, base, Path(tally.paths[0]), has_splits=first.author_splits is not None)
         with CorpusWriter(
             dest,
             split=plan,
@@ -191,10 +190,30 @@ def import_with_summary(
         )
 
 
-def _own_plan(source: Path, asked: SplitPlan) -> SplitPlan:
-    """The plan behind the splits that a corpus brings: what is appended to their copy has to follow it."""
+def _settle_plan(
+    asked: SplitPlan | None, base: Corpus | None, source: Path, *, has_splits: bool
+) -> SplitPlan:
+    """The plan of the corpus to be made, given what was asked for.
+
+    Args:
+        asked: None = nothing in particular.
+        base: the corpus that is appended to, whose plan was compared with the one asked for.
+        source: the first file or folder that is read.
+        has_splits: whether it is a corpus that brings its splits: what is appended to their copy has to follow the
+            plan behind them.
+
+    Raises:
+        UsageError: another plan was asked for than that of a corpus that brings its splits.
+        SplitError: it is to be appended to a corpus of another plan.
+    """
+    if base is not None:
+        if has_splits:
+            require_same_plan(base, source)
+        return base.info.split
+    if not has_splits:
+        return SplitPlan() if asked is None else asked
     plan = read_info(source).split
-    if asked not in (plan, SplitPlan()):
+    if asked not in (plan, None):
         raise UsageError(
             f"{source} is a corpus and keeps its splits, made by {plan}; asked for was {asked}: leave the options of "
             "the split out, or ignore its splits with --column split="

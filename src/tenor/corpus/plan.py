@@ -58,12 +58,18 @@ class SplitPlan:
         ):
             raise UsageError(
                 "fractions: expected three numbers (train, validation, test) that add up to 1, train above "
-                f"0, found {self.fractions!r}"
+                f"0, found {', '.join(map(str, self.fractions))}"
             )
         if self.by is not None and self.by not in get_args(SplitBy):
             raise UsageError(f"split by: expected author, conversation or group, found {self.by!r}")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise UsageError(f"split seed: expected an integer, found {self.seed!r}")
+
+    def __str__(self) -> str:
+        """In words, such as ``fractions 0.7,0.1,0.2, seed 0, by group, strict``."""
+        by = "" if self.by is None else f", by {self.by}"
+        shares = ",".join(f"{share:g}" for share in self.fractions)
+        return f"fractions {shares}, seed {self.seed}{by}{', strict' if self.strict else ''}"
 
 
 def split_finder(plan: SplitPlan) -> Callable[[str], Split]:

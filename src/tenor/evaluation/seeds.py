@@ -24,6 +24,7 @@ def test_seeds(
     dataset_path: str | Path,
     *,
     threshold: str | None = None,
+    seed: int = 0,
     device: str | None = None,
     progress: bool = False,
 ) -> Metrics:
@@ -34,6 +35,7 @@ def test_seeds(
         model_paths: model files of train_model.
         dataset_path: the analyzed corpus.
         threshold: as of test_model.
+        seed: as of test_model.
         device: where to compute; None = the best there is.
         progress: show bars.
 
@@ -55,6 +57,7 @@ def test_seeds(
             dataset_path,
             baselines=False,
             threshold=threshold,
+            seed=seed,
             device=device,
             progress=progress,
         )
