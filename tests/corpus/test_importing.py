@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -580,3 +581,26 @@ def test_limits_reach_the_reader(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text(line("a"))
     (item,) = read_source(tmp_path / "in.jsonl", limits=Limits(max_messages=1))
     assert isinstance(item, Reject) and item.rule == "expected at most 1 messages, found 2"
+
+
+def test_no_temporary_file_is_made_unless_much_is_set_aside(
+    small_source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))  # as where TMPDIR is full or read-only
+    few = write_lines(tmp_path / "few.jsonl", [small_source.read_text(), "{}\n" * 10])
+    summary = import_with_summary(few, tmp_path / "corpus", on_error="quarantine")
+    assert (summary.conversations, summary.rejected_rows) == (80, 10)
+    assert len((tmp_path / "corpus" / "rejects.jsonl").read_text().splitlines()) == 10
+    many = write_lines(tmp_path / "many.jsonl", [small_source.read_text(), "{}\n" * 10_000])
+    with pytest.raises(
+        StorageError,
+        match=r"^cannot write a temporary file: No such file .* \(TMPDIR names the folder for them\)$",
+    ):
+        import_corpus(many, tmp_path / "other", on_error="quarantine")
+    assert not (tmp_path / "other").exists()
+    import_corpus(small_source, tmp_path / "other")
+
+
+def write_lines(path: Path, parts: list[str]) -> Path:
+    path.write_text("".join(parts))
+    return path

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from itertools import chain
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import IO, Literal
 
 import numpy as np
 
@@ -41,6 +41,8 @@ REJECTS_NAME = "rejects.jsonl"
 #: An encoder's fitted state, copied with a corpus whose features it made.
 _ENCODER_STATE = "encoder.safetensors"
 _SHOWN_REJECTS = 3
+#: What is set aside is listed in memory up to here, and beyond it in a temporary file.
+_SPOOLED_BYTES = 1 << 20
 _PROGRESS_STEP = 1000
 
 
@@ -142,7 +144,8 @@ def import_with_summary(
         tally = prepare_tally(base)
     require_apart({"dest": dest}, {"source": source})
     items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
-    with tempfile.TemporaryFile() as spool, progress_bar("importing", None, enabled=progress) as advance:
+    spooled = tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)  # a file only for many rejects
+    with spooled as spool, progress_bar("importing", None, enabled=progress) as advance:
         quarantine = _Quarantine(spool, stop=on_error == "raise")
         conversations = quarantine.sift(items)
         first = next(conversations, None)
@@ -279,9 +282,9 @@ def _count_rows(conversation: Conversation, tally: Tally) -> int:
 
 
 class _Quarantine:
-    """Rows set aside: counted, and written to a spool file, so that any number takes no memory."""
+    """Rows set aside: counted, and written to a spool, which is a file where they are many."""
 
-    def __init__(self, spool: BinaryIO, *, stop: bool) -> None:
+    def __init__(self, spool: IO[bytes], *, stop: bool) -> None:
         self.rows = 0
         self.first: list[Reject] = []
         self._spool, self._stop = spool, stop
@@ -308,7 +311,10 @@ class _Quarantine:
         try:
             self._spool.write(json.dumps(reject.to_json(), sort_keys=True).encode() + b"\n")
         except OSError as error:
-            raise StorageError(f"cannot write a temporary file: {describe_os_error(error)}") from error
+            reason = describe_os_error(error).partition(" in [")[0]  # the list of folders is Python's
+            raise StorageError(
+                f"cannot write a temporary file: {reason} (TMPDIR names the folder for them)"
+            ) from error
 
     def nothing_left(self, source: Path | str) -> InputError:
         """The error for an import without any conversation."""
