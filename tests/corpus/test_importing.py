@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -604,3 +605,58 @@ def test_no_temporary_file_is_made_unless_much_is_set_aside(
 def write_lines(path: Path, parts: list[str]) -> Path:
     path.write_text("".join(parts))
     return path
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("text=bdy", "'bdy'"),
+        ("label=bad", "'bad'"),
+        ("timestamp=time", "'time'"),
+        ("group=match", "'match'"),
+        ("feature_columns=a,b", "'a'"),
+        ("feature_prefix=x_", "'x_*'"),
+    ],
+)
+def test_a_column_that_the_map_names_must_be_there(tmp_path: Path, name: str, expected: str) -> None:
+    """A typo would otherwise give a corpus without that field; CSV has tests of its own."""
+    records = [
+        {"conversation_id": f"c{index}", "label": index % 2, "lang": "en"}
+        | {"messages": [{"author": "ann", "text": "hello", "timestamp": 1.0, "features": [0.5]}]}
+        for index in range(4)
+    ]
+    source = write_jsonl(tmp_path / "rows", records)
+    columns = ColumnMap.from_strings([name])
+    with pytest.raises(InputError) as caught:
+        import_corpus(source, tmp_path / "corpus", columns=columns)
+    assert str(caught.value).startswith(f"{source}: expected {expected}")
+    assert "as the column map says, found no row with it (fields without a meaning are " in str(caught.value)
+    assert "lang" in caught.value.remedy
+
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(records), path)
+    with pytest.raises(
+        InputError, match=r"found conversation_id, label, lang, messages, messages\[\]\.author, "
+    ) as at:
+        import_corpus(path, tmp_path / "corpus", columns=columns)
+    assert at.value.rule.startswith(f"expected a column {expected}, found ")
+    assert not (tmp_path / "corpus").exists()
+
+    import_corpus(source, tmp_path / "plain")
+    with pytest.raises(
+        UsageError, match=rf"is a corpus, whose columns have tenor's names, found {re.escape(expected)}"
+    ):
+        import_corpus(tmp_path / "plain", tmp_path / "corpus", columns=columns)
+
+
+def test_a_column_that_the_map_names_may_be_in_some_rows_only(tmp_path: Path) -> None:
+    first = [{"conversation_id": f"c{index}", "author": "ann", "said": "hello"} for index in range(3)]
+    last = {"conversation_id": "c9", "author": "bob", "said": "no", "bad": 1}
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "1.jsonl").write_text("".join(json.dumps(row) + "\n" for row in first))
+    columns = ColumnMap(text="said", label="bad")
+    with pytest.raises(InputError, match=r"expected 'bad', .*\(check how it is written\)$"):
+        import_corpus(folder, tmp_path / "corpus", columns=columns)
+    (folder / "2.jsonl").write_text(json.dumps(last) + "\n")
+    assert open_corpus(import_corpus(folder, tmp_path / "corpus", columns=columns)).num_messages == 4

@@ -95,7 +95,14 @@ class ColumnMap:
         """The columns that go by another name than tenor's own: somebody has said that they are there."""
         specs = [spec for spec in dataclasses.fields(self) if not spec.name.startswith("feature_")]
         names = [(getattr(self, spec.name), spec.default) for spec in specs]
-        return tuple(name for name, default in names if name is not None and name != default)
+        others = (name for name, default in names if name is not None and name != default)
+        return (*others, *self.feature_columns)
+
+    def find_missing(self, names: Collection[str]) -> list[str]:
+        """The `named` columns that a source's column names lack; ``x_*`` for a prefix of one's own."""
+        missing = [name for name in self.named if name not in names]
+        is_own = self.feature_prefix not in ("", "feat_") and not self.feature_columns
+        return [*missing, f"{self.feature_prefix}*"] if is_own and not self.pick_features(names) else missing
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, str | None | Iterable[str]]) -> ColumnMap:

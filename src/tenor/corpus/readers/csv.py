@@ -103,9 +103,8 @@ def _read_header(records: _Parser, path: Path, columns: ColumnMap) -> list[str]:
             raise _missing(name, names, path, header.line)
     if columns.text not in names and not columns.pick_features(names):
         raise _missing(columns.text, names, path, header.line)
-    for name in (*columns.pick_features(names), *columns.named):
-        if name not in names:
-            raise _missing(name, names, path, header.line)
+    for name in columns.find_missing(names):
+        raise _missing(name, names, path, header.line)
     return names
 
 

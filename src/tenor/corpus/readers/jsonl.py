@@ -176,6 +176,7 @@ class _Conversations:
         self._tally.rows += 1
         if isinstance(value, RowError):
             return _reject(self._path, line, None, value)
+        self._tally.note_names(value.keys(), self._columns)
         by_message = self._columns.messages in value
         surrogates = b"\\u" in line.data and (b"\\ud" in line.data or b"\\uD" in line.data)
         try:
@@ -217,14 +218,14 @@ class _Conversations:
             raise RowError("messages", rule, index=index)
         raw = self._from_row(value, _pick(messages, columns.author))
         keys = set(chain.from_iterable(messages))
+        if keys != self._keys:
+            self._learn_keys(keys)
         if columns.text in keys:
             raw.texts = _pick(messages, columns.text)
         if columns.timestamp in keys:
             raw.timestamps = _pick(messages, columns.timestamp)
         if columns.features in keys:
             raw.features = _pick(messages, columns.features)
-        if keys != self._keys:
-            self._learn_keys(keys)
         if self._features:
             _use_scalars(raw, [(name, _pick(messages, name)) for name in self._features])
         if not value.keys() <= self._row_fields:
@@ -236,6 +237,7 @@ class _Conversations:
         return raw
 
     def _learn_keys(self, keys: set[str]) -> None:
+        self._tally.note_names(keys, self._columns)
         self._keys = keys
         self._features = self._columns.pick_features(keys)
         self._has_unknown = not keys <= _message_fields(self._columns, self._features)
@@ -243,7 +245,8 @@ class _Conversations:
     def _from_lists(self, value: JsonObject) -> RawConversation:
         columns = self._columns
         if columns.authors not in value:
-            raise RowError("messages", "missing", f"expected {columns.messages} or {columns.authors}")
+            remedy = f"expected {columns.messages} or {columns.authors}, or {columns.author} where a row is a message"
+            raise RowError("messages", "missing", remedy)
         raw = self._from_row(value, value[columns.authors])
         raw.texts = value.get(columns.text)
         raw.timestamps = value.get(columns.timestamp)
@@ -304,6 +307,7 @@ def _pick_message(
     """The message of a line, or why there is none."""
     if isinstance(value, RowError):
         return BrokenRow(_reject(path, line, None, value))
+    tally.note_names(value.keys(), columns)
     try:
         conversation_id = parse_name(value.get(columns.conversation_id), "conversation_id")
     except RowError as error:

@@ -18,6 +18,9 @@ NUMBER = ("number", "integer")
 TIME = (*NUMBER, "time", "text")
 LABEL = ("text", "integer", "boolean")
 
+#: So many columns are listed in an error.
+_SHOWN_NAMES = 20
+
 #: Field -> kinds it takes where a row is a conversation. ``empty`` (nothing but nulls) goes everywhere but in
 #: ids.
 CONVERSATION_KINDS: dict[str, tuple[str, ...]] = {
@@ -108,7 +111,7 @@ def find_unit(schema: pa.Schema, columns: ColumnMap, path: Path) -> Unit:
         return "message"
     raise InputError(
         f"expected a column {columns.messages!r} or {columns.authors!r} (a row a conversation) or "
-        f"{columns.author!r} (a row a message), found {len(schema.names)} columns without one",
+        f"{columns.author!r} (a row a message), found {', '.join(schema.names[:_SHOWN_NAMES]) or 'none'}",
         path=path,
         remedy="name your columns in the column map",
     )
@@ -123,6 +126,15 @@ def check_schema(schema: pa.Schema, columns: ColumnMap, path: Path, unit: Unit) 
     Raises:
         InputError: with the column and the kinds that are expected and found.
     """
+    inner = object_names(schema.field(columns.messages).type) if columns.messages in schema.names else []
+    missing = columns.find_missing([*schema.names, *inner])
+    if missing:
+        found = ", ".join([*schema.names, *(f"{columns.messages}[].{name}" for name in inner)][:_SHOWN_NAMES])
+        raise InputError(
+            f"expected a column {missing[0]!r}, found {found}",
+            path=path,
+            remedy="name yours in the column map",
+        )
     kinds = CONVERSATION_KINDS if unit == "conversation" else MESSAGE_KINDS
     expected = {columns.name_of(name): allowed for name, allowed in kinds.items() if columns.reads(name)}
     feature = tuple(f"list<{kind}>" for kind in NUMBER) if unit == "conversation" else NUMBER

@@ -48,10 +48,17 @@ def read_corpus(
 
     Raises:
         CorpusError: it is damaged or of a newer version.
+        UsageError: the map names a column by another name.
     """
     from tenor.corpus.corpus import open_corpus
 
     columns, tally = columns or ColumnMap(), tally or Tally()
+    others = columns.find_missing(())
+    if others:
+        raise UsageError(
+            f"column map: {path} is a corpus, whose columns have tenor's names, found {others[0]!r} for one: "
+            "leave it out"
+        )
     corpus = open_corpus(path)
     tally.begin(str(path), "conversation")
     for conversation in corpus.conversations():
@@ -103,12 +110,14 @@ def read_source(
         Conversations, and Rejects for rows that break a rule; both in the order of the source.
 
     Raises:
-        InputError: there is no such source, its format is not clear, or as the reader of its format.
-        UsageError: an unknown format or a wrong column map.
+        InputError: there is no such source, its format is not clear, no row has a column that the map names, or as
+            the reader of its format.
+        UsageError: an unknown format or a wrong column map, also one that names columns of a corpus.
     """
     column_map, limits, tally = make_column_map(columns), limits or Limits(), tally or Tally()
     for path, kind in find_files(source, format):
         yield from _READERS[kind](path, column_map, limits, tally)
+    tally.require_named(source)
 
 
 def find_files(source: Path | str, format: Format | None = None) -> list[tuple[Path, Format]]:  # noqa: A002

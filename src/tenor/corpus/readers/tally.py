@@ -5,10 +5,13 @@ Knows nothing of any format.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from tenor.corpus.readers.agreement import Agreement
+from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.records import RowError, SeenIds
 from tenor.corpus.schema import Place
 from tenor.errors import InputError
@@ -34,6 +37,7 @@ class Tally:
             ignored.
         columns: column -> its kind, of the first file that has columns, and that file.
         paths: the files read, in order.
+        missing: columns that the map names and no row of JSON has held so far; None as long as no such row is read.
         seen: conversation ids so far.
         agreement: what the conversations so far have in common.
     """
@@ -45,8 +49,10 @@ class Tally:
     unknown_fields: dict[str, int] = field(default_factory=dict)
     columns: tuple[dict[str, str], str] | None = None
     paths: list[str] = field(default_factory=list)
+    missing: set[str] | None = None
     seen: SeenIds = field(default_factory=SeenIds)
     agreement: Agreement = field(default_factory=Agreement)
+    _noted: Collection[str] = frozenset()
 
     def begin(self, path: str, unit: Unit) -> None:
         """Note that a file is read, and what its rows are.
@@ -69,6 +75,29 @@ class Tally:
         if earlier is not None:
             rule = f"used before, at {earlier.path}:{earlier.line}"
             raise RowError("conversation_id", rule, "make ids unique")
+
+    def note_names(self, names: Collection[str], columns: ColumnMap) -> None:
+        """Strike the keys of a row off the columns that the map names: where one is missing is known at the end."""
+        if self.missing is None:
+            self.missing = set(columns.find_missing(()))
+        if self.missing and names != self._noted:
+            self._noted = frozenset(names)
+            self.missing.intersection_update(columns.find_missing(names))
+
+    def require_named(self, source: Path | str) -> None:
+        """Refuse a source of whose rows none held a column that the map names.
+
+        Raises:
+            InputError: with the fields that have no meaning, of which one is likely meant.
+        """
+        if self.missing:
+            names = " and ".join(repr(name) for name in sorted(self.missing))
+            unknown = ", ".join(self.unknown_fields)
+            raise InputError(
+                f"expected {names}, as the column map says, found no row with it",
+                path=source,
+                remedy=f"fields without a meaning are {unknown}" if unknown else "check how it is written",
+            )
 
     def count_unknown(self, name: str, rows: int = 1) -> None:
         """Count a field that tenor does not know and ignores."""
