@@ -82,6 +82,23 @@ def test_every_metric_has_a_heading(run_cli: RunCli, files: dict[str, Path]) -> 
         assert metric.removesuffix("_rate").replace("_", " ") in done.out.lower()
 
 
+def test_warnings_name_the_metrics_that_they_are_about(run_cli: RunCli, tmp_path: Path) -> None:
+    def write(name: str, threshold: float) -> Path:
+        """Of 40 groups two have alarms at a threshold of .5, and all at .05."""
+        table = simulate(1.0, 2).in_split("test")
+        probs = np.where(np.arange(len(table)) < 6, 0.9, 0.1 + table.probs / 10)
+        few = dataclasses.replace(table, probs=probs, logits=np.log(probs / (1 - probs)), threshold=threshold)
+        return write_predictions(few, tmp_path / name)
+
+    files = write("a.parquet", 0.05), write("b.parquet", 0.05), write("c.parquet", 0.5)
+    options = ("--metric", "accuracy", "--metric", "precision")
+    rest = "undefined in 14% of the replicates"
+    said = [line for line in run_cli("compare", *files, *options).out.splitlines() if "the intervals" in line]
+    assert said == [f"{files[2]}: the intervals of precision: rests on about 2 groups of 40; {rest}"]
+    alike = run_cli("compare", files[2], files[2], files[2], *options).out.splitlines()
+    assert f"the intervals of precision: rests on about 2 groups of 40; {rest}" in alike
+
+
 def test_a_file_against_itself_is_exactly_no_difference(run_cli: RunCli, files: dict[str, Path]) -> None:
     found = json.loads(run_cli("compare", files["middle"], files["middle"], "--json").out)
     for difference in found["differences"][f"{files['middle']} (2)"].values():

@@ -13,6 +13,7 @@ from tenor.cli.output import (
     clean_line,
     count_reads,
     format_cell,
+    group_remarks,
     print_fields,
     print_json,
     print_metrics,
@@ -83,7 +84,30 @@ def test_metrics_that_are_not_known_say_why(capsys: pytest.CaptureFixture[str]) 
     print_metrics({"test": calculate_metrics([1, 1], [0.2, 0.9], 0.5)}, title="m")
     out = capsys.readouterr().out
     assert "ROC AUC" not in out.split("test: ")[0]
-    assert "test: no ROC AUC: every label is of one class" in out
+    assert "test: no ROC AUC, avg. precision: every label is of one class" in out
+
+
+def test_what_holds_of_all_rows_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    from tenor.metrics.scores import calculate_metrics
+
+    alarms, none = ([0.2, 0.9], 0.5), ([0.2, 0.3], 0.5)
+    rows = {"model": alarms, "length": alarms, "majority": none}
+    print_metrics({name: calculate_metrics([0, 0], *scores) for name, scores in rows.items()}, title="m")
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "no recall, ROC AUC, avg. precision: no row is labelled positive",
+        "majority: no precision: no row reaches the threshold",
+        "majority: no F1: no row is labelled positive",
+    ]
+
+
+def test_remarks_are_grouped() -> None:
+    remarks = {"a": {"x": "few", "y": "few", "z": "none"}, "b": {"x": "few", "y": "few"}, "c": {"x": "few"}}
+    assert group_remarks(remarks) == [
+        (("a", "b", "c"), ("x",), "few"),
+        (("a", "b"), ("y",), "few"),
+        (("a",), ("z",), "none"),
+    ]
+    assert group_remarks({"a": {}}) == []
 
 
 @pytest.mark.parametrize("stored", [True, False])

@@ -10,7 +10,7 @@ import typer
 
 from tenor.cli.options import JsonOption
 from tenor.cli.output import print_json, print_line, print_metrics
-from tenor.cli.standing import BootstrapSeedOption, print_differences
+from tenor.cli.standing import BootstrapSeedOption, print_differences, print_warnings
 from tenor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -72,9 +72,12 @@ def run(
     where = "all rows" if split == "all" else f"split {split}"
     print_metrics(rows, title=f"{where}, {groups:,} groups")
     print_differences({file: {"differences": {name: plain(of_file)}} for file, of_file in found.items()})
-    warnings = {d.warning for of_file in found.values() for d in of_file.values() if d.warning is not None}
-    for warning in sorted(warnings):
-        print_line(f"the intervals: {warning}")
+    print_warnings(
+        {
+            file: {metric: each.warning for metric, each in of_file.items() if each.difference is not None}
+            for file, of_file in found.items()
+        }
+    )
     for file, of_file in found.items():
         print_line(describe(file, name, of_file))
 

@@ -167,10 +167,38 @@ def print_metrics(rows: Mapping[str, Mapping[str, Any]], *, title: str, caption:
     keys = [key for key in METRIC_HEADINGS if any(metrics.get(key) is not None for metrics in rows.values())]
     table = [[name, *(metrics.get(key) for key in keys)] for name, metrics in rows.items()]
     print_table(["", *(METRIC_HEADINGS[key] for key in keys)], table, title=title, caption=caption)
-    for name, metrics in rows.items():
-        for key, reason in explain_undefined(dict(metrics)).items():
-            if key in METRIC_HEADINGS and key not in BINARY_ONLY:
-                print_line(f"{name}: no {METRIC_HEADINGS[key]}: {reason}")
+    reasons = {
+        name: {
+            METRIC_HEADINGS[key]: reason
+            for key, reason in explain_undefined(dict(metrics)).items()
+            if key in METRIC_HEADINGS and key not in BINARY_ONLY
+        }
+        for name, metrics in rows.items()
+    }
+    for names, missing, reason in group_remarks(reasons):
+        who = "" if len(names) == len(rows) > 1 else f"{', '.join(names)}: "
+        print_line(f"{who}no {', '.join(missing)}: {reason}")
+
+
+def group_remarks(
+    remarks: Mapping[str, Mapping[str, str]],
+) -> list[tuple[tuple[str, ...], tuple[str, ...], str]]:
+    """Remarks on metrics of several rows, each said once.
+
+    Args:
+        remarks: row's name -> metric -> remark.
+
+    Returns:
+        (names, metrics, remark): it is made of each of these metrics of each of these rows.
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, of_row in remarks.items():
+        for metric, remark in of_row.items():
+            names.setdefault((metric, remark), []).append(name)
+    metrics: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for (metric, remark), holders in names.items():
+        metrics.setdefault((tuple(holders), remark), []).append(metric)
+    return [(holders, tuple(found), remark) for (holders, remark), found in metrics.items()]
 
 
 def count_reads(metrics: Mapping[str, Any]) -> str:

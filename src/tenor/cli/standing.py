@@ -10,7 +10,14 @@ from typing import Annotated, Any
 
 import typer
 
-from tenor.cli.output import METRIC_HEADINGS, count_reads, print_line, print_metrics, print_table
+from tenor.cli.output import (
+    METRIC_HEADINGS,
+    count_reads,
+    group_remarks,
+    print_line,
+    print_metrics,
+    print_table,
+)
 from tenor.evaluation.sentences import describe_result, format_ends
 
 BaselinesOption = Annotated[
@@ -66,13 +73,26 @@ def print_intervals(rows: Mapping[str, Mapping[str, Any]]) -> None:
     groups = max(interval["groups"] for interval in intervals.values())
     headings = ["", *(METRIC_HEADINGS[key] for key in INTERVAL_METRICS)]
     print_table(headings, table, title=f"95% intervals, by resampling {groups:,} groups")
-    warned: dict[str, list[str]] = {}
-    for key, interval in intervals.items():
-        if interval["value"] is not None and interval["warning"]:
-            warned.setdefault(interval["warning"], []).append(METRIC_HEADINGS[key])
-    for warning, names in warned.items():
-        where = "" if len(names) == len(INTERVAL_METRICS) else f" of {', '.join(names)}"
-        print_line(f"the intervals{where}: {warning}")
+    warnings = {
+        key: interval["warning"] for key, interval in intervals.items() if interval["value"] is not None
+    }
+    print_warnings({"": warnings})
+
+
+def print_warnings(warnings: Mapping[str, Mapping[str, str | None]]) -> None:
+    """Print why not to lean on intervals, each reason once, with the metrics that it is about.
+
+    Args:
+        warnings: row's name -> metric -> warning, None = there is none.
+    """
+    remarks = {
+        name: {METRIC_HEADINGS[key]: warning for key, warning in of_row.items() if warning is not None}
+        for name, of_row in warnings.items()
+    }
+    for names, metrics, warning in group_remarks(remarks):
+        who = "" if len(names) == len(warnings) else f"{', '.join(names)}: "
+        where = "" if len(metrics) == len(INTERVAL_METRICS) else f" of {', '.join(metrics)}"
+        print_line(f"{who}the intervals{where}: {warning}")
 
 
 def format_range(interval: Mapping[str, Any]) -> str:
