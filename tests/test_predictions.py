@@ -179,7 +179,7 @@ def test_concatenate_joins_rows_of_one_model() -> None:
         ({"probs": np.array([0, 0, 0, 1.5])}, r"finite and in \[0, 1\]"),
         ({"logits": np.array([0, 0, 0, np.nan])}, "1 logits are not a number"),
         ({"threshold": float("nan")}, "threshold must be finite"),
-        ({"splits": strings("test", "test", "dev", "test")}, r"found \['dev'\]"),
+        ({"splits": strings("test", "test", "dev", "test")}, "found 'dev'"),
     ],
 )
 def test_arrays_that_do_not_agree_are_refused(changes: dict[str, Any], message: str) -> None:
@@ -246,7 +246,7 @@ def rewrite(
             lambda t: t.set_column(3, "label", pa.array([0, 1, None, 7])),
             {},
             "label",
-            r"expected one of \[0, 1\]",
+            "expected one of 0, 1 or null",
         ),
         (
             lambda t: t.set_column(0, "conversation_id", pa.array(["a", "b", "a", "c"])),

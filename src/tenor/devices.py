@@ -195,13 +195,14 @@ def start_runtime(
         project_dir: where trackers write.
 
     Raises:
-        UsageError: an unknown precision, a device that this machine does not have, or one that several processes
-            cannot share out.
+        UsageError: an unknown precision or tracker, a device that this machine does not have, or one that several
+            processes cannot share out.
     """
     if mixed_precision not in PRECISIONS:
         raise UsageError(f"mixed_precision must be one of {', '.join(PRECISIONS)}, not {mixed_precision!r}")
     precision: Precision = mixed_precision
     check_device(device)
+    _check_trackers(trackers)
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -250,6 +251,23 @@ def check_device(device: str | None) -> None:
         raise UsageError(
             f"device {device!r} asked for, but torch sees no such device here (use {' or '.join(kinds)})"
         )
+
+
+def _check_trackers(trackers: tuple[str, ...]) -> None:
+    """Refuse trackers that accelerate does not know, or would leave out because their package is not installed."""
+    if not trackers:
+        return
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+
+    installed = {str(each) for each in get_available_trackers()}
+    for name in map(str, trackers):
+        if name not in ("all", *LOGGER_TYPE_TO_CLASS):
+            known = ", ".join(["all", *sorted(LOGGER_TYPE_TO_CLASS)])
+            raise UsageError(f"tracker: expected one of {known}, found {name!r}")
+        if name != "all" and name not in installed:
+            raise UsageError(
+                f"the tracker {name} is not installed here: install its package, or choose another"
+            )
 
 
 def _must_use_cpu(device: str | None) -> bool:

@@ -78,3 +78,10 @@ class MissingExtraError(TenorError, ImportError):
 def describe_os_error(error: OSError) -> str:
     """What the system says of an error, or, where it says nothing, what the error says of itself."""
     return str(error) if error.strerror is None else error.strerror
+
+
+def describe_value(value: object) -> str:
+    """A value in a message, as one would type it: ``none``, lists with commas."""
+    if value is None:
+        return "none"
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -71,6 +71,7 @@ def test_nothing_is_written_over_another(run_cli: RunCli, predictions: Path, tmp
         (["--class-name", "rude"], 2, "expected LABEL=NAME, not 'rude'"),
         (["--by", "channel"], 2, "subgroups need both"),
         (["--class-name", "nope=x"], 2, "class names: expected some of 0, 1, found nope"),
+        (["--errors", "-1"], 2, "Invalid value for '--errors'"),
         ([], 2, "Missing option '--output'"),
     ],
 )

@@ -30,8 +30,8 @@ def test_from_strings_keeps_equals_signs_in_the_column() -> None:
         (["author=x", "author=y"], "author is given twice"),
         (["author=text"], "text and author both name the column 'text'"),
         (["author="], "author: expected the name of a column"),
-        (["feature_columns=a,a"], "feature_columns repeat"),
-        (["feature_columns=a,text"], "feature_columns repeat a name or name a column used already"),
+        (["feature_columns=a,a"], "feature_columns repeat a name or name a column used already$"),
+        (["feature_columns=a,text"], "feature_columns repeat a name or name a column used already: text$"),
     ],
 )
 def test_wrong_maps_raise(pairs: list[str], message: str) -> None:

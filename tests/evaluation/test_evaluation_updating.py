@@ -115,6 +115,9 @@ def test_predictions_of_something_else_are_refused(
     other = dataclasses.replace(predictions, model_hash="f" * 64)
     with pytest.raises(UsageError, match=f"model hash .*, found model hash {'f' * 12}"):
         predict(models["author"], corpus, update=other, device="cpu")
+    renamed = dataclasses.replace(predictions, classes=("calm", "rude"))
+    with pytest.raises(UsageError, match="with classes 0, 1, found classes calm, rude"):
+        predict(models["author"], corpus, update=renamed, device="cpu")
     mended = dataclasses.replace(predictions, logits=predictions.logits * 1.5)
     file = write_predictions(mended, tmp_path / "mended.parquet")
     with pytest.raises(UsageError, match="they were calibrated, or the messages have changed"):

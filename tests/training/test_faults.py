@@ -284,8 +284,8 @@ def list_files(folder: Path) -> dict[str, bytes]:
     [
         ({"seed": 5, "dropout": 0.1}, "dropout was 0.3, is 0.1; seed was 0, is 5"),
         ({"batch_size": 8}, "batch_size was 16, is 8"),
-        ({"kernel_sizes": (3, 5)}, r"kernel_sizes was \[3\], is \[3, 5\]"),
-        ({"clip_norm": None}, "clip_norm was 1.0, is None"),
+        ({"kernel_sizes": (3, 5)}, r"kernel_sizes was 3, is 3, 5"),
+        ({"clip_norm": None}, "clip_norm was 1.0, is none"),
     ],
 )
 def test_fault_32_other_settings(
@@ -300,13 +300,13 @@ def test_fault_32_other_settings(
 def test_fault_32_other_data(killed_run: Path, import_changed: Callable[[Change], Path]) -> None:
     corpus = import_changed(lambda index, record: record | {"label": 1 - record["label"]})
     with pytest.raises(
-        TrainingError, match=r"cannot resume .*m\.run: corpus was '[0-9a-f]{64}', is '[0-9a-f]{64}' \(use"
+        TrainingError, match=r"cannot resume .*m\.run: corpus was [0-9a-f]{64}, is [0-9a-f]{64} \(use"
     ):
         train_model("conversation", corpus, model_path=killed_run, resume=True, **SETTINGS)
 
 
 def test_fault_32_other_level(small_corpus: Path, killed_run: Path) -> None:
-    with pytest.raises(TrainingError, match="level was 'conversation', is 'author'"):
+    with pytest.raises(TrainingError, match="level was conversation, is author"):
         train_model("author", small_corpus, model_path=killed_run, resume=True, **SETTINGS)
 
 

@@ -206,13 +206,25 @@ def test_a_number_for_the_positive_class_of_three_is_refused(tmp_path: Path) -> 
         train_model("conversation", corpus, model_path=tmp_path / "m", **{**SMALL, "pos_weight": 5.0})
 
 
+def test_a_tracker_without_its_package_is_an_error(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """accelerate leaves it out in silence."""
+    monkeypatch.setattr("accelerate.tracking.get_available_trackers", list)
+    with pytest.raises(UsageError, match="the tracker wandb is not installed here: install its package"):
+        train_model("author", small_corpus, model_path=tmp_path / "m", trackers=("wandb",), **SMALL)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"num_epochs": 0}, "num_epochs must be a whole number from 1 to 1000000000, not 0"),
         ({"learning_rate": 0.0}, "learning_rate must be a number above 0 and at most 1e\\+12, not 0.0"),
         ({"monitor": "luck"}, "monitor must be one of average_precision, f1, roc_auc, not 'luck'"),
-        ({"pos_weight": "magic"}, "pos_weight must be a number, None, or one of balanced"),
+        ({"pos_weight": "magic"}, "pos_weight must be a number, none, or one of balanced"),
+        ({"kernel_sizes": (3, 4)}, "kernel_sizes must be odd numbers of at least 1, found 3, 4"),
+        ({"trackers": ("paper",)}, "tracker: expected one of all, .*tensorboard.*, found 'paper'"),
         ({"mixed_precision": "fp8"}, "mixed_precision must be one of no, bf16, not 'fp8'"),
         ({"scheduler": "step"}, "scheduler must be one of plateau, cosine, not 'step'"),
         ({"warmup_fraction": 1.0}, "warmup_fraction must be a number at least 0 and below 1, not 1.0"),

@@ -277,7 +277,7 @@ def test_a_damaged_table_of_trials_is_refused(small_corpus: Path, tmp_path: Path
             {"prior": "auto"},
             "prior: expected a range or different choices, found 'auto' (such as auto,lexical",
         ),
-        ({"batch_size": (8, 8)}, "batch_size: expected a range or different choices, found (8, 8)"),
+        ({"batch_size": (8, 8)}, "batch_size: expected a range or different choices, found 8,8"),
     ],
 )
 def test_a_space_of_another_form_is_refused(space: Any, message: str) -> None:  # noqa: ANN401

@@ -52,7 +52,7 @@ def run(
         typer.Option(metavar="COLUMN", help="Column of FILE that makes subgroups; repeatable."),
     ] = None,
     num_errors: Annotated[
-        int, typer.Option("--errors", help="How many of the worst errors to show, at each level.")
+        int, typer.Option("--errors", min=0, help="How many of the worst errors to show, at each level.")
     ] = 5,
     with_text: Annotated[
         bool, typer.Option("--with-text", help="Show the texts of the worst errors' messages.")

@@ -322,7 +322,7 @@ def _check_columns(folder: Path, info: CorpusInfo, tables: list[pa.Table]) -> No
             found, wanted = ({field.name: field.type for field in one} for one in (table.schema, expected))
             different = sorted(name for name in found | wanted if found.get(name) != wanted.get(name))
             raise CorpusError(
-                f"{folder / file.name}: unexpected columns or types: {different}: import the source again"
+                f"{folder / file.name}: unexpected columns or types: {', '.join(different)}: import the source again"
             )
         for name in (
             "conversation_id",

@@ -202,9 +202,10 @@ def _check(value: object, fields: dict[str, Check], path: Path, prefix: str) -> 
         raise CorpusError(f"{path}: {prefix.rstrip('.')}: expected an object: import the source again")
     missing, unknown = sorted(fields.keys() - value.keys()), sorted(value.keys() - fields.keys())
     if missing or unknown:
-        raise CorpusError(
-            f"{path}: {prefix or 'fields '}missing {missing}, unknown {unknown}: import the source again"
-        )
+        lists = (("missing", missing), ("unknown", unknown))
+        wrong = "; ".join(f"{what} {', '.join(map(repr, names))}" for what, names in lists if names)
+        where = f"{prefix.rstrip('.')}: " if prefix else ""
+        raise CorpusError(f"{path}: {where}fields {wrong}: import the source again")
     for name, is_right in fields.items():
         if not is_right(value[name]):
             raise CorpusError(f"{path}: {prefix}{name}: unexpected value: import the source again")

@@ -349,7 +349,7 @@ def _label_codes(corpus: Corpus, column: pa.ChunkedArray, classes: Sequence[Labe
         codes = pc.index_in(chunk, known)
         if codes.null_count != chunk.null_count:
             raise CorpusError(
-                f"{corpus.path}: a label is none of the classes {list(classes)}: import the source again"
+                f"{corpus.path}: a label is none of the classes {', '.join(map(str, classes))}: import the source again"
             )
         found[rows] = to_numpy(codes, null=UNLABELLED)
     return found

@@ -82,7 +82,7 @@ class CorpusWriter:
         """
         if feature_dtype not in FEATURE_TYPES:
             raise UsageError(
-                f"feature_dtype: expected one of {sorted(FEATURE_TYPES)}, found {feature_dtype!r}"
+                f"feature_dtype: expected one of {', '.join(sorted(FEATURE_TYPES))}, found {feature_dtype!r}"
             )
         if feature_names and input_size is not None and len(feature_names) != input_size:
             raise UsageError(f"feature_names: expected {input_size} names, found {len(feature_names)}")

@@ -132,7 +132,7 @@ def load_encoder(
         else:
             raise _damaged(path, f"part {index} is no encoder of this tenor: {str(kind)[:40]!r}")
     if tensors:
-        raise _damaged(path, f"unexpected tensors {sorted(tensors)[:3]}")
+        raise _damaged(path, f"unexpected tensors {', '.join(sorted(tensors)[:3])}")
     return SumEncoder(parts)
 
 
@@ -175,7 +175,7 @@ def _load_lsa(path: Path, record: dict[str, Any], tensors: Tensors) -> LsaEncode
     }
     if shapes != expected:
         wrong = sorted(name for name in shapes | expected if shapes.get(name) != expected.get(name))
-        raise _damaged(path, f"lsa: tensors missing, unexpected or of another shape: {wrong[:4]}")
+        raise _damaged(path, f"lsa: tensors missing, unexpected or of another shape: {', '.join(wrong[:4])}")
     columns = tensors["columns"]
     is_sound = not rows or (
         columns[0] >= 0 and columns[-1] < space.num_columns and (np.diff(columns) > 0).all()

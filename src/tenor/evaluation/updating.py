@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.corpus.views import SequenceView
-from tenor.errors import UsageError
+from tenor.errors import UsageError, describe_value
 from tenor.models.model_file import ModelMetadata
 from tenor.predictions import Predictions
 from tenor.seeding import numpy_generator
@@ -52,7 +52,8 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
     ):
         if found != expected:
             raise UsageError(
-                f"earlier predictions: expected this model's, with {what} {expected}, found {what} {found} "
+                f"earlier predictions: expected this model's, with {what} {describe_value(expected)}, found {what} "
+                f"{describe_value(found)} "
                 "(were they calibrated, or is the threshold another? predict anew, without them)"
             )
 

@@ -151,5 +151,7 @@ def check_kernel_sizes(kernel_sizes: Sequence[int]) -> tuple[int, ...]:
     """
     sizes = tuple(int(size) for size in kernel_sizes)
     if not sizes or any(size < 1 or size % 2 == 0 for size in sizes):
-        raise UsageError(f"kernel_sizes must be odd numbers of at least 1, found {list(kernel_sizes)}")
+        raise UsageError(
+            f"kernel_sizes must be odd numbers of at least 1, found {', '.join(map(str, kernel_sizes))}"
+        )
     return sizes

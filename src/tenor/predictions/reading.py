@@ -228,7 +228,10 @@ def _read_labels(columns: _Columns, classes: list[Label]) -> Integers:
             if codes.null_count > part.null_count:
                 line = first + _find_first(pc.xor(part.is_valid(), codes.is_valid())) + 1
                 raise InputError(
-                    f"expected one of {classes} or null", path=columns.path, line=line, field="label"
+                    f"expected one of {', '.join(map(str, classes))} or null",
+                    path=columns.path,
+                    line=line,
+                    field="label",
                 )
             yield codes
             first += len(part)

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tenor.errors import UsageError
+from tenor.errors import UsageError, describe_value
 from tenor.strings import Strings as Strings
 from tenor.strings import concatenate_strings, join_strings, number_rows
 
@@ -139,7 +139,9 @@ def _check(table: Predictions) -> None:
             raise UsageError(f"predictions at level {table.level}: the level {verb} {name}")
     rows, classes = len(table.labels), len(table.classes)
     if classes < 2:
-        raise UsageError(f"predictions need two classes or more, found {list(table.classes)}")
+        raise UsageError(
+            f"predictions need two classes or more, found {', '.join(map(str, table.classes)) or 'none'}"
+        )
     for name, value in _columns(table).items():
         expected = (rows, classes) if name in ("logits", "probs") and classes > 2 else (rows,)
         if value.shape != expected:
@@ -153,7 +155,9 @@ def _check_values(table: Predictions) -> None:
         raise UsageError(f"predictions: the threshold must be finite or None, found {table.threshold}")
     unknown = sorted(set(table.splits.rank()[1]) - set(_SPLITS))
     if unknown:
-        raise UsageError(f"predictions: splits must be among {', '.join(_SPLITS)}, found {unknown[:3]}")
+        raise UsageError(
+            f"predictions: splits must be among {', '.join(_SPLITS)}, found {', '.join(map(repr, unknown[:3]))}"
+        )
     if ((table.labels < -1) | (table.labels >= classes)).any():
         raise UsageError(f"predictions: labels must be -1 (unlabelled) to {classes - 1}, found others")
     if np.isnan(table.logits).any():
@@ -186,7 +190,9 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
     for name in ("level", "classes", "threshold", "model", "model_hash"):
         found = {getattr(part, name) for part in parts}
         if len(found) > 1:
-            raise UsageError(f"predictions to concatenate differ in {name}: {sorted(map(str, found))}")
+            raise UsageError(
+                f"predictions to concatenate differ in {name}: {'; '.join(sorted(map(describe_value, found)))}"
+            )
     tables = [_columns(part) for part in parts]
     arrays: dict[str, Any] = {
         name: (concatenate_strings if name in _STRINGS else np.concatenate)([table[name] for table in tables])

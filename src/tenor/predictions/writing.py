@@ -133,7 +133,9 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
 
     strings = any(isinstance(label, str) for label in predictions.classes)
     if strings and not all(isinstance(label, str) for label in predictions.classes):
-        raise UsageError(f"predictions: classes mix numbers and strings: {list(predictions.classes)}")
+        raise UsageError(
+            f"predictions: classes mix numbers and strings: {', '.join(map(repr, predictions.classes))}"
+        )
     columns: dict[str, pa.Array] = {
         name: values.to_arrow() for name, values in _string_columns(predictions).items()
     }

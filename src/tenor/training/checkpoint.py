@@ -28,7 +28,7 @@ from typing import Any
 import torch
 from safetensors.torch import load, save
 
-from tenor.errors import StorageError, TrainingError, describe_os_error
+from tenor.errors import StorageError, TrainingError, describe_os_error, describe_value
 from tenor.files import publish_folder, remove_folder, remove_litter, write_bytes, write_json
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,7 @@ class RunFolder:
         now = json.loads(json.dumps(config))  # tuples become lists, as in the file
         keys = sorted(before.keys() | now.keys())
         different = [
-            f"{key} was {before.get(key)!r}, is {now.get(key)!r}"
+            f"{key} was {describe_value(before.get(key))}, is {describe_value(now.get(key))}"
             for key in keys
             if before.get(key) != now.get(key)
         ]

@@ -101,8 +101,9 @@ def _check_range(name: str, values: Range) -> Range:
 def _check_choices(name: str, values: Sequence[Value]) -> Choices:
     choices = () if isinstance(values, str) else tuple(values)
     if not choices or len(set(choices)) < len(choices):
+        found = repr(values) if isinstance(values, str) else ",".join(map(str, choices))
         raise UsageError(
-            f"{name}: expected a range or different choices, found {values!r} (such as {_example(name)})"
+            f"{name}: expected a range or different choices, found {found or 'none'} (such as {_example(name)})"
         )
     unknown = [choice for choice in choices if name in _WORDS and choice not in _list_choices(name)]
     if unknown:

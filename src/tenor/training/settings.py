@@ -15,6 +15,7 @@ import numpy as np
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.errors import UsageError
 from tenor.metrics.objectives import parse_rule
+from tenor.nn.multiscale import check_kernel_sizes
 from tenor.training.imbalance import IMBALANCE_METHODS
 
 #: Whole numbers: name -> least and most. The bounds lie far beyond use; they stop what would overflow or fill memory.
@@ -99,6 +100,7 @@ class TrainSettings:
                 f"kernel_sizes must be 1 to {_MAX_KERNELS} numbers, not {len(self.kernel_sizes)}"
             )
         sizes = [check_whole("kernel_sizes", size, 1, _MAX_KERNEL_SIZE) for size in self.kernel_sizes]
+        check_kernel_sizes(sizes)
         object.__setattr__(self, "kernel_sizes", tuple(sizes))
         if self.hidden_size % self.num_heads:
             raise UsageError(
@@ -115,7 +117,7 @@ class TrainSettings:
             raise UsageError(f"context must be 'conversation' or 'own', not {self.context!r}")
         if isinstance(self.pos_weight, str) and self.pos_weight not in IMBALANCE_METHODS:
             raise UsageError(
-                f"pos_weight must be a number, None, or one of {', '.join(IMBALANCE_METHODS)}, not {self.pos_weight!r}"
+                f"pos_weight must be a number, none, or one of {', '.join(IMBALANCE_METHODS)}, not {self.pos_weight!r}"
             )
 
     def to_json(self) -> dict[str, Any]:

@@ -82,8 +82,9 @@ class ColumnMap:
             used[name] = spec.name
         clash = sorted(used.keys() & set(self.feature_columns))
         if clash or len(set(self.feature_columns)) != len(self.feature_columns):
+            which = f": {', '.join(clash)}" if clash else ""
             raise UsageError(
-                f"column map: feature_columns repeat a name or name a column used already {clash}"
+                f"column map: feature_columns repeat a name or name a column used already{which}"
             )
         if not all(isinstance(name, str) and name for name in self.feature_columns):
             raise UsageError("column map: feature_columns: expected names of columns")
