@@ -16,7 +16,7 @@ from tenor.corpus.importing import import_corpus
 from tenor.encoding.encode import encode_corpus
 from tenor.encoding.pretrained import FINETUNED_NAME
 from tenor.encoding.sentence import load_sentence
-from tenor.errors import CorpusError, StorageError, UsageError
+from tenor.errors import CorpusError, ModelFileError, StorageError, UsageError
 from tenor.training.finetuning import finetune_encoder
 from tenor.training.out_of_fold import score_out_of_fold
 from tenor.training.train import train_model
@@ -112,7 +112,7 @@ def test_nothing_is_scored_out_of_fold_by_an_encoder_that_knows_the_labels(
 def test_a_damaged_record_is_refused(tuned: Path, corpus: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(tuned, tmp_path / "copy"))
     (copy / FINETUNED_NAME).write_text("{}")
-    with pytest.raises(UsageError, match="nobody knows which labels the encoder has seen"):
+    with pytest.raises(ModelFileError, match="nobody knows which labels the encoder has seen"):
         encode_corpus(corpus, tmp_path / "analyzed", encoder=f"sentence:{copy}", progress=False)
 
 
