@@ -24,7 +24,7 @@ SMALL = (
 def test_the_best_of_three_trials_is_written_and_can_be_tested(
     run_cli: RunCli, small_corpus: Path, tmp_path: Path
 ) -> None:
-    model = tmp_path / "m.safetensors"
+    model = tmp_path / "my model.safetensors"
     done = run_cli("tune", "author", small_corpus, "--model", model, "--trials", "3", *SMALL)
     assert done.code == 0, done
     assert "author classifier, 3 trials on validation" in done.out
@@ -37,7 +37,7 @@ def test_the_best_of_three_trials_is_written_and_can_be_tested(
     )
     assert score is not None
     assert "the best of 3 trials is chosen by this very score, which is therefore too good" in done.out
-    assert done.out.endswith(f"model: {model}\nnext: tenor test {model} {small_corpus}\n")
+    assert done.out.endswith(f"model: {model}\nnext: tenor test '{model}' {small_corpus}\n")
 
     again = run_cli(
         "tune", "author", small_corpus, "--model", model, "--trials", "3", *SMALL, "--resume", "--json"

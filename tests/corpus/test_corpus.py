@@ -77,16 +77,20 @@ def test_opening_does_not_import_datasets_or_torch(corpus: Corpus) -> None:
 
 
 def test_a_folder_that_is_no_corpus_raises(tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="expected a corpus folder, found none"):
-        open_corpus(tmp_path / "nothing")
+    with pytest.raises(
+        CorpusError, match="expected a corpus folder, found none: tenor import SOURCE '.*/not here'$"
+    ):
+        open_corpus(tmp_path / "not here")
     with pytest.raises(CorpusError, match=r"tenor\.json is absent.*tenor import"):
         open_corpus(tmp_path)
 
 
 def test_a_datasets_folder_raises_and_says_to_import_it(tmp_path: Path) -> None:
-    datasets.Dataset.from_dict({"conversation_id": ["a"]}).save_to_disk(str(tmp_path / "set"))
-    with pytest.raises(CorpusError, match=r"without tenor\.json: import it first: tenor import"):
-        open_corpus(tmp_path / "set")
+    datasets.Dataset.from_dict({"conversation_id": ["a"]}).save_to_disk(str(tmp_path / "a set"))
+    with pytest.raises(
+        CorpusError, match=r"without tenor\.json: import it first: tenor import '.*/a set' DEST"
+    ):
+        open_corpus(tmp_path / "a set")
     both = datasets.DatasetDict({"train": datasets.Dataset.from_dict({"conversation_id": ["a"]})})
     both.save_to_disk(str(tmp_path / "dict"))
     with pytest.raises(CorpusError, match="DatasetDict.*import it first"):

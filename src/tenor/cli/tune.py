@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -124,7 +125,7 @@ def print_result(result: TuneResult, level: str, data: Path) -> None:
     for sentence in describe_best(result):
         print_line(sentence)
     print_line(f"model: {result.path}")
-    print_line(f"next: tenor test {result.path} {data}")
+    print_line(f"next: {shlex.join(['tenor', 'test', str(result.path), str(data)])}")
 
 
 def describe_best(result: TuneResult) -> list[str]:

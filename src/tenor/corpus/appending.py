@@ -6,6 +6,7 @@ sources and of encoders.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +46,7 @@ def open_base(dest: Path, source: Path | str, plan: SplitPlan | None) -> Corpus:
     if base.info.encoder is not None:
         raise UsageError(
             f"{dest}: an analyzed corpus cannot be appended to: append to the corpus that it was encoded from, then "
-            f"tenor encode CORPUS {dest} --update"
+            f"tenor encode CORPUS {shlex.quote(str(dest))} --update"
         )
     if base.info.split.strict:
         raise SplitError(

@@ -7,6 +7,7 @@ hash. Knows nothing of models.
 from __future__ import annotations
 
 import logging
+import shlex
 from typing import Literal, get_args
 
 from tenor.corpus.audit import duplicate_findings
@@ -69,7 +70,9 @@ def _search(view: SequenceView, rules: DuplicateRules) -> tuple[DuplicateSearch,
     """What was found, and why only equal texts were looked for; "" where similar ones were."""
     num_messages = int(view.lengths.sum())
     if num_messages > MAX_MESSAGES:
-        reason = f"{num_messages:,} messages (tenor audit {view.corpus.path} takes the time)"
+        reason = (
+            f"{num_messages:,} messages (tenor audit {shlex.quote(str(view.corpus.path))} takes the time)"
+        )
         return find_equal_texts(view, rules), reason
     try:
         return find_near_duplicates(view, rules), ""

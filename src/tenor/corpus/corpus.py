@@ -5,6 +5,7 @@ Checks what it opens; does not import Hugging Face datasets, and knows nothing o
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -286,19 +287,20 @@ def _is_large(info: CorpusInfo) -> bool:
 
 
 def _require_corpus_folder(folder: Path) -> None:
+    typed = shlex.quote(str(folder))
     if not folder.is_dir():
-        raise CorpusError(f"{folder}: expected a corpus folder, found none: tenor import SOURCE {folder}")
+        raise CorpusError(f"{folder}: expected a corpus folder, found none: tenor import SOURCE {typed}")
     if (folder / INFO_NAME).exists() or (folder / INFO_NAME).is_symlink():
         return
     if (folder / DATASET_DICT_NAME).exists():
         raise CorpusError(
             f"{folder}: this is a DatasetDict of Hugging Face datasets, not a corpus: import it first: "
-            f"tenor import {folder} DEST"
+            f"tenor import {typed} DEST"
         )
     if (folder / STATE_NAME).exists():
         raise CorpusError(
             f"{folder}: a folder of Hugging Face datasets without {INFO_NAME}: import it first: "
-            f"tenor import {folder} DEST"
+            f"tenor import {typed} DEST"
         )
     raise CorpusError(f"{folder}: no corpus, {INFO_NAME} is absent: make one with tenor import SOURCE DEST")
 
