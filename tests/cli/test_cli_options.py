@@ -14,6 +14,7 @@ from tenor.corpus.corpus import open_corpus
 RunCli = Callable[..., Any]
 
 ENCODE = ("encode", "in", "{dest}")
+TRAIN = ("train", "author", "data", "--model", "{dest}")
 TEST = ("test", "m.pt", "data")
 PREDICT = ("predict", "m.pt", "data", "--output", "{dest}")
 PROFILE = ("profile", "m.pt", "data")
@@ -49,6 +50,12 @@ RAY = ("--engine", "ray")
         ((*TEST, "data"), "--abstain-alpha 0.1", "with several models"),
         ((*TEST, "data"), "--fit-characters 16000000", "with several models"),
         ((*TEST, "--no-baselines"), "--fit-characters 9", "without baselines"),
+        (TRAIN, "--beta 0.9", "without --pos-weight effective"),
+        (TRAIN, "--gamma 1", "without --pos-weight focal"),
+        (TRAIN, "--warmup-fraction 0.2", "without --scheduler cosine"),
+        ((*TRAIN, "--prior", "none"), "--context own", "with --prior none"),
+        ((*TRAIN, "--prior", "none"), "--fit-characters 9", "with --prior none"),
+        (("train", "conversation", "data"), "--context own", "at level conversation"),
         (PREDICT, "--workers 2", "without the engine ray"),
         ((*PREDICT, *RAY), "--calibrate", "with the engine ray"),
         ((*PREDICT, *RAY), "--threshold f1", "with the engine ray"),
@@ -81,6 +88,12 @@ def test_an_option_without_effect_is_refused(
     flag = options.split()[0]
     assert re.fullmatch(rf"error: {flag} has no effect {re.escape(where)}[^\n]*: leave it out\n", done.err)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_settings_of_a_model_s_card_pass(run_cli: RunCli, tmp_path: Path) -> None:
+    defaults = "--beta 0.999 --gamma 2.0 --warmup-fraction 0.1 --context conversation".split()
+    done = run_cli("train", "conversation", tmp_path / "data", *defaults, "--prior", "none")
+    assert (done.code, "expected a corpus folder" in done.err) == (1, True)
 
 
 def test_several_are_named_together(run_cli: RunCli, tmp_path: Path) -> None:

@@ -35,34 +35,39 @@ PrecisionOption = Annotated[Literal["no", "bf16"], typer.Option(help="Precision 
 Number = TypeVar("Number", int, float)
 
 
-def find_given(context: typer.Context, *names: str) -> list[str]:
+def find_given(context: typer.Context, *names: str, but_default: bool = False) -> list[str]:
     """Which of a command's options the user gave, by the flags that were typed: ``--no-baselines``, say.
 
     Args:
         context: of the command.
         names: of the options' parameters; one whose default was left alone is none that the user gave.
+        but_default: nor is one that was given its default.
     """
     flags = []
     for parameter in context.command.params:
         source = context.get_parameter_source(str(parameter.name))
+        value = context.params.get(str(parameter.name))
         if parameter.name in names and source is not None and source.name == "COMMANDLINE":
-            is_off = context.params[str(parameter.name)] is False
+            if but_default and value == parameter.default:
+                continue
+            is_off = value is False
             flags.append(max(parameter.secondary_opts if is_off else parameter.opts, key=len))
     return flags
 
 
-def refuse_given(context: typer.Context, *names: str, reason: str) -> None:
+def refuse_given(context: typer.Context, *names: str, reason: str, but_default: bool = False) -> None:
     """Refuse options that would have no effect, where the user gave one: nothing that was asked for is dropped.
 
     Args:
         context: of the command.
         names: of the options' parameters.
         reason: why, to stand behind ``--workers has no effect``.
+        but_default: let pass what was given its default.
 
     Raises:
         UsageError: naming those that were given.
     """
-    flags = find_given(context, *names)
+    flags = find_given(context, *names, but_default=but_default)
     if flags:
         verb, them = ("has", "it") if len(flags) == 1 else ("have", "them")
         raise UsageError(f"{' and '.join(flags)} {verb} no effect {reason}: leave {them} out")

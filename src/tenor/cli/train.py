@@ -17,6 +17,7 @@ from tenor.cli.options import (
     ProgressOption,
     parse_numbers,
     parse_optional,
+    refuse_given,
 )
 from tenor.cli.output import print_line, print_metrics
 from tenor.cli.seeds import print_seeds
@@ -43,7 +44,28 @@ def parse_pos_weight(text: str) -> str | float | None:
         return text
 
 
+def _refuse_idle(command: typer.Context, level: str, pos_weight: str, scheduler: str, prior: str) -> None:
+    """Refuse settings that the others leave without effect.
+
+    Their defaults pass: a model's card names all settings of its training.
+
+    Raises:
+        UsageError: naming them.
+    """
+    if pos_weight != "effective":
+        refuse_given(command, "beta", reason="without --pos-weight effective", but_default=True)
+    if pos_weight != "focal":
+        refuse_given(command, "gamma", reason="without --pos-weight focal", but_default=True)
+    if scheduler == "plateau":
+        refuse_given(command, "warmup_fraction", reason="without --scheduler cosine", but_default=True)
+    if prior == "none":
+        refuse_given(command, "context", "fit_characters", reason="with --prior none", but_default=True)
+    if level == "conversation":
+        refuse_given(command, "context", reason="at level conversation", but_default=True)
+
+
 def run(
+    command: typer.Context,
     level: Annotated[
         Literal["conversation", "author"], typer.Argument(metavar="LEVEL", help="conversation or author.")
     ],
@@ -142,6 +164,7 @@ def run(
     progress: ProgressOption = True,
 ) -> None:
     """Train on the train split; validation chooses the epoch and the threshold; test is not read."""
+    _refuse_idle(command, level, pos_weight, scheduler, prior)
     kernels = parse_numbers(kernel_sizes, "--kernel-sizes", int)
     norm = parse_optional(clip_norm, "--clip-norm")
     seconds = parse_optional(checkpoint_every_s, "--checkpoint-every-s")
