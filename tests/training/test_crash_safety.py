@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import shutil
 import subprocess
@@ -151,9 +152,8 @@ def kill_at_random(launch: Launch, corpus: Path, folder: Path, whole: bytes, kil
         moment = started + (generator.uniform(0, 1.2 * lasts) if disturbed else np.inf)
         seen = 0
         while time.monotonic() < moment and worker.process.exitcode is None:
-            latest = run.path / "latest"
-            with_step = latest.read_text() if latest.exists() else "step-0"
-            seen = max(seen, int(with_step.removeprefix("step-")))
+            with contextlib.suppress(FileNotFoundError):  # not begun, or through and cleared at this moment
+                seen = max(seen, int((run.path / "latest").read_text().removeprefix("step-")))
             time.sleep(0.001)
         if worker.process.exitcode is None:
             worker.kill()
