@@ -268,7 +268,7 @@ def test_a_report_is_about_one_model_a_level(folder: Path, tmp_path: Path) -> No
 
 
 def test_what_is_no_run_is_refused(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="there is no such file or folder"):
+    with pytest.raises(InputError, match="there is no such file or folder"):
         open_run(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="holds no predictions files"):
         open_run(tmp_path)

@@ -78,15 +78,12 @@ def run(
         refuse_given(context, "license", reason="without --card")
     if data is None:
         refuse_given(context, "with_text", "device", reason="without --data")
-    from tenor.errors import InputError
     from tenor.files import require_apart
     from tenor.report.card import write_model_card
     from tenor.report.page import write_report
     from tenor.report.reporting import report_run
 
     require_apart({"output": output, "card": card}, {"run": run, "data": data, "attributes": attributes})
-    if not run.exists():  # as of every command a file that is missing is no wrong usage
-        raise InputError("there is no such file or folder", path=run)
     report = report_run(
         run,
         data,

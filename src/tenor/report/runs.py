@@ -229,12 +229,13 @@ def open_run(
         progress: show bars.
 
     Raises:
-        UsageError: nothing at `run`, a model file without `data`, or what read_run refuses.
+        InputError: nothing at `run`.
+        UsageError: a model file without `data`, or what read_run refuses.
     """
     path = Path(run)
     corpus = None if data is None else open_corpus(data)
     if not path.exists():
-        raise UsageError(f"{path}: there is no such file or folder")
+        raise InputError("there is no such file or folder", path=path)
     if path.is_dir() or _is_parquet(path):
         levels = read_run(path)
         if corpus is not None:

@@ -33,8 +33,8 @@ PRINTED = 20
 #: The metric on validation that chooses an aggregation.
 CHOSEN_BY = "average_precision"
 
-#: The metrics of the tables that have no room for all, or no accuracy.
-_FIVE = tuple(metric for metric in METRIC_NAMES if metric != "accuracy")
+#: Of the tables that have no room for all metrics, or are of single classes, where accuracy says little.
+_WITHOUT_ACCURACY = tuple(metric for metric in METRIC_NAMES if metric != "accuracy")
 
 _MINUS = f"{METRIC_NAMES[HEADLINE]}: model minus this"
 
@@ -60,13 +60,16 @@ def metric_table(model: Measured, baselines: Sequence[Measured]) -> Table:
 def aggregation_table(model: Measured, aggregations: Sequence[Measured]) -> Table:
     """The aggregations on test, on validation the metric by which one is chosen, and the one's lead."""
     compared = _is_compared(aggregations)
-    columns = [f"Validation {METRIC_NAMES[CHOSEN_BY].lower()}", *(METRIC_NAMES[metric] for metric in _FIVE)]
+    columns = [
+        f"Validation {METRIC_NAMES[CHOSEN_BY].lower()}",
+        *(METRIC_NAMES[metric] for metric in _WITHOUT_ACCURACY),
+    ]
     columns += [_MINUS] if compared else []
     rows = []
     for measured in aggregations:
         threshold = measured.scorer.predictions.threshold
         cells = [Cell(format_number(measured.validation.get(CHOSEN_BY)))]
-        cells += [_cell(measured, metric) for metric in _FIVE]
+        cells += [_cell(measured, metric) for metric in _WITHOUT_ACCURACY]
         cells += [_difference_cell(measured)] if compared else []
         cells.append(Cell(format_number(threshold)))
         rows.append(Row(measured.name, "model" if measured.is_same(model) else "other", tuple(cells)))
@@ -117,9 +120,9 @@ def class_table(section: LevelSection, names: Sequence[str]) -> Table:
         decided = calculate_metrics(truth, (chosen == code).astype(np.float64), 0.5)
         cells = [Cell(f"{int(truth.sum()):,}")]
         found = decided | {metric: ranked[metric] for metric in RANKING_METRICS}
-        cells += [Cell(format_number(found[metric])) for metric in _FIVE]
+        cells += [Cell(format_number(found[metric])) for metric in _WITHOUT_ACCURACY]
         rows.append(Row(name, "other", tuple(cells)))
-    return Table(("Rows", *(METRIC_NAMES[metric] for metric in _FIVE)), tuple(rows))
+    return Table(("Rows", *(METRIC_NAMES[metric] for metric in _WITHOUT_ACCURACY)), tuple(rows))
 
 
 def subgroup_tables(subgroups: Sequence[Subgroup]) -> tuple[tuple[str, Table], ...]:

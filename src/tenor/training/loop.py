@@ -95,7 +95,7 @@ def run_steps(
             if upcoming is None:
                 return
             step, batches = upcoming
-            if not model.training:
+            if not model.training:  # it walks through all modules, which shows in a step of a GPU
                 model.train()
             gradients.clear(is_single=runtime.world_size == len(step.cuts) == 1)
             with _naming_full_memory(number, step):
