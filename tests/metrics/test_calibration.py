@@ -124,9 +124,9 @@ def test_classes_that_are_apart_and_infinite_logits_stay_finite() -> None:
 def test_too_few_rows_leave_the_scores_as_they_are_and_say_so() -> None:
     few = fit_calibrator([0, 0, 1], [0.1, 0.2, 0.3])
     assert few.method == "identity"
-    assert few.warning == "too few rows to calibrate: [2, 1] of the classes"
+    assert few.warning == "too few rows to calibrate: 2 of class 0, 1 of class 1"
     assert fit_calibrator([], []).method == "identity"
-    with pytest.raises(UsageError, match=r"platt needs rows of every class, found \[2, 0\]"):
+    with pytest.raises(UsageError, match="platt needs rows of every class, found 2 of class 0, 0 of class 1"):
         fit_calibrator([0, 0], [0.1, 0.2], "platt")
 
 

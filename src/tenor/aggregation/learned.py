@@ -133,8 +133,9 @@ def fit_aggregation(
         raise UsageError(f"expected labels below {num_classes}, found {targets.max()}")
     frequencies = np.bincount(targets[known], minlength=num_classes)
     if (frequencies == 0).any():
+        found = ", ".join(f"{count} of class {code}" for code, count in enumerate(frequencies))
         raise TrainingError(
-            f"fitting {method} needs labelled profiles of every class, found {frequencies.tolist()} "
+            f"fitting {method} needs labelled profiles of every class, found {found} "
             "(use a fixed aggregation, or label more authors)"
         )
     if method == "noisy_or":

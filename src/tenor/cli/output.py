@@ -61,6 +61,8 @@ def format_cell(value: object) -> str:
     """A table cell: four digits after the point, thousands apart, a dash for what is not known."""
     if value is None:
         return "–"
+    if isinstance(value, float) and 0 < abs(value) < 0.00005:
+        return "<0.0001" if value > 0 else ">-0.0001"  # no p is 0
     if isinstance(value, float):
         return f"{value:.4f}" if math.isfinite(value) else str(value)
     if isinstance(value, int) and not isinstance(value, bool):

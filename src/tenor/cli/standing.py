@@ -40,7 +40,7 @@ AbstainOption = Annotated[
 ]
 BootstrapSeedOption = Annotated[int, typer.Option(help="Seed of the resampling.")]
 
-#: What the tables of intervals show.
+#: What the tables of intervals show: metrics.weighted.METRICS, without loading numpy for `tenor --help`.
 INTERVAL_METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "average_precision")
 
 

@@ -120,15 +120,16 @@ def fit_calibrator(
         raise UsageError(f"method must be auto or one of {', '.join(METHODS)}, not {method!r}")
     classes = 2 if z.ndim == 1 else z.shape[1]
     counts = np.bincount(codes, minlength=classes)
+    found = ", ".join(f"{count} of class {code}" for code, count in enumerate(counts))
     if len(counts) > classes:
         raise UsageError(f"labels must be 0 to {classes - 1} for these logits, found {int(codes.max())}")
     if method != "auto":
         if counts.min() == 0 and method != "identity":
-            raise UsageError(f"{method} needs rows of every class, found {counts.tolist()}")
+            raise UsageError(f"{method} needs rows of every class, found {found}")
         return Calibrator(method, _fit(method, codes, z), {})
     fold = _assign_folds(codes, groups, folds, seed)
     if counts.min() == 0 or not _folds_hold_every_class(codes, fold, classes):
-        return Calibrator("identity", (), {}, f"too few rows to calibrate: {counts.tolist()} of the classes")
+        return Calibrator("identity", (), {}, f"too few rows to calibrate: {found}")
     candidates: list[Method] = [m for m in METHODS if m != "isotonic" or counts.min() >= _ISOTONIC_ROWS]
     losses: dict[str, float] = {
         candidate: _cross_validate(candidate, codes, z, fold) for candidate in candidates
