@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tenor.aggregation.fixed import AGGREGATIONS, aggregate_all, aggregate_labels, aggregate_scores
+from tenor.aggregation.fixed import (
+    AGGREGATIONS,
+    aggregate_all,
+    aggregate_labels,
+    aggregate_scores,
+    group_scores,
+)
 from tenor.errors import UsageError
 
 # Profile 0: .2 .9 .4 (odd count), 1: .5 .7 (even count), 2: empty, 3: one sequence, 4: empty at the end.
@@ -69,6 +75,19 @@ def test_all_methods_at_once_equal_one_by_one() -> None:
     assert tuple(together) == AGGREGATIONS
     for method in AGGREGATIONS:
         np.testing.assert_array_equal(together[method], aggregate_scores(PROBS, CODES, 5, method, 0.45))
+
+
+@pytest.mark.parametrize("num_profiles", [1, 2, 65_536, 65_537, 200_000])
+def test_scores_are_sorted_inside_their_profiles(num_profiles: int) -> None:
+    generator = np.random.default_rng(num_profiles)
+    special = [0.0, -0.0, 5e-324, -5e-324, 1.0, -1.0, 1e308, -1e308, 0.1, 0.1]
+    scores = np.concatenate(
+        [special, generator.normal(size=50_000) * 10.0 ** generator.integers(-300, 300, 50_000)]
+    )
+    codes = generator.integers(0, num_profiles, len(scores))
+    groups = group_scores(scores, codes, num_profiles)
+    np.testing.assert_array_equal(groups.values, scores[np.lexsort((scores, codes))])
+    np.testing.assert_array_equal(groups.counts, np.bincount(codes, minlength=num_profiles))
 
 
 def test_order_of_sequences_changes_no_bit() -> None:

@@ -8,8 +8,9 @@ Knows neither authors nor models: a profile is an integer code.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -129,9 +130,6 @@ class GroupedScores:
 def group_scores(scores: FloatArray, codes: IntArray, num_profiles: int) -> GroupedScores:
     """Sort scores by (profile, score).
 
-    Two sorts of 64-bit numbers (vectorised in numpy) instead of a lexsort: first the scores, then integers
-    made of the profile's code and the score's rank.
-
     Args:
         scores: (S,) float64, finite.
         codes: (S,) int64 in [0, num_profiles).
@@ -139,12 +137,29 @@ def group_scores(scores: FloatArray, codes: IntArray, num_profiles: int) -> Grou
     """
     counts = np.bincount(codes, minlength=num_profiles).astype(np.int64)
     starts = np.cumsum(counts) - counts
-    by_score = np.argsort(scores)
-    bits = max(len(scores) - 1, 1).bit_length()
-    keys = (codes[by_score] << bits) | np.arange(len(scores), dtype=np.int64)
-    keys.sort()
-    values = scores[by_score][keys & ((1 << bits) - 1)]
-    return GroupedScores(values, starts, counts)
+    # As integers floats rise with their size; those below 0, whose first bit is set, fall.
+    numbers, first_bit = scores.view(np.uint64), np.uint64(1 << 63)
+    rising = np.where(numbers < first_bit, numbers | first_bit, ~numbers)
+    num_bits = max(num_profiles - 1, 1).bit_length()
+    order = _sort_by_digits(chain(_cut_digits(rising, 64), _cut_digits(codes.view(np.uint64), num_bits)))
+    return GroupedScores(scores[order], starts, counts)
+
+
+def _cut_digits(numbers: npt.NDArray[np.uint64], num_bits: int) -> Iterator[npt.NDArray[np.uint16]]:
+    """The last so many bits of numbers (S,), 16 at a time, the lowest first."""
+    for shift in range(0, num_bits, 16):
+        yield (numbers >> np.uint64(shift)).astype(np.uint16)
+
+
+def _sort_by_digits(digits: Iterator[npt.NDArray[np.uint16]]) -> npt.NDArray[np.intp]:
+    """The order (S,) of numbers that are given by their digits, lowest first.
+
+    numpy sorts 16 bits by radix: six times takes half as long as its two sorts of 64 bits.
+    """
+    order = np.argsort(next(digits), kind="stable")
+    for digit in digits:
+        order = order[np.argsort(digit[order], kind="stable")]
+    return order
 
 
 def _aggregate_binary(groups: GroupedScores, method: Aggregation, threshold: float) -> FloatArray:
