@@ -160,6 +160,8 @@ def test_p_agrees_with_the_interval() -> None:
     assert p_of_draws(np.zeros(100), 10) == 1.0
     large = p_of_draws(np.full(1999, 1.0), 1e9)
     assert large == pytest.approx(2 / 2000, rel=1e-3)
+    far_off = p_of_draws(np.random.default_rng(0).normal(1, 0.001, 1999), 2000)
+    assert far_off is not None and 0 < far_off < 1e-300
 
 
 def false_alarms(make: Callable[[int], list[Table]], simulations: int, replicates: int) -> float:

@@ -7,6 +7,7 @@ of files: anything with ids, labels, probs, groups and a threshold (tenor's Pred
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
@@ -214,7 +215,8 @@ def p_of_draws(draws: Floats, groups: float) -> float | None:
     from scipy.special import stdtr
 
     t = min(NormalDist().inv_cdf(share), _extrapolate(defined, fewer)) * math.sqrt((groups - 1) / groups)
-    return float(2 * stdtr(groups - 1, t))
+    # Far off it would be rounded to 0, which no p is.
+    return max(float(2 * stdtr(groups - 1, t)), sys.float_info.min)
 
 
 def _extrapolate(draws: Floats, beyond: float) -> float:
