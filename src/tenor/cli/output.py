@@ -61,9 +61,9 @@ def format_cell(value: object) -> str:
     """A table cell: four digits after the point, thousands apart, a dash for what is not known."""
     if value is None:
         return "–"
-    if isinstance(value, float) and 0 < abs(value) < 0.00005:
-        return "<0.0001" if value > 0 else ">-0.0001"  # no p is 0
     if isinstance(value, float):
+        if 0 < abs(value) < 0.00005:  # which is not 0
+            return "<0.0001" if value > 0 else ">-0.0001"
         return f"{value:.4f}" if math.isfinite(value) else str(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return f"{value:,}"

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from tenor.aggregation.learned import LearnedAggregationName, fit_aggregation
 from tenor.aggregation.profiles import Profiles
-from tenor.errors import TrainingError
+from tenor.errors import TrainingError, describe_counts
 from tenor.lexical import assign_folds
 
 AttentionName = Literal["attention", "gated_attention"]
@@ -176,12 +176,11 @@ def _deal(
         len(set(profiles.groups[known & (profiles.labels == label)].tolist())) for label in range(num_classes)
     ]
     if min(groups) < 2:
-        counts = ", ".join(f"{count} of class {label}" for label, count in enumerate(groups))
         is_last = split == "train" or method in ATTENTIONS
         remedy = "" if is_last else ", or learn from scores out of fold"
         raise TrainingError(
             f"{method} is fitted on {split}, which needs labelled groups of two classes or more, two of each; found "
-            f"{counts} (use a fixed aggregation, or give {split} a larger share{remedy})"
+            f"{describe_counts(groups)} (use a fixed aggregation, or give {split} a larger share{remedy})"
         )
     folds = np.full(len(profiles), -1, dtype=np.int64)
     folds[rows] = assign_folds(

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tenor.errors import UsageError
+from tenor.errors import UsageError, describe_counts
 from tenor.linear import fit_regression
 from tenor.logits import log_losses, odds_against_rest, to_probs
 from tenor.metrics.checks import Column, Floats, Integers, check_labels, count_test_rows, encode_groups
@@ -120,16 +120,15 @@ def fit_calibrator(
         raise UsageError(f"method must be auto or one of {', '.join(METHODS)}, not {method!r}")
     classes = 2 if z.ndim == 1 else z.shape[1]
     counts = np.bincount(codes, minlength=classes)
-    found = ", ".join(f"{count} of class {code}" for code, count in enumerate(counts))
     if len(counts) > classes:
         raise UsageError(f"labels must be 0 to {classes - 1} for these logits, found {int(codes.max())}")
     if method != "auto":
         if counts.min() == 0 and method != "identity":
-            raise UsageError(f"{method} needs rows of every class, found {found}")
+            raise UsageError(f"{method} needs rows of every class, found {describe_counts(counts)}")
         return Calibrator(method, _fit(method, codes, z), {})
     fold = _assign_folds(codes, groups, folds, seed)
     if counts.min() == 0 or not _folds_hold_every_class(codes, fold, classes):
-        return Calibrator("identity", (), {}, f"too few rows to calibrate: {found}")
+        return Calibrator("identity", (), {}, f"too few rows to calibrate: {describe_counts(counts)}")
     candidates: list[Method] = [m for m in METHODS if m != "isotonic" or counts.min() >= _ISOTONIC_ROWS]
     losses: dict[str, float] = {
         candidate: _cross_validate(candidate, codes, z, fold) for candidate in candidates

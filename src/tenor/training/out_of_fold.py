@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
-from tenor.errors import TrainingError, UsageError
+from tenor.errors import TrainingError, UsageError, describe_counts
 from tenor.lexical import assign_folds
 from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model, read_metadata
@@ -122,8 +122,7 @@ def _deal_folds(view: SequenceView, folds: int, seed: int) -> npt.NDArray[np.int
     if min(counts) < folds:
         raise TrainingError(
             f"{folds} folds need as many training groups of every class; found "
-            + ", ".join(f"{count} of class {name}" for name, count in zip(view.classes, counts, strict=True))
-            + " (take fewer folds)"
+            f"{describe_counts(counts, view.classes)} (take fewer folds)"
         )
     codes = assign_folds(view.labels, view.groups, seed=seed, folds=folds)
     for fold in range(folds):
