@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,18 @@ def run_task(
         yield {"level": "profile", "aggregation": best, "sizes": groups, "seconds": {}, "metrics": metrics}
 
 
+def analyze(source: Path, folder: Path, vectors: Path, seed: int, options: argparse.Namespace) -> Path:
+    """The analyzed corpus of a split, in `folder`; vectors that no split changes are made once, in `vectors`."""
+    encode = partial(encode_corpus, encoder=options.encoder, input_size=options.input_size, progress=False)
+    if not all(term.startswith(("sentence:", "static:")) for term in options.encoder.split("+")):
+        import_corpus(source, folder / "corpus", seed=seed)
+        return encode(folder / "corpus", folder / "analyzed", seed=seed)
+    if not vectors.exists():
+        import_corpus(source, folder / "corpus")
+        encode(folder / "corpus", vectors)
+    return import_corpus(vectors, folder / "analyzed", seed=seed, columns={"split": None})
+
+
 def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
     """All runs, those of an earlier call read back."""
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -244,19 +257,17 @@ def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
     )
     done = {(each["corpus"], each["encoder"], each["set"], each["seed"]) for each in records}
     told = " ".join(options.set)
-    for seed in range(options.seeds):
-        for name in options.corpora:
+    tasks = [(seed, name) for seed in range(options.seeds) for name in options.corpora]
+    with tempfile.TemporaryDirectory() as kept:
+        for seed, name in tasks:
             if (name, options.encoder, told, seed) in done:
                 continue
             found = []
             with tempfile.TemporaryDirectory() as scratch:
                 folder = Path(scratch)
                 source, title = find_source(name, folder, quick=options.quick)
-                import_corpus(source, folder / "corpus", seed=seed)
-                analyzed = encode_corpus(
-                    folder / "corpus", folder / "analyzed", encoder=options.encoder,
-                    input_size=options.input_size, seed=seed, progress=False,
-                )  # fmt: skip
+                vectors = Path(kept) / str(options.corpora.index(name))
+                analyzed = analyze(source, folder, vectors, seed, options)
                 for level in find_levels(name, analyzed):
                     found += list(run_task(name, analyzed, level, seed, options))
             records += [

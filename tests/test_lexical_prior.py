@@ -16,10 +16,11 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.corpus.voices import read_voice
 from tenor.errors import UsageError
-from tenor.lexical import LexicalPrior, fit_out_of_fold, fit_parts, parts_of
-from tenor.lexical.fitting import BAYES, TFIDF
+from tenor.lexical import LexicalModel, LexicalPrior, fit_out_of_fold, fit_parts, parts_of
 from tenor.lexical.peaks import _draw_share, fit_peaks
+from tenor.lexical.prior import PARTS, recipe_of
 from tenor.lexical.surface import SURFACE_FEATURES, SurfaceModel
+from tenor.lexical.weighting import SPACE
 from tenor.linear import LinearModel
 from tenor.training.start import fit_start
 
@@ -96,9 +97,10 @@ def fit_models(level: str, num_classes: int) -> LexicalPrior:
     models = {}
     for place, part in enumerate(parts_of(level)):  # type: ignore[arg-type]
         some, known = texts[place:], labels[: 60 - place]
-        recipe = BAYES if part == "bayes" else TFIDF
         names = [str(index) for index in range(len(some))]
-        models[part], _ = fit_out_of_fold(some, known, names, seed=0, num_classes=num_classes, recipe=recipe)
+        models[part], _ = fit_out_of_fold(
+            some, known, names, seed=0, num_classes=num_classes, recipe=recipe_of(part)
+        )
     draws = np.random.default_rng(0).normal(
         0, 0.1, (len(SURFACE_FEATURES), 1 if num_classes == 2 else num_classes)
     )
@@ -176,7 +178,8 @@ def test_scores_are_out_of_fold(tmp_path: Path) -> None:
     for part, (model, unseen) in fit_parts(view, parts, seed=0, num_classes=2, folds=5).items():
         assert 0.35 < roc_auc_score(labels, unseen) < 0.65
         seen = LexicalPrior({part: model}).logits(view)
-        assert roc_auc_score(labels, seen) > 0.8
+        # Where nothing is to be learned the least strength may be chosen, which follows even seen labels but a little.
+        assert roc_auc_score(labels, seen) > roc_auc_score(labels, unseen) + 0.1
 
 
 def test_a_part_of_another_weighting_is_refused() -> None:
@@ -190,10 +193,10 @@ def test_a_part_of_another_weighting_is_refused() -> None:
 def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
     prior = fit_models("conversation", 2)
     again = LexicalPrior.from_tensors(prior.to_tensors())
-    assert list(again.models) == ["own", "bayes", "first", "rest", "peak"]
+    assert list(again.models) == ["own", "bayes", "characters", "character_bayes", "first", "rest", "peak"]
     assert {part: model.weighting for part, model in again.models.items()} == {
-        **dict.fromkeys(["own", "first", "rest", "peak"], "tfidf"),
-        "bayes": "presence",
+        **dict.fromkeys(["own", "characters", "first", "rest", "peak"], "tfidf"),
+        **dict.fromkeys(["bayes", "character_bayes"], "presence"),
     }
     assert again.to_tensors().keys() == prior.to_tensors().keys()
     for name, array in prior.to_tensors().items():
@@ -201,19 +204,38 @@ def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
     own = prior.models["own"]
     assert LexicalPrior.from_tensors(own.to_tensors()).models.keys() == {"own"}
     renamed = {f"listener.{name}": array for name, array in own.to_tensors().items()}
-    with pytest.raises(
-        UsageError, match="expected parts of own, bayes, first, rest, others, peak, surface, found listener"
-    ):
+    with pytest.raises(UsageError, match=f"expected parts of {', '.join(PARTS)}, surface, found listener"):
         LexicalPrior.from_tensors(renamed)
     missing = {name: array for name, array in prior.to_tensors().items() if name != "peak.idf"}
     with pytest.raises(UsageError, match="peak: expected the tensors columns, idf"):
         LexicalPrior.from_tensors(missing)
     with pytest.raises(UsageError, match="expected parts of as many outputs, found {'own': 1, 'peak': 3}"):
         LexicalPrior({"own": own, "peak": fit_models("conversation", 3).models["peak"]})
-    with pytest.raises(
-        UsageError, match="expected parts of own, bayes, first, rest, others, peak, found \\[\\]"
-    ):
+    with pytest.raises(UsageError, match=f"expected parts of {', '.join(PARTS)}, found \\[\\]"):
         LexicalPrior({})
+
+
+def test_words_by_presence_are_read_as_earlier_versions_wrote_them() -> None:
+    model = fit_models("conversation", 2).models["bayes"]
+    tensors = model.to_tensors() | {"space": np.array([SPACE.word_columns, 0, 0, 0, 1, 0])}
+    again = LexicalModel.from_tensors(tensors)
+    assert again.weighting == "presence"
+    assert np.array_equal(again.logits(["please pay me"]), model.logits(["please pay me"]))
+
+
+def test_parts_of_the_own_text_read_the_n_grams_that_they_are_named_after(tmp_path: Path) -> None:
+    view = open_view(make_records("opener", 60), tmp_path)
+    fitted = fit_parts(view, parts_of("conversation"), seed=0, num_classes=2, folds=5)
+    is_word = {
+        part: fitted[part][0].columns < SPACE.word_columns
+        for part in ("own", "bayes", "characters", "character_bayes")
+    }
+    assert is_word["bayes"].all()
+    assert not is_word["characters"].any()
+    assert not is_word["character_bayes"].any()
+    assert 0 < is_word["own"].mean() < 1
+    words, characters = is_word["bayes"].sum(), (~is_word["characters"]).sum()
+    assert (is_word["own"].sum(), (~is_word["own"]).sum()) == (words, characters)
 
 
 def test_of_long_talk_a_share_of_every_sequence_is_fitted_and_all_of_it_scored() -> None:

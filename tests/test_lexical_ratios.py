@@ -119,15 +119,15 @@ def test_contributions_sum_to_the_logit(num_classes: int) -> None:
     assert all(not ngram.startswith(" ") for ngram, _ in model.contributions(texts[1]))  # words alone
 
 
-def test_tensors_come_back_and_character_columns_are_refused() -> None:
+def test_tensors_come_back_and_columns_that_cannot_be_are_refused() -> None:
     texts, labels, groups = draw_texts(60)
     model, _ = fit_out_of_fold(texts, labels, groups, seed=0, recipe=BAYES)
     tensors = model.to_tensors()
     again = LexicalModel.from_tensors(tensors)
     assert again.weighting == "presence"
     assert again.logits(texts).tobytes() == model.logits(texts).tobytes()
-    columns = np.append(model.columns[:-1], SPACE.word_columns)
-    with pytest.raises(UsageError, match="ascending numbers in \\[0, 262144\\)"):
+    columns = np.append(model.columns[:-1], SPACE.num_columns)
+    with pytest.raises(UsageError, match="ascending numbers in \\[0, 524288\\)"):
         LexicalModel.from_tensors({**tensors, "columns": columns})
     with pytest.raises(UsageError, match="idf: expected ones"):
         LexicalModel.from_tensors({**tensors, "idf": 2 * tensors["idf"]})

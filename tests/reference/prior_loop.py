@@ -29,6 +29,8 @@ def prior_by_loop(
     voices = {
         "own": own,
         "bayes": own,
+        "characters": own,
+        "character_bayes": own,
         "first": [message for message in own if message["author"] == opener],
         "rest": [message for message in own if message["author"] != opener],
         "others": [message for message in messages if message["author"] != author],

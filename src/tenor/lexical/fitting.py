@@ -15,7 +15,7 @@ import numpy.typing as npt
 from tenor.errors import UsageError
 from tenor.lexical.logistic import fit_logistic, fit_ratios
 from tenor.lexical.model import LexicalModel
-from tenor.lexical.weighting import SPACE, Weighting, as_counts, weigh
+from tenor.lexical.weighting import SPACE, Ngrams, Weighting, as_counts, keep_ngrams, weigh
 from tenor.logits import log_loss
 from tenor.seeding import derive_seed
 
@@ -30,6 +30,10 @@ Fit = Callable[["csr_matrix", IntArray], LexicalModel]
 #: C of the logistic regression; fit_out_of_fold chooses among them, starting from the default.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 DEFAULT_STRENGTH = 1.0
+#: By presence columns are not brought to one length, so long texts want far less strength than short ones; and a text
+#: that is far longer than those of training has a logit beyond theirs.
+PRESENCE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+DEFAULT_PRESENCE_STRENGTH = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,17 +44,19 @@ class Recipe:
         weighting: of a text's n-grams; those by ``presence`` are scaled by their log-count ratios (see fit_ratios).
         strengths: to choose among, rising.
         first: of the strengths, from which the choice starts.
+        ngrams: which are read.
     """
 
     weighting: Weighting
     strengths: tuple[float, ...]
     first: float
+    ngrams: Ngrams = "all"
 
 
 TFIDF = Recipe("tfidf", STRENGTHS, DEFAULT_STRENGTH)
-#: Columns are not brought to one length, so long texts want far less strength than short ones; and a text that is far
-#: longer than those of training has a logit beyond theirs.
-BAYES = Recipe("presence", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 0.03)
+CHARACTERS = Recipe("tfidf", STRENGTHS, DEFAULT_STRENGTH, "characters")
+BAYES = Recipe("presence", PRESENCE_STRENGTHS, DEFAULT_PRESENCE_STRENGTH, "words")
+CHARACTER_BAYES = Recipe("presence", PRESENCE_STRENGTHS, DEFAULT_PRESENCE_STRENGTH, "characters")
 
 _MIN_TEXTS = 2  # a column needs n-grams of this many training texts to be kept
 _NGRAMS_TO_CHOOSE_BY = 10_000_000  # of a corpus with more only some folds are compared
@@ -112,9 +118,7 @@ def fit_out_of_fold(
     Raises:
         UsageError: labels or groups that do not fit the texts.
     """
-    counts = as_counts(texts)
-    if recipe.weighting == "presence":
-        counts = counts[:, : SPACE.word_columns]
+    counts = keep_ngrams(as_counts(texts), recipe.ngrams)
     checked = _check_labels(labels, counts.shape[0], num_classes)
     codes = assign_folds(checked, groups, seed=seed, folds=folds)
     num_compared = min(max(_NGRAMS_TO_CHOOSE_BY // max(counts.nnz, 1), 1), folds)

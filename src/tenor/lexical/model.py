@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from tenor.lexical.weighting import (
     as_counts,
     count_texts,
     describe_space,
+    find_weighting,
     is_counts,
     weigh,
 )
@@ -160,7 +161,12 @@ class LexicalModel:
                 raise UsageError(f"{name}: expected {np.dtype(dtype)}, found {tensors[name].dtype}")
             if not np.isfinite(tensors[name].astype(np.float64)).all():
                 raise UsageError(f"{name}: expected finite numbers, found others")
-        weighting = _find_weighting(tensors["space"])
+        weighting = find_weighting(tensors["space"])
+        if weighting is None:
+            raise UsageError(
+                f"space: expected the n-grams {describe_space().tolist()}, found "
+                f"{np.ravel(tensors['space'])[:6].tolist()} (train the model again with this version)"
+            )
         columns, coefficients = tensors["columns"].astype(np.int64), tensors["coefficients"]
         if columns.ndim != 1 or coefficients.ndim != 2 or coefficients.shape[1] < 1:
             raise UsageError(
@@ -170,12 +176,11 @@ class LexicalModel:
         if coefficients.shape[0] != len(columns) or any(tensors[n].shape != s for n, s in shapes.items()):
             found = ", ".join(f"{name} {tensor.shape}" for name, tensor in tensors.items())
             raise UsageError(f"the tensors' shapes do not fit together: {found}")
-        limit = SPACE.num_columns if weighting == "tfidf" else SPACE.word_columns
         if weighting == "presence" and (tensors["idf"] != 1).any():
-            raise UsageError("idf: expected ones, as words count by presence, found others")
-        inside = not len(columns) or (columns[0] >= 0 and columns[-1] < limit)
+            raise UsageError("idf: expected ones, as n-grams count by presence, found others")
+        inside = not len(columns) or (columns[0] >= 0 and columns[-1] < SPACE.num_columns)
         if not inside or (np.diff(columns) <= 0).any():
-            raise UsageError(f"columns: expected ascending numbers in [0, {limit})")
+            raise UsageError(f"columns: expected ascending numbers in [0, {SPACE.num_columns})")
         return cls(
             columns,
             tensors["idf"].astype(np.float32),
@@ -183,22 +188,6 @@ class LexicalModel:
             tensors["intercept"].astype(np.float32),
             weighting,
         )
-
-
-def _find_weighting(space: npt.NDArray[np.generic]) -> Weighting:
-    """The weighting that a model file's ``space`` describes.
-
-    Raises:
-        UsageError: none that this version knows.
-    """
-    for weighting in get_args(Weighting):
-        if np.array_equal(space, describe_space(weighting)):
-            found: Weighting = weighting
-            return found
-    raise UsageError(
-        f"space: expected the n-grams {describe_space().tolist()}, found {np.ravel(space)[:6].tolist()} "
-        "(train the model again with this version)"
-    )
 
 
 def _count_messages(messages: Sequence[str]) -> csr_matrix:

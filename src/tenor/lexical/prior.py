@@ -1,8 +1,9 @@
 """The lexical prior: several models of a sequence's words, one a part, and one of its surface; their logits add up.
 
-A part is a voice (see ``corpus.voices``) read as one text, its own text once more by the words that occur, or the
-strongest single message. The surface is how it was written, turns and delays (``surface``). Each has been weighed
-before it gets here; those that did not help are left out. Knows nothing of how the weights were found.
+A part is a voice (see ``corpus.voices``) read as one text; its own text once more by its characters alone, by the
+words and by the characters that occur; or the strongest single message. The surface is how it was written, turns and
+delays (``surface``). Each has been weighed before it gets here; those that did not help are left out. Knows nothing of
+how the weights were found.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import VOICES, Voice, count_spoken, mark_voice, read_voice
 from tenor.errors import UsageError
-from tenor.lexical.fitting import BAYES, TFIDF, Recipe, fit_out_of_fold
+from tenor.lexical.fitting import BAYES, CHARACTER_BAYES, CHARACTERS, TFIDF, Recipe, fit_out_of_fold
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks, score_peaks
 from tenor.lexical.spoken import SpokenCounts
@@ -33,18 +34,25 @@ if TYPE_CHECKING:
 FloatArray = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-#: A voice's whole text; (``bayes``) the words of the own one by naive Bayes' ratios; or (``peak``) the strongest of the
-#: sequence's own messages.
-Part = Voice | Literal["bayes", "peak"]
+#: A voice's whole text; of the own one its characters, so that the blend finds how much they weigh beside words, and
+#: its words and its characters by naive Bayes' ratios; or the strongest of the sequence's own messages.
+Part = Voice | Literal["bayes", "characters", "character_bayes", "peak"]
 #: The name of the surface's tensors, beside those of the parts.
 SURFACE = "surface"
-PARTS: tuple[Part, ...] = ("own", "bayes", "first", "rest", "others", "peak")
+PARTS: tuple[Part, ...] = ("own", "bayes", "characters", "character_bayes", "first", "rest", "others", "peak")
+
+#: How the parts are fitted that are not plain TF-IDF of all n-grams; they read the own voice.
+_RECIPES: dict[Part, Recipe] = {
+    "bayes": BAYES,
+    "characters": CHARACTERS,
+    "character_bayes": CHARACTER_BAYES,
+}
 
 
 def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:
     """The parts that sequences of a level have; without context none of what others say beside an author."""
     own, *others = (voice for voice in VOICES[level] if with_context or voice != "others")
-    return (own, "bayes", *others, "peak")
+    return (own, *_RECIPES, *others, "peak")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class LexicalPrior:
         if unknown or not outputs:
             raise UsageError(f"lexical prior: expected parts of {', '.join(PARTS)}, found {list(outputs)}")
         for name, model in self.models.items():
-            if model.weighting != _recipe_of(name).weighting:
+            if model.weighting != recipe_of(name).weighting:
                 raise UsageError(f"lexical prior: {name} cannot weigh n-grams by {model.weighting}")
         if self.surface is not None:
             outputs[SURFACE] = len(self.surface.linear.intercept)
@@ -218,7 +226,7 @@ def fit_parts(
             voice = _voice_of(part)
             if voice != counted or counts is None:
                 counted, counts = voice, _count_voice(view, voice)
-            fitted[part] = fit_out_of_fold(counts, labels, groups, recipe=_recipe_of(part), **options)
+            fitted[part] = fit_out_of_fold(counts, labels, groups, recipe=recipe_of(part), **options)
         advance(1)
     return fitted
 
@@ -228,13 +236,14 @@ def _count_voice(view: SequenceView, voice: Voice) -> csr_matrix:
     return count_texts(["\n".join(texts) for texts in read_voice(view, voice)])
 
 
-def _recipe_of(part: Part) -> Recipe:
-    return BAYES if part == "bayes" else TFIDF
+def recipe_of(part: Part) -> Recipe:
+    """How a part is fitted."""
+    return _RECIPES.get(part, TFIDF)
 
 
 def _voice_of(part: Part) -> Voice:
     """Whose text a part reads as a whole."""
-    return "own" if part == "bayes" or part == "peak" else part
+    return part if part == "first" or part == "rest" or part == "others" else "own"
 
 
 def _spoken_texts(

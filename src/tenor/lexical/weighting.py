@@ -1,4 +1,4 @@
-"""Texts to weighted columns: hashed n-grams and their TF-IDF, or which words occur.
+"""Texts to weighted columns: hashed n-grams and their TF-IDF, or which of them occur.
 
 Words (one and two; runs of punctuation and line ends are words too) and characters inside word boundaries (two
 to four) are hashed to columns, so there is no vocabulary to keep. A sequence's text is its messages, one a line.
@@ -8,7 +8,7 @@ Knows nothing of labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeGuard
+from typing import TYPE_CHECKING, Literal, TypeGuard, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,10 @@ from tenor.ngrams import NgramSpace, count_ngrams
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
-#: ``tfidf``: see weigh_counts; ``presence``: 1 for each column of words that occurs, whatever the text's length.
+#: ``tfidf``: see weigh_counts; ``presence``: 1 for each column that occurs, whatever the text's length.
 Weighting = Literal["tfidf", "presence"]
+#: Which of a text's n-grams are meant.
+Ngrams = Literal["all", "words", "characters"]
 
 # Words without marks and characters up to five, equally long, had an AUC out of fold .000 to .012 lower (four
 # tasks on three corpora) and a quarter more n-grams.
@@ -37,12 +39,30 @@ def describe_space(weighting: Weighting = "tfidf") -> npt.NDArray[np.int64]:
     """What a column and its weight mean, (6,): a model file holds it, so that no other version misreads it.
 
     Word columns, character columns, least and greatest length of a character n-gram, whether marks are words, and
-    the length of the vector of words in hundredths; by presence there are no characters and no length, all 0.
+    the length of the vector of words in hundredths; by presence there is no length, 0.
     """
-    if weighting == "presence":
-        return np.array([SPACE.word_columns, 0, 0, 0, int(SPACE.marks), 0], dtype=np.int64)
+    length = round(100 * _WORD_LENGTH) if weighting == "tfidf" else 0
     sizes = (SPACE.word_columns, SPACE.char_columns, *SPACE.char_sizes)
-    return np.array([*sizes, int(SPACE.marks), round(100 * _WORD_LENGTH)], dtype=np.int64)
+    return np.array([*sizes, int(SPACE.marks), length], dtype=np.int64)
+
+
+def find_weighting(space: npt.NDArray[np.generic]) -> Weighting | None:
+    """The weighting that a model file's ``space`` describes; None = none that this version knows."""
+    only_words = [
+        SPACE.word_columns,
+        0,
+        0,
+        0,
+        int(SPACE.marks),
+        0,
+    ]  # presence, in files of November 2026 and before
+    if np.array_equal(space, only_words):
+        return "presence"
+    for weighting in get_args(Weighting):
+        if np.array_equal(space, describe_space(weighting)):
+            found: Weighting = weighting
+            return found
+    return None
 
 
 def is_counts(texts: Sequence[str] | csr_matrix) -> TypeGuard[csr_matrix]:
@@ -53,6 +73,19 @@ def is_counts(texts: Sequence[str] | csr_matrix) -> TypeGuard[csr_matrix]:
 def as_counts(texts: Sequence[str] | csr_matrix) -> csr_matrix:
     """Count texts, or take counts as they are."""
     return texts if is_counts(texts) else count_texts(texts)
+
+
+def keep_ngrams(counts: csr_matrix, ngrams: Ngrams) -> csr_matrix:
+    """Counts without the n-grams that are not meant; columns keep their numbers."""
+    if ngrams == "all":
+        return counts
+    if ngrams == "words":
+        return counts[:, : SPACE.word_columns]
+    from scipy.sparse import csr_matrix
+
+    kept = counts.indices >= SPACE.word_columns
+    ends = np.append(0, np.cumsum(kept))[counts.indptr]
+    return csr_matrix((counts.data[kept], counts.indices[kept], ends), shape=counts.shape)
 
 
 def weigh(

@@ -1,11 +1,11 @@
 """Where the network starts: a blend of n-gram models and a linear model of pooled features.
 
-The n-gram models read the whole text, once more which of its words occur, what each part in the conversation says, and
-the strongest message; beside them stands how it was written, turns and delays (see ``lexical.prior``). All are scored
-out of fold on the training groups; the weights of the blend are those with the lowest log loss there, held towards
-equal ones (stacked generalisation, Wolpert 1992). Features of an encoder that was fine-tuned on training labels look
-better there than they are: then validation weighs. The network learns only what the blend gets wrong. Knows nothing of
-torch.
+The n-gram models read the whole text, its characters alone, which of its words and of its characters occur, what each
+part in the conversation says, and the strongest message; beside them stands how it was written, turns and delays (see
+``lexical.prior``). All are scored out of fold on the training groups; the weights of the blend are those with the
+lowest log loss there, held towards equal ones (stacked generalisation, Wolpert 1992). Features of an encoder that was
+fine-tuned on training labels look better there than they are: then validation weighs. The network learns only what the
+blend gets wrong. Knows nothing of torch.
 """
 
 from __future__ import annotations
