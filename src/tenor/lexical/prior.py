@@ -42,11 +42,7 @@ SURFACE = "surface"
 PARTS: tuple[Part, ...] = ("own", "bayes", "characters", "character_bayes", "first", "rest", "others", "peak")
 
 #: How the parts are fitted that are not plain TF-IDF of all n-grams; they read the own voice.
-_RECIPES: dict[Part, Recipe] = {
-    "bayes": BAYES,
-    "characters": CHARACTERS,
-    "character_bayes": CHARACTER_BAYES,
-}
+_RECIPES: dict[Part, Recipe] = {"bayes": BAYES, "characters": CHARACTERS, "character_bayes": CHARACTER_BAYES}
 
 
 def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:

@@ -48,14 +48,8 @@ def describe_space(weighting: Weighting = "tfidf") -> npt.NDArray[np.int64]:
 
 def find_weighting(space: npt.NDArray[np.generic]) -> Weighting | None:
     """The weighting that a model file's ``space`` describes; None = none that this version knows."""
-    only_words = [
-        SPACE.word_columns,
-        0,
-        0,
-        0,
-        int(SPACE.marks),
-        0,
-    ]  # presence, in files of November 2026 and before
+    # by presence words alone could be counted, and so said the files of 0.1 until characters could too
+    only_words = np.array([SPACE.word_columns, 0, 0, 0, int(SPACE.marks), 0])
     if np.array_equal(space, only_words):
         return "presence"
     for weighting in get_args(Weighting):
