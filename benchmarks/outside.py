@@ -1,11 +1,11 @@
-"""Corpora on which no default of tenor was chosen, in tenor's form, for `accuracy.py`.
+"""Corpora from outside of those on which tenor's defaults were chosen, in tenor's form, for `accuracy.py`.
 
 Written from packages of PyPI, which are fetched and not installed:
 
-- **reviews** (customers, 300), **editorials** (498) and **films** (10,605 single sentences of reviews): their sentences
-  as messages; is the mean of what 20 raters gave each sentence positive, of editorials above the median? Hutto &
-  Gilbert 2014, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media Text"
-  (vaderSentiment 0.5);
+- **reviews** (customers, 300), **editorials** (498), **films** (10,605 single sentences of reviews) and **tweets**
+  (4,200): their sentences as messages; is the mean of what 20 raters gave each sentence positive, of editorials above
+  the median? Hutto & Gilbert 2014, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of Social Media
+  Text" (vaderSentiment 0.5);
 - **office**: the talk of a television series, 20 lines a conversation, an episode in one split; is it of the sixth
   season or later, and is the speaker a woman? Speakers are told apart by episode (schrutepy 0.1.3).
 
@@ -47,7 +47,7 @@ Row = dict[str, Any]
 
 def read_snippets(archive: tarfile.TarFile, name: str) -> dict[str, list[tuple[float, str]]]:
     """A document's sentences with their mean ratings, by its number."""
-    file = archive.extractfile(f"hutto_ICWSM_2014/{name}Snippets_GroundTruth.txt")
+    file = archive.extractfile(f"hutto_ICWSM_2014/{name}_GroundTruth.txt")
     assert file is not None
     documents: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for line in file.read().decode("utf-8", errors="replace").splitlines():
@@ -108,9 +108,10 @@ def main() -> None:
             inner = package.read("vaderSentiment-0.5/additional_resources/hutto_ICWSM_2014.tar.gz")
         with tarfile.open(fileobj=io.BytesIO(inner)) as archive:
             for name, source in (
-                ("reviews", "amazonReview"),
-                ("editorials", "nytEditorial"),
-                ("films", "movieReview"),
+                ("reviews", "amazonReviewSnippets"),
+                ("editorials", "nytEditorialSnippets"),
+                ("films", "movieReviewSnippets"),
+                ("tweets", "tweets"),
             ):
                 documents = read_snippets(archive, source)
                 write_corpus(
