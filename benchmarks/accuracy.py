@@ -1,14 +1,14 @@
 """Is tenor's default better than what a user would pick instead?
 
-For each corpus, level and seed: a new split by groups, the corpus encoded anew, a model with tenor's defaults, and
-on the same sequences the baselines, TF-IDF of words (1-2) and characters (2-5) with scikit-learn's logistic
-regression, and, if asked for, the seed's plain recipe (a network that starts from nothing) and a pretrained encoder
-of text, which Hugging Face's Trainer fine-tunes on the sequence's messages as one text (see _finetuned.py). Profiles:
-tenor's by the aggregation that is best on validation, the rivals' by the mean, and TF-IDF's also by its best
-(``tfidf_chosen``); what is learned of scores is learned on validation, and of a model that is its start alone on
-train, out of fold. Test average precision and ROC AUC, and the default's lead with a 95% interval: Student's t over
-seeds, the variance enlarged by test size over training size, since the splits overlap (Nadeau & Bengio 2003,
-"Inference for the Generalization Error", sec. 5).
+For each corpus, level and seed: a new split by groups, the corpus encoded anew (once, where the encoder learns
+nothing of it), a model with tenor's defaults, and on the same sequences the baselines, TF-IDF of words (1-2) and
+characters (2-5) with scikit-learn's logistic regression, and, if asked for, the seed's plain recipe (a network that
+starts from nothing) and a pretrained encoder of text, which Hugging Face's Trainer fine-tunes on the sequence's
+messages as one text (see _finetuned.py). Profiles: tenor's by the aggregation that is best on validation, the rivals'
+by the mean, and TF-IDF's also by its best (``tfidf_chosen``); what is learned of scores is learned on validation, and
+of a model that is its start alone on train, out of fold. Test average precision and ROC AUC, and the default's lead
+with a 95% interval: Student's t over seeds, the variance enlarged by test size over training size, since the splits
+overlap (Nadeau & Bengio 2003, "Inference for the Generalization Error", sec. 5).
 
 Not part of `make bench`: ten seeds over all corpora take hours. Results are kept one JSON line a run, so that a stopped
 study goes on where it was.

@@ -178,8 +178,8 @@ def test_scores_are_out_of_fold(tmp_path: Path) -> None:
     for part, (model, unseen) in fit_parts(view, parts, seed=0, num_classes=2, folds=5).items():
         assert 0.35 < roc_auc_score(labels, unseen) < 0.65
         seen = LexicalPrior({part: model}).logits(view)
-        # Where nothing is to be learned the least strength may be chosen, which follows even seen labels but a little.
-        assert roc_auc_score(labels, seen) > roc_auc_score(labels, unseen) + 0.1
+        # Characters differ little here: the least strength is chosen, which follows even seen labels but a little.
+        assert roc_auc_score(labels, seen) > (0.6 if part in ("characters", "character_bayes") else 0.8), part
 
 
 def test_a_part_of_another_weighting_is_refused() -> None:
@@ -188,6 +188,10 @@ def test_a_part_of_another_weighting_is_refused() -> None:
         LexicalPrior({"own": models["bayes"]})
     with pytest.raises(UsageError, match="bayes cannot weigh n-grams by tfidf"):
         LexicalPrior({"own": models["own"], "bayes": models["own"]})
+    with pytest.raises(UsageError, match="bayes reads words alone, found others"):
+        LexicalPrior({"own": models["own"], "bayes": models["character_bayes"]})
+    with pytest.raises(UsageError, match="characters reads characters alone, found others"):
+        LexicalPrior({"own": models["own"], "characters": models["own"]})
 
 
 def test_tensors_come_back_and_the_first_files_stay_readable() -> None:

@@ -6,7 +6,7 @@ Knows nothing of what the groups are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,10 +30,6 @@ Fit = Callable[["csr_matrix", IntArray], LexicalModel]
 #: C of the logistic regression; fit_out_of_fold chooses among them, starting from the default.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 DEFAULT_STRENGTH = 1.0
-#: By presence columns are not brought to one length, so long texts want far less strength than short ones; and a text
-#: that is far longer than those of training has a logit beyond theirs.
-PRESENCE_STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-DEFAULT_PRESENCE_STRENGTH = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +50,11 @@ class Recipe:
 
 
 TFIDF = Recipe("tfidf", STRENGTHS, DEFAULT_STRENGTH)
-CHARACTERS = Recipe("tfidf", STRENGTHS, DEFAULT_STRENGTH, "characters")
-BAYES = Recipe("presence", PRESENCE_STRENGTHS, DEFAULT_PRESENCE_STRENGTH, "words")
-CHARACTER_BAYES = Recipe("presence", PRESENCE_STRENGTHS, DEFAULT_PRESENCE_STRENGTH, "characters")
+CHARACTERS = replace(TFIDF, ngrams="characters")
+#: Columns are not brought to one length, so long texts want far less strength than short ones; and a text that is far
+#: longer than those of training has a logit beyond theirs.
+BAYES = Recipe("presence", (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0), 0.03, "words")
+CHARACTER_BAYES = replace(BAYES, ngrams="characters")
 
 _MIN_TEXTS = 2  # a column needs n-grams of this many training texts to be kept
 _NGRAMS_TO_CHOOSE_BY = 10_000_000  # of a corpus with more only some folds are compared

@@ -26,7 +26,7 @@ from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks, score_peaks
 from tenor.lexical.spoken import SpokenCounts
 from tenor.lexical.surface import SurfaceModel, describe_surface
-from tenor.lexical.weighting import count_texts
+from tenor.lexical.weighting import are_in, count_texts
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -71,6 +71,8 @@ class LexicalPrior:
         for name, model in self.models.items():
             if model.weighting != recipe_of(name).weighting:
                 raise UsageError(f"lexical prior: {name} cannot weigh n-grams by {model.weighting}")
+            if not are_in(model.columns, recipe_of(name).ngrams).all():
+                raise UsageError(f"lexical prior: {name} reads {recipe_of(name).ngrams} alone, found others")
         if self.surface is not None:
             outputs[SURFACE] = len(self.surface.linear.intercept)
         if len(set(outputs.values())) > 1:

@@ -8,7 +8,7 @@ Knows nothing of labels.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, TypeGuard, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -69,15 +69,19 @@ def as_counts(texts: Sequence[str] | csr_matrix) -> csr_matrix:
     return texts if is_counts(texts) else count_texts(texts)
 
 
+def are_in(columns: npt.NDArray[np.integer[Any]], ngrams: Ngrams) -> npt.NDArray[np.bool_]:
+    """Which columns are of such n-grams: (K,)."""
+    is_word = columns < SPACE.word_columns
+    return {"all": np.ones_like(is_word), "words": is_word, "characters": ~is_word}[ngrams]
+
+
 def keep_ngrams(counts: csr_matrix, ngrams: Ngrams) -> csr_matrix:
     """Counts without the n-grams that are not meant; columns keep their numbers."""
     if ngrams == "all":
         return counts
-    if ngrams == "words":
-        return counts[:, : SPACE.word_columns]
     from scipy.sparse import csr_matrix
 
-    kept = counts.indices >= SPACE.word_columns
+    kept = are_in(counts.indices, ngrams)
     ends = np.append(0, np.cumsum(kept))[counts.indptr]
     return csr_matrix((counts.data[kept], counts.indices[kept], ends), shape=counts.shape)
 
