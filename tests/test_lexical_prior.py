@@ -16,9 +16,17 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.corpus.voices import read_voice
 from tenor.errors import UsageError
-from tenor.lexical import LexicalModel, LexicalPrior, fit_out_of_fold, fit_parts, parts_of
+from tenor.lexical import (
+    AUTHOR_PARTS,
+    AuthorsModel,
+    LexicalModel,
+    LexicalPrior,
+    fit_out_of_fold,
+    fit_parts,
+    parts_of,
+)
+from tenor.lexical.parts import PARTS, recipe_of
 from tenor.lexical.peaks import _draw_share, fit_peaks
-from tenor.lexical.prior import PARTS, recipe_of
 from tenor.lexical.surface import SURFACE_FEATURES, SurfaceModel
 from tenor.lexical.weighting import SPACE
 from tenor.linear import LinearModel
@@ -105,7 +113,24 @@ def fit_models(level: str, num_classes: int) -> LexicalPrior:
         0, 0.1, (len(SURFACE_FEATURES), 1 if num_classes == 2 else num_classes)
     )
     bounds = np.repeat([[0.1], [4.0]], len(SURFACE_FEATURES), axis=1)
-    return LexicalPrior(models, SurfaceModel(LinearModel(draws, draws.mean(axis=0)), bounds))
+    surface = SurfaceModel(LinearModel(draws, draws.mean(axis=0)), bounds)
+    return LexicalPrior(models, surface, fit_author_models(num_classes) if level == "conversation" else None)
+
+
+def fit_author_models(num_classes: int) -> AuthorsModel:
+    """Models of authors, of two classes where conversations have three and the other way round."""
+    num_author_classes = 5 - num_classes
+    texts = [f"{WORDS[i % 7]} {'please' if i % 2 else 'now pay'} {WORDS[i % 13]}" for i in range(60)]
+    labels, names = np.arange(60) % 5 % num_author_classes, [str(index) for index in range(60)]
+    models = {
+        part: fit_out_of_fold(
+            texts, labels, names, seed=0, num_classes=num_author_classes, recipe=recipe_of(part)
+        )[0]
+        for part in AUTHOR_PARTS
+    }
+    outputs = [1 if classes == 2 else classes for classes in (num_author_classes, num_classes)]
+    slopes = np.random.default_rng(1).normal(0, 1, (3 * outputs[0], outputs[1]))
+    return AuthorsModel(models, LinearModel(slopes, slopes.mean(axis=0)))
 
 
 @pytest.mark.parametrize("num_classes", [2, 3])
@@ -208,7 +233,9 @@ def test_tensors_come_back_and_the_first_files_stay_readable() -> None:
     own = prior.models["own"]
     assert LexicalPrior.from_tensors(own.to_tensors()).models.keys() == {"own"}
     renamed = {f"listener.{name}": array for name, array in own.to_tensors().items()}
-    with pytest.raises(UsageError, match=f"expected parts of {', '.join(PARTS)}, surface, found listener"):
+    with pytest.raises(
+        UsageError, match=f"expected parts of {', '.join(PARTS)}, surface, authors, found listener"
+    ):
         LexicalPrior.from_tensors(renamed)
     missing = {name: array for name, array in prior.to_tensors().items() if name != "peak.idf"}
     with pytest.raises(UsageError, match="peak: expected the tensors columns, idf"):

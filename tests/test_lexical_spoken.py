@@ -26,7 +26,9 @@ def test_counts_of_joined_messages_are_sums(messages: list[str], data: st.DataOb
     sequences = data.draw(st.lists(st.lists(st.integers(0, len(messages) - 1), max_size=6), max_size=4))
     owners = np.repeat(np.arange(len(sequences)), [len(each) for each in sequences])
     positions = np.array([place for each in sequences for place in each], dtype=np.int64)
-    spoken = SpokenCounts(count_messages(messages, SPACE), {"own": (positions, owners)}, len(sequences))
+    nobody = np.empty(0, np.int64)
+    counts = count_messages(messages, SPACE)
+    spoken = SpokenCounts(counts, {"own": (positions, owners)}, len(sequences), nobody)
     found = spoken.count("own")
     expected = count_texts(["\n".join(messages[place] for place in each) for each in sequences])
     assert found.dtype == expected.dtype and found.shape == expected.shape
@@ -45,3 +47,20 @@ def test_a_view_s_voices_are_counted_as_they_are_read(small_corpus: Path, level:
         for voice in VOICES[level]:
             joined = ["\n".join(said) for said in read_voice(sequences, voice)]
             assert (spoken.count(voice) != count_texts(joined)).nnz == 0
+
+
+def test_the_authors_in_conversations_are_counted_as_their_own_sequences_are(small_corpus: Path) -> None:
+    conversations = view_sequences(open_corpus(small_corpus), "conversation")
+    some = conversations.select(np.arange(len(conversations))[::-2])  # in any order
+    spoken = SpokenCounts.of(some, (), with_authors=True)
+    counts = spoken.count("authors")
+    authors = view_sequences(some.corpus, "author")
+    names = np.asarray(authors.authors)
+    for place, row in enumerate(some.rows.tolist()):
+        own = np.flatnonzero(authors.rows == row)
+        own = own[np.argsort(names[own])]
+        expected = count_texts(["\n".join(said) for said in authors.texts(own)])
+        assert (counts[spoken.conversations == place] != expected).nnz == 0
+        assert np.count_nonzero(spoken.conversations == place) == len(own) > 0
+    nobody = SpokenCounts.of(some.select(np.zeros(0, np.int64)), (), with_authors=True)
+    assert nobody.count("authors").shape == (0, SPACE.num_columns)

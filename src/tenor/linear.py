@@ -6,6 +6,7 @@ Knows nothing of what the columns are.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -196,8 +197,9 @@ def fit_best_strength(
     *,
     num_classes: int,
     judge: tuple[Table, IntArray] | None = None,
+    strengths: Sequence[float] = STRENGTHS,
 ) -> tuple[LinearModel, FloatArray]:
-    """Choose among STRENGTHS by log loss, then fit on all rows.
+    """Choose among strengths by log loss, then fit on all rows.
 
     Args:
         table: as for score_linear.
@@ -205,20 +207,21 @@ def fit_best_strength(
         folds: as for score_linear.
         num_classes: as for score_linear.
         judge: other rows (J, D) and their labels (J,), whose loss counts; None = the rows themselves, out of fold.
+        strengths: to choose among; of equal losses the first one's is taken.
 
     Returns:
         The model, and the logits out of fold that models of the same strength gave.
     """
     scored = {
         strength: score_linear(table, labels, folds, num_classes=num_classes, strength=strength)
-        for strength in STRENGTHS
+        for strength in strengths
     }
     if judge is None:
-        best = min(STRENGTHS, key=lambda strength: log_loss(scored[strength], labels))
+        best = min(strengths, key=lambda strength: log_loss(scored[strength], labels))
         return fit_linear(table, labels, num_classes=num_classes, strength=best), scored[best]
     models = {
         strength: fit_linear(table, labels, num_classes=num_classes, strength=strength)
-        for strength in STRENGTHS
+        for strength in strengths
     }
-    best = min(STRENGTHS, key=lambda strength: log_loss(models[strength].logits(judge[0]), judge[1]))
+    best = min(strengths, key=lambda strength: log_loss(models[strength].logits(judge[0]), judge[1]))
     return models[best], scored[best]

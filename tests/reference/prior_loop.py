@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from surface_loop import surface_by_loop
 
-from tenor.lexical import LexicalPrior
+from tenor.lexical import AuthorsModel, LexicalPrior
 from tenor.lexical.surface import SURFACE_FEATURES
 
 
@@ -44,6 +44,8 @@ def prior_by_loop(
             for name, lo, hi in zip(SURFACE_FEATURES, lowest, highest, strict=True)
         ]
         total = np.array(held) @ prior.surface.linear.coefficients + prior.surface.linear.intercept
+    if prior.authors is not None:
+        total = total + authors_by_loop(prior.authors, own)
     for part, model in prior.models.items():
         if part == "peak":
             scores = [np.atleast_1d(model.logits([message["text"]])[0]) for message in own]
@@ -51,3 +53,19 @@ def prior_by_loop(
         else:
             total = total + np.atleast_1d(model.logits(["\n".join(m["text"] for m in voices[part])])[0])
     return np.asarray(total, dtype=np.float64)
+
+
+def authors_by_loop(authors: AuthorsModel, messages: list[dict[str, Any]]) -> np.ndarray:
+    """What the authors of a conversation's messages say of it: (K,)."""
+    said: dict[str, list[str]] = {}
+    for message in messages:
+        said.setdefault(message["author"], []).append(message["text"])
+    if not said:
+        scores = [sum(model.intercept.astype(np.float64) for model in authors.models.values())]
+    else:
+        scores = [
+            sum(np.atleast_1d(model.logits(["\n".join(texts)])[0]) for model in authors.models.values())
+            for texts in said.values()
+        ]
+    row = np.concatenate([np.mean(scores, axis=0), np.max(scores, axis=0), np.min(scores, axis=0)])
+    return np.asarray(row @ authors.linear.coefficients + authors.linear.intercept)

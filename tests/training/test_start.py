@@ -14,7 +14,7 @@ from tenor.corpus.importing import import_corpus
 from tenor.corpus.sampling import sample_groups
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import count_spoken
-from tenor.lexical import parts_of
+from tenor.lexical import AUTHOR_PARTS, parts_of
 from tenor.logits import log_loss
 from tenor.pooled import pool_features
 from tenor.training.preparation import fit_data, prepare_data
@@ -152,4 +152,5 @@ def test_the_bar_is_full_once_the_start_is_fitted(
     done.clear()
     fit_start(view, seed=0, progress=True)
     assert shown == [("fitting the start", sum(done))]
-    assert sum(done) == len(parts_of(view.level, with_context=True)) + 2  # the surface, the pooled features
+    others = 2 + (len(AUTHOR_PARTS) if level == "conversation" else 0)  # the surface, the pooled features
+    assert sum(done) == len(parts_of(view.level, with_context=True)) + others

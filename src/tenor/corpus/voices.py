@@ -103,6 +103,32 @@ def lay_out_voices(view: SequenceView, voices: Sequence[Voice]) -> dict[Voice, t
     return found
 
 
+def lay_out_authors(view: SequenceView) -> tuple[Integers, Integers, Integers]:
+    """Which messages are each author's in the sequences' conversations, one author after another.
+
+    Args:
+        view: conversations; a message that one leaves out is left out here.
+
+    Returns:
+        The messages as rows among all of the corpus (M,); which author's each is (M,), rising numbers; and in which
+        conversation each author is (A,), as positions in the view, rising. Authors of a conversation are in the order
+        of their names, and only those who say something in it are there.
+    """
+    rows, owners = lay_out_voices(view, ("own",))["own"]
+    names, codes = np.unique(read_authors(view.corpus, rows), return_inverse=True)
+    num_names = max(1, len(names))
+    authors, of_message = np.unique(owners * num_names + codes, return_inverse=True)
+    order = np.argsort(of_message, kind="stable")
+    return rows[order], of_message[order], authors // num_names
+
+
+def mark_authors(view: SequenceView, index: int) -> Integers:
+    """Who wrote each message of one conversation: (T,) numbers of authors, from 0 on."""
+    block = view.select([index])
+    rows, authors, _ = lay_out_authors(block)
+    return authors[np.argsort(rows)]
+
+
 def lay_out_turns(view: SequenceView) -> tuple[Integers, Integers, npt.NDArray[np.bool_]]:
     """What the sequences' conversations say, in order, and by whom.
 

@@ -8,47 +8,39 @@ how the weights were found.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.corpus.sampling import blocks_of_texts
-from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
-from tenor.corpus.voices import VOICES, Voice, count_spoken, mark_voice, read_voice
+from tenor.corpus.voices import count_spoken, mark_authors, mark_voice
 from tenor.errors import UsageError
-from tenor.lexical.fitting import BAYES, CHARACTER_BAYES, CHARACTERS, TFIDF, Recipe, fit_out_of_fold
+from tenor.lexical.authors import AuthorsModel
 from tenor.lexical.model import LexicalModel
-from tenor.lexical.peaks import fit_peaks, score_peaks
+from tenor.lexical.parts import (
+    PARTS,
+    Part,
+    Tensors,
+    count_voice,
+    join_names,
+    naming,
+    read_parts,
+    require_parts,
+    require_same_outputs,
+    voice_of,
+)
+from tenor.lexical.peaks import score_peaks
 from tenor.lexical.spoken import SpokenCounts
 from tenor.lexical.surface import SurfaceModel, describe_surface
-from tenor.lexical.weighting import are_in, count_texts
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 FloatArray = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-#: A voice's whole text; of the own one its characters, so that the blend finds how much they weigh beside words, and
-#: its words and its characters by naive Bayes' ratios; or the strongest of the sequence's own messages.
-Part = Voice | Literal["bayes", "characters", "character_bayes", "peak"]
-#: The name of the surface's tensors, beside those of the parts.
-SURFACE = "surface"
-PARTS: tuple[Part, ...] = ("own", "bayes", "characters", "character_bayes", "first", "rest", "others", "peak")
-
-#: How the parts are fitted that are not plain TF-IDF of all n-grams; they read the own voice.
-_RECIPES: dict[Part, Recipe] = {"bayes": BAYES, "characters": CHARACTERS, "character_bayes": CHARACTER_BAYES}
-
-
-def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:
-    """The parts that sequences of a level have; without context none of what others say beside an author."""
-    own, *others = (voice for voice in VOICES[level] if with_context or voice != "others")
-    return (own, *_RECIPES, *others, "peak")
+#: The names of the surface's tensors and of the authors', beside those of the parts.
+SURFACE, AUTHORS = "surface", "authors"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +50,20 @@ class LexicalPrior:
     Attributes:
         models: at least one, in the order of PARTS.
         surface: None where it has no weight.
+        authors: of conversations, likewise; None where authors have no labels too.
     """
 
     models: dict[Part, LexicalModel]
     surface: SurfaceModel | None = None
+    authors: AuthorsModel | None = None
 
     def __post_init__(self) -> None:
-        outputs: dict[str, int] = {name: len(model.intercept) for name, model in self.models.items()}
-        unknown = [name for name in outputs if name not in PARTS]
-        if unknown or not outputs:
-            raise UsageError(f"lexical prior: expected parts of {', '.join(PARTS)}, found {list(outputs)}")
-        for name, model in self.models.items():
-            if model.weighting != recipe_of(name).weighting:
-                raise UsageError(f"lexical prior: {name} cannot weigh n-grams by {model.weighting}")
-            if not are_in(model.columns, recipe_of(name).ngrams).all():
-                raise UsageError(f"lexical prior: {name} reads {recipe_of(name).ngrams} alone, found others")
+        outputs: dict[str, int] = {"the parts": require_parts(self.models)}
         if self.surface is not None:
             outputs[SURFACE] = len(self.surface.linear.intercept)
-        if len(set(outputs.values())) > 1:
-            raise UsageError(f"lexical prior: expected parts of as many outputs, found {outputs}")
+        if self.authors is not None:
+            outputs[AUTHORS] = len(self.authors.linear.intercept)
+        require_same_outputs(outputs)
 
     @property
     def num_outputs(self) -> int:
@@ -104,24 +91,28 @@ class LexicalPrior:
         return self.surface is not None or "others" in self.models
 
     def _score_block(self, view: SequenceView) -> FloatArray:
-        spoken = SpokenCounts.of(view, [_voice_of(part) for part in self.models])
+        voices = [voice_of(part) for part in self.models]
+        spoken = SpokenCounts.of(view, voices, with_authors=self.authors is not None)
         counted, counts = None, None  # the voice whose n-grams are counted, once for all parts that read it
         total: FloatArray = np.zeros(1)
         for part, model in self.models.items():
             if part == "peak":
                 total = total + score_peaks(model, spoken.messages.counts, *spoken.voices["own"], len(view))
                 continue
-            voice = _voice_of(part)
+            voice = voice_of(part)
             if voice != counted or counts is None:
                 counted, counts = voice, spoken.count(voice)
             total = total + model.logits(counts)
+        if self.authors is not None:
+            total = total + self.authors.logits(spoken.count("authors"), spoken.conversations, len(view))
         return total if self.surface is None else total + self.surface.logits(describe_surface(view))
 
     def message_contributions(self, view: SequenceView, index: int) -> tuple[FloatArray, FloatArray]:
         """What each of one sequence's own messages adds to its logit.
 
         A voice's text is shared out as LexicalModel.message_contributions says; the peak belongs to the message that
-        is it; what others say and the surface belong to no message of the sequence, and so to the rest.
+        is it, and what an author adds to his messages; what others say and the surface belong to no message of the
+        sequence, and so to the rest.
 
         Returns:
             (T, K) for the messages and (K,) for the rest, which add up to the logit; K = 1 for two classes, else C.
@@ -130,6 +121,9 @@ class LexicalPrior:
         found, rest = np.zeros((len(texts), self.num_outputs)), np.zeros(self.num_outputs)
         if self.surface is not None:
             rest += self.surface.logits(describe_surface(view.select([index]))).reshape(-1)
+        if self.authors is not None:
+            by_message, base = self.authors.message_contributions(texts, mark_authors(view, index))
+            found, rest = found + by_message, rest + base
         for part, model in self.models.items():
             rest += model.intercept
             if part == "peak":
@@ -139,10 +133,10 @@ class LexicalPrior:
                     columns = np.arange(self.num_outputs)
                     found[winners, columns] += scores[winners, columns] - model.intercept
             elif part == "others":
-                counts = _count_voice(view.select([index]), part)
+                counts = count_voice(view.select([index]), part)
                 rest += model.logits(counts).reshape(-1) - model.intercept
             else:
-                meant = mark_voice(view, _voice_of(part), index)
+                meant = mark_voice(view, voice_of(part), index)
                 spoken = [text for text, is_meant in zip(texts, meant.tolist(), strict=True) if is_meant]
                 if spoken:
                     found[meant] += model.message_contributions(spoken).reshape(len(spoken), -1)
@@ -157,91 +151,43 @@ class LexicalPrior:
                 for ngram, weight in model.contributions(text):
                     total = found.setdefault(ngram, np.zeros(self.num_outputs))
                     total[column] += np.atleast_1d(weight)[column]
+        if self.authors is not None:
+            for ngram, weight in self.authors.ngram_contributions(texts, mark_authors(view, index)):
+                found[ngram] = found.get(ngram, np.zeros(self.num_outputs)) + weight
         return found
 
-    def to_tensors(self) -> dict[str, npt.NDArray[np.generic]]:
+    def to_tensors(self) -> Tensors:
         """The state as named arrays, ``part.name``; from_tensors takes them back."""
-        found = {str(part): model.to_tensors() for part, model in self.models.items()}
+        found: dict[str, Tensors] = {str(part): model.to_tensors() for part, model in self.models.items()}
         if self.surface is not None:
             found[SURFACE] = self.surface.to_tensors()
-        return {f"{part}.{name}": array for part, arrays in found.items() for name, array in arrays.items()}
+        if self.authors is not None:
+            found[AUTHORS] = self.authors.to_tensors()
+        return join_names(found)
 
     @classmethod
-    def from_tensors(cls, tensors: dict[str, npt.NDArray[np.generic]]) -> LexicalPrior:
+    def from_tensors(cls, tensors: Tensors) -> LexicalPrior:
         """Take back what to_tensors gave; names without a part are those of ``own``, as in the first files.
 
         Raises:
             UsageError: an unknown part, or arrays that are not a part's (see LexicalModel.from_tensors).
         """
-        by_part: dict[str, dict[str, npt.NDArray[np.generic]]] = {}
+        by_part: dict[str, Tensors] = {}
         for name, array in tensors.items():
-            part, _, rest = name.rpartition(".")
-            by_part.setdefault(part if part else "own", {})[rest] = array
-        unknown = sorted(by_part.keys() - {*PARTS, SURFACE})
+            part, point, rest = name.partition(".")
+            by_part.setdefault(part if point else "own", {})[rest if point else name] = array
+        unknown = sorted(by_part.keys() - {*PARTS, SURFACE, AUTHORS})
         if unknown:
-            raise UsageError(f"expected parts of {', '.join((*PARTS, SURFACE))}, found {', '.join(unknown)}")
-        models: dict[Part, LexicalModel] = {}
-        for part in PARTS:
-            if part in by_part:
-                with _naming(part):
-                    models[part] = LexicalModel.from_tensors(by_part[part])
-        if SURFACE not in by_part:
-            return cls(models)
-        with _naming(SURFACE):
-            return cls(models, SurfaceModel.from_tensors(by_part[SURFACE]))
-
-
-@contextlib.contextmanager
-def _naming(part: str) -> Iterator[None]:
-    """Have an error say which part it is about."""
-    try:
-        yield
-    except UsageError as error:
-        raise UsageError(f"{part}: {error}") from error
-
-
-def fit_parts(
-    view: SequenceView,
-    parts: Sequence[Part],
-    *,
-    seed: int,
-    num_classes: int,
-    folds: int,
-    advance: Callable[[int], None] = lambda _: None,
-) -> dict[Part, tuple[LexicalModel, FloatArray]]:
-    """Fit parts on labelled sequences, and score them out of fold: part -> the model, and (S,) or (S, C).
-
-    `advance` is told of each part that is done.
-    """
-    labels, groups = view.labels, view.groups
-    options: dict[str, int] = {"seed": seed, "num_classes": num_classes, "folds": folds}
-    fitted: dict[Part, tuple[LexicalModel, FloatArray]] = {}
-    counted, counts = None, None  # as in LexicalPrior
-    for part in parts:
-        if part == "peak":
-            fitted[part] = fit_peaks(list(view.texts()), labels, groups, **options)
-        else:
-            voice = _voice_of(part)
-            if voice != counted or counts is None:
-                counted, counts = voice, _count_voice(view, voice)
-            fitted[part] = fit_out_of_fold(counts, labels, groups, recipe=recipe_of(part), **options)
-        advance(1)
-    return fitted
-
-
-def _count_voice(view: SequenceView, voice: Voice) -> csr_matrix:
-    """The n-grams of each sequence's texts in one voice."""
-    return count_texts(["\n".join(texts) for texts in read_voice(view, voice)])
-
-
-def recipe_of(part: Part) -> Recipe:
-    """How a part is fitted."""
-    return _RECIPES.get(part, TFIDF)
-
-
-def _voice_of(part: Part) -> Voice:
-    """Whose text a part reads as a whole."""
-    return part if part == "first" or part == "rest" or part == "others" else "own"
+            expected = ", ".join((*PARTS, SURFACE, AUTHORS))
+            raise UsageError(f"expected parts of {expected}, found {', '.join(unknown)}")
+        surface, authors = None, None
+        if SURFACE in by_part:
+            with naming(SURFACE):
+                surface = SurfaceModel.from_tensors(by_part[SURFACE])
+        if AUTHORS in by_part:
+            with naming(AUTHORS):
+                authors = AuthorsModel.from_tensors(by_part[AUTHORS])
+        return cls(read_parts(by_part), surface, authors)
 
 
 def _spoken_texts(
@@ -255,7 +201,7 @@ def _spoken_texts(
             for winner in np.unique(winners):
                 yield np.flatnonzero(winners == winner).tolist(), texts[winner]
     elif part != "others":
-        meant = mark_voice(view, _voice_of(part), index).tolist()
+        meant = mark_voice(view, voice_of(part), index).tolist()
         spoken = [text for text, is_meant in zip(texts, meant, strict=True) if is_meant]
         if spoken:
             yield columns, "\n".join(spoken)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.corpus.messages import read_texts
 from tenor.corpus.views import SequenceView
-from tenor.corpus.voices import Voice, lay_out_voices
+from tenor.corpus.voices import Voice, lay_out_authors, lay_out_voices
 from tenor.lexical.weighting import SPACE
 from tenor.ngrams import MessageCounts, count_messages
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
 Integers = npt.NDArray[np.int64]
+
+#: Whose text: a voice's of each sequence, or that of each author in a conversation.
+Speaker = Voice | Literal["authors"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +35,33 @@ class SpokenCounts:
     Attributes:
         messages: of each distinct message.
         voices: voice -> for each of its messages, one sequence's after another, which of the distinct it is and
-            whose: (M,) and (M,) positions in the view.
+            whose: (M,) and (M,) positions in the view; of ``authors`` whose among A authors.
         num_sequences: S.
+        conversations: (A,) the sequence that each author speaks in, rising; A is 0 where they are not told apart.
     """
 
     messages: MessageCounts
-    voices: dict[Voice, tuple[Integers, Integers]]
+    voices: dict[Speaker, tuple[Integers, Integers]]
     num_sequences: int
+    conversations: Integers
 
     @classmethod
-    def of(cls, view: SequenceView, voices: Sequence[Voice]) -> SpokenCounts:
+    def of(cls, view: SequenceView, voices: Sequence[Voice], *, with_authors: bool = False) -> SpokenCounts:
         """Count what a view's sequences say in some voices, all of it at a time.
+
+        Args:
+            view: sequences.
+            voices: whole texts of which are wanted.
+            with_authors: tell the authors of conversations apart too.
 
         Raises:
             CorpusError: the corpus has no text.
         """
-        laid_out = lay_out_voices(view, voices)
+        laid_out: dict[Speaker, tuple[Integers, Integers]] = dict(lay_out_voices(view, voices).items())
+        conversations = np.empty(0, np.int64)
+        if with_authors:
+            found_rows, authors, conversations = lay_out_authors(view)
+            laid_out["authors"] = found_rows, authors
         rows = np.concatenate([found for found, _ in laid_out.values()])
         distinct, positions = np.unique(rows, return_inverse=True)
         texts = np.empty(len(distinct), dtype=object)
@@ -58,10 +72,10 @@ class SpokenCounts:
         named = {
             voice: (part, owners) for (voice, (_, owners)), part in zip(laid_out.items(), parts, strict=True)
         }
-        return cls(count_messages(texts.tolist(), SPACE), named, len(view))
+        return cls(count_messages(texts.tolist(), SPACE), named, len(view), conversations)
 
-    def count(self, voice: Voice) -> csr_matrix:
-        """The n-grams of each sequence's texts in a voice, joined by line ends: (S, columns) float32."""
+    def count(self, voice: Speaker) -> csr_matrix:
+        """The n-grams of each sequence's, or author's, texts, joined by line ends: (S or A, columns) float32."""
         from scipy.sparse import csr_matrix
 
         found, (positions, owners) = self.messages, self.voices[voice]
@@ -79,7 +93,8 @@ class SpokenCounts:
             (np.full(np.count_nonzero(silent), 3 * num + 1), owners[silent]),
         ]
         columns, rows = (np.concatenate(part) for part in zip(*parts, strict=True))
-        shape = (self.num_sequences, 3 * num + 2)
+        num_texts = len(self.conversations) if voice == "authors" else self.num_sequences
+        shape = (num_texts, 3 * num + 2)
         total = csr_matrix((np.ones(len(rows), np.float32), (rows, columns)), shape=shape) @ self._terms()
         total.sort_indices()
         return total

@@ -10,7 +10,6 @@ blend gets wrong. Knows nothing of torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +19,8 @@ from tenor.corpus.sampling import MAX_FIT_CHARACTERS, sample_groups
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import count_spoken
 from tenor.lexical import (
+    AUTHOR_PARTS,
+    AuthorsModel,
     LexicalModel,
     LexicalPrior,
     Part,
@@ -32,14 +33,13 @@ from tenor.lexical import (
 from tenor.linear import LinearModel, Table, fit_best_strength
 from tenor.pooled import pool_features
 from tenor.progress import progress_bar
+from tenor.training.authors import find_labelled_authors, fit_authors, score_conversations
+from tenor.training.blending import blend_weights
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
 FOLDS = 5
-#: How firmly the parts' weights are held to be equal before any label is seen: the precision of a normal prior. It
-#: decides where positives are few and nothing where they are many; values of 2 to 50 differed by thousandths.
-EQUALITY = 5.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,107 +117,109 @@ def fit_start(
             training sequences; None = out of fold.
         progress: show a bar.
     """
-    num_classes = max(2, len(view.classes))
-    has_text = view.corpus.has_text
+    fitted = _fit_all(
+        view,
+        seed=seed,
+        with_pooled=with_pooled,
+        with_context=with_context,
+        folds=folds,
+        judge=judge,
+        progress=progress,
+    )
+    if judge is None:
+        found, shift = blend_weights(list(fitted.scores.values()), view.labels)
+    else:
+        held_out = fitted.score(judge)
+        found, shift = blend_weights([held_out[name] for name in fitted.scores], judge.labels)
+    return _add_up(fitted, dict(zip(fitted.scores, found.tolist(), strict=True)), shift)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """What may take part in a start, before it is weighed.
+
+    Attributes:
+        parts: the models of n-grams.
+        linear: those of a table, ``surface`` and ``pooled``.
+        tables: of the training sequences, by the same names.
+        authors: of the people in conversations; None where there are none with labels of their own.
+        scores: of the training sequences, out of fold, by all these names; ``authors`` too.
+    """
+
+    parts: dict[Part, LexicalModel]
+    linear: dict[str, LinearModel]
+    tables: dict[str, Table]
+    authors: AuthorsModel | None
+    scores: dict[str, FloatArray]
+
+    def score(self, view: SequenceView) -> dict[str, FloatArray]:
+        """The same for other sequences."""
+        scores: dict[str, FloatArray] = {
+            part: LexicalPrior({part: model}).logits(view) for part, model in self.parts.items()
+        }
+        scores |= {name: model.logits(_read_table(name, view)) for name, model in self.linear.items()}
+        if self.authors is not None:
+            scores["authors"] = score_conversations(self.authors, view)
+        return scores
+
+
+def _fit_all(
+    view: SequenceView,
+    *,
+    seed: int,
+    with_pooled: bool,
+    with_context: bool,
+    folds: int,
+    judge: SequenceView | None,
+    progress: bool,
+) -> _Fitted:
+    """Fit what may take part; see fit_start."""
+    num_classes, has_text = max(2, len(view.classes)), view.corpus.has_text
     parts = parts_of(view.level, with_context=with_context) if has_text else ()
-    readers: dict[str, Callable[[SequenceView], Table]] = {}
-    if has_text and (with_context or view.level == "conversation"):
-        readers["surface"] = describe_surface
-    if with_pooled:
-        readers["pooled"] = pool_features
-    with progress_bar("fitting the start", len(parts) + len(readers), enabled=progress) as advance:
-        fitted = fit_parts(view, parts, seed=seed, num_classes=num_classes, folds=folds, advance=advance)
-        codes = assign_folds(view.labels, view.groups, seed=seed, folds=folds)
+    names = ["surface"] if has_text and (with_context or view.level == "conversation") else []
+    names += ["pooled"] if with_pooled else []
+    authors = find_labelled_authors(view) if has_text else None
+    codes = assign_folds(view.labels, view.groups, seed=seed, folds=folds)
+    options: dict[str, int] = {"seed": seed, "num_classes": num_classes, "folds": folds}
+    num_steps = len(parts) + len(names) + (0 if authors is None else len(AUTHOR_PARTS))
+    with progress_bar("fitting the start", num_steps, enabled=progress) as advance:
+        by_part = fit_parts(view, parts, advance=advance, **options)
+        scores: dict[str, FloatArray] = {part: unseen for part, (_, unseen) in by_part.items()}
         tables: dict[str, Table] = {}
-        judged: dict[str, Table] = {}
-        linear: dict[str, tuple[LinearModel, FloatArray]] = {}
-        for name, read in readers.items():
-            tables[name], held = read(view), None
-            if judge is not None:
-                judged[name] = read(judge)
-                held = judged[name], judge.labels
-            linear[name] = fit_best_strength(
+        linear: dict[str, LinearModel] = {}
+        for name in names:
+            tables[name] = _read_table(name, view)
+            held = None if judge is None else (_read_table(name, judge), judge.labels)
+            linear[name], scores[name] = fit_best_strength(
                 tables[name], view.labels, codes, num_classes=num_classes, judge=held
             )
             advance(1)
-    if judge is None:
-        found, shift = blend_weights(
-            [unseen for _, unseen in [*fitted.values(), *linear.values()]], view.labels
-        )
-    else:
-        held_out = [LexicalPrior({part: model}).logits(judge) for part, (model, _) in fitted.items()]
-        held_out += [linear[name][0].logits(table) for name, table in judged.items()]
-        found, shift = blend_weights(held_out, judge.labels)
-    weights = dict(zip([*fitted, *linear], found.tolist(), strict=True))
-    return _add_up(fitted, linear, tables, weights, shift)
+        linked = None
+        if authors is not None:
+            linked, scores["authors"] = fit_authors(view, authors, advance=advance, **options)
+    return _Fitted({part: model for part, (model, _) in by_part.items()}, linear, tables, linked, scores)
 
 
-def _add_up(
-    fitted: dict[Part, tuple[LexicalModel, FloatArray]],
-    linear: dict[str, tuple[LinearModel, FloatArray]],
-    tables: dict[str, Table],
-    weights: dict[str, float],
-    shift: float,
-) -> Start:
-    """The start of fitted parts, their scores out of fold and their weights."""
-    scores: dict[str, FloatArray] = {part: unseen for part, (_, unseen) in fitted.items()}
-    scores |= {name: unseen for name, (_, unseen) in linear.items()}
+def _read_table(name: str, view: SequenceView) -> Table:
+    return describe_surface(view) if name == "surface" else pool_features(view)
+
+
+def _add_up(fitted: _Fitted, weights: dict[str, float], shift: float) -> Start:
+    """The start of what was fitted and its weights."""
     # The whole text's part stays in any case, so that there is a lexical prior wherever there is text.
     kept = [name for name, weight in weights.items() if weight > 0 or name in ("own", "pooled")]
-    models = {part: fitted[part][0].scale(weights[part]) for part in fitted if part in kept}
-    others = {name: model.scale(weights[name]) for name, (model, _) in linear.items() if name in kept}
-    prior = sum((weights[name] * scores[name] for name in kept), np.zeros_like(scores[kept[0]]))
-    pooled = others.get("pooled")
+    models = {part: model.scale(weights[part]) for part, model in fitted.parts.items() if part in kept}
+    linear = {name: model.scale(weights[name]) for name, model in fitted.linear.items() if name in kept}
+    authors = fitted.authors.scale(weights["authors"]) if fitted.authors and "authors" in kept else None
+    prior = sum((weights[name] * fitted.scores[name] for name in kept), np.zeros_like(fitted.scores[kept[0]]))
+    pooled = linear.get("pooled")
     if pooled is None:
         models["own"] = models["own"].shift(shift)
         prior += shift
     else:
         pooled = pooled.shift(shift)
-        prior += shift - pooled.logits(tables["pooled"])
-    surface = SurfaceModel.of_training(others["surface"], tables["surface"]) if "surface" in others else None
-    return Start(LexicalPrior(models, surface) if models else None, pooled, prior)
-
-
-def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray, float]:
-    """The weights, none negative, and the shift of a sum of logits that are most probable a posteriori.
-
-    The weights' prior is normal around equal ones, with the precision EQUALITY: chosen by the labels alone they would
-    be mostly chance where positives are few. The loss is taken against smoothed labels, so that scores which separate
-    few labels without an error do not run off to infinity: n₊ positives are held to be (n₊ + 1) / (n₊ + C) certain,
-    and the rest is shared among the other classes (Platt 1999, "Probabilistic Outputs for Support Vector Machines",
-    sec. 2.2, for C classes).
-
-    Args:
-        parts: each (N,), or (N, C) with one weight for all classes.
-        labels: (N,).
-
-    Returns:
-        (weights (V,), shift); the shift is 0 for several classes, where adding it would change nothing.
-    """
-    from scipy.optimize import minimize
-
-    stacked = np.stack(parts)  # (V, N) or (V, N, C)
-    binary = stacked.ndim == 2
-    first = np.append(np.full(len(parts), 1 / len(parts)), 0.0)
-    targets = _smooth_labels(labels, 2 if binary else stacked.shape[2])  # (N, C)
-
-    def loss(values: FloatArray) -> float:
-        logits = np.tensordot(values[:-1], stacked, axes=1) + (values[-1] if binary else 0.0)
-        if binary:
-            logits = np.stack([np.zeros_like(logits), logits], axis=1)
-        losses = np.logaddexp.reduce(logits, axis=1) - (targets * logits).sum(axis=1)
-        distance = float(np.square(values[:-1] - first[:-1]).sum())
-        return (float(losses.sum()) + EQUALITY / 2 * distance) / len(labels)
-
-    bounds = [(0.0, None)] * len(parts) + [(None, None)]
-    found = minimize(loss, first, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x[:-1]), float(found.x[-1]) if binary else 0.0
-
-
-def _smooth_labels(labels: IntArray, num_classes: int) -> FloatArray:
-    """(N, C) probabilities that stand for labels (N,); see blend_weights."""
-    counts = np.bincount(labels, minlength=num_classes)
-    certain = (counts + 1) / (counts + num_classes)  # (C,)
-    table = np.tile(((1 - certain) / (num_classes - 1))[:, None], (1, num_classes))
-    np.fill_diagonal(table, certain)
-    return np.asarray(table[labels])
+        prior += shift - pooled.logits(fitted.tables["pooled"])
+    surface = (
+        SurfaceModel.of_training(linear["surface"], fitted.tables["surface"]) if "surface" in linear else None
+    )
+    return Start(LexicalPrior(models, surface, authors) if models else None, pooled, prior)
