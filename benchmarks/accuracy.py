@@ -56,7 +56,7 @@ from tenor.training.train import train_model
 TASKS = {
     "persuasion": ("conversation", "author"),
     "chitchat": ("conversation", "author"),
-    "switchboard": ("author",),
+    "switchboard": ("conversation", "author"),
     "conda": ("conversation", "author"),
 }
 PROFILES = ("persuasion", "chitchat", "switchboard")

@@ -21,6 +21,7 @@ from tenor.lexical import (
     AuthorsModel,
     LexicalModel,
     LexicalPrior,
+    find_parts,
     fit_out_of_fold,
     fit_parts,
     parts_of,
@@ -75,6 +76,7 @@ def make_records(rule: str, count: int = 240, *, seed: int = 0) -> Records:
 
 
 def import_records(records: Records, folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
     source = folder / "chats.jsonl"
     source.write_text("".join(json.dumps(record) + "\n" for record in records))
     return import_corpus(source, folder / "corpus", progress=False)
@@ -194,6 +196,27 @@ def test_a_part_finds_what_the_whole_text_does_not_show(
         assert "others" not in alone.lexical.models
 
 
+def test_a_part_that_would_repeat_another_is_left_out(tmp_path: Path) -> None:
+    one = [{"author": "x", "text": "fine"}, {"author": "x", "text": "sure"}]
+    chats = {"monologues": one, "lines": one[:1], "talk": [*one, {"author": "y", "text": "why"}]}
+    found = {
+        (name, level): find_parts(
+            open_view(
+                [{"conversation_id": f"{i}", "messages": messages, "label": i} for i in range(2)],
+                tmp_path / f"{name}-{level}",
+                level,
+            )
+        )
+        for name, messages in chats.items()
+        for level in ("conversation", "author")
+    }
+    own = ("own", "bayes", "characters", "character_bayes")
+    assert found["monologues", "conversation"] == found["monologues", "author"] == (*own, "peak")
+    assert found["lines", "conversation"] == found["lines", "author"] == own
+    assert found["talk", "conversation"] == (*own, "first", "rest", "peak")
+    assert found["talk", "author"] == (*own, "others", "peak")
+
+
 def test_scores_are_out_of_fold(tmp_path: Path) -> None:
     """Labels without a pattern: a part that saw its own sequences would seem to know them."""
     view = open_view(make_records("opener", 200), tmp_path)
@@ -298,3 +321,28 @@ def test_the_drawn_share_leaves_no_sequence_out() -> None:
     assert (counts >= 1).all()
     assert abs(counts[2] - 200) < 50
     assert _draw_share(lengths, 1.0, seed=3).all()
+
+
+def test_what_is_no_model_of_authors_is_refused() -> None:
+    authors = fit_author_models(2)
+    tensors = authors.to_tensors()
+    again = AuthorsModel.from_tensors(tensors)
+    assert list(again.models) == list(AUTHOR_PARTS)
+    assert all(np.array_equal(array, again.to_tensors()[name]) for name, array in tensors.items())
+    models = fit_models("conversation", 2).models
+    with pytest.raises(UsageError, match="expected parts of own, bayes, character_bayes, found \\['peak'\\]"):
+        AuthorsModel({"peak": models["peak"]}, authors.linear)
+    with pytest.raises(UsageError, match="expected 3 coefficients of the authors, found 9"):
+        AuthorsModel({"own": models["own"]}, authors.linear)
+    with pytest.raises(UsageError, match="linear: expected the tensors coefficients, intercept, found "):
+        AuthorsModel.from_tensors({name: a for name, a in tensors.items() if not name.startswith("linear")})
+    with pytest.raises(
+        UsageError, match="expected parts of own, bayes, character_bayes, linear, found first"
+    ):
+        AuthorsModel.from_tensors({**tensors, "first.idf": tensors["own.idf"]})
+    with pytest.raises(UsageError, match="authors: own: expected the tensors columns, idf"):
+        LexicalPrior.from_tensors(
+            LexicalPrior(models, authors=authors).to_tensors() | {"authors.own.more": tensors["own.idf"]}
+        )
+    with pytest.raises(UsageError, match="as many outputs, found {'the parts': 1, 'authors': 3}"):
+        LexicalPrior(models, authors=fit_author_models(3))

@@ -14,9 +14,14 @@ from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.linking import view_authors_in
 from tenor.corpus.views import SequenceView, view_sequences
+from tenor.encoding.encode import encode_corpus
+from tenor.evaluation import test_model as measure_model
+from tenor.explain import explain_sequence
 from tenor.lexical import LexicalPrior
+from tenor.models.model_file import load_model, read_metadata
 from tenor.training.authors import find_labelled_authors, fit_authors, score_conversations
 from tenor.training.start import fit_start
+from tenor.training.train import train_model
 
 WORDS = "yes no maybe fine later today game match talk think read play good hello thanks sure why".split()
 KINDS = ("please thanks dear".split(), "pay now quick".split())
@@ -163,3 +168,32 @@ def test_where_validation_weighs_it_weighs_the_authors_too(tmp_path: Path) -> No
     whole = start.lexical.logits(view)
     rest = LexicalPrior(start.lexical.models, start.lexical.surface).logits(view)
     np.testing.assert_allclose(whole - rest, score_conversations(start.lexical.authors, view), atol=1e-9)
+
+
+def test_a_model_file_keeps_them_and_says_so(tmp_path: Path) -> None:
+    view = open_view(make_records("differ", 160), tmp_path)
+    analyzed = encode_corpus(
+        view.corpus.path, tmp_path / "analyzed", encoder="lsa", input_size=8, progress=False
+    )
+    size = {"num_epochs": 1, "hidden_size": 8, "num_layers": 1, "num_heads": 2}
+    path = train_model(
+        "conversation",
+        analyzed,
+        model_path=tmp_path / "m.safetensors",
+        copies="ignore",
+        progress=False,
+        **size,
+    )
+    prior = load_model(path).lexical
+    assert prior is not None and prior.authors is not None
+    remark = "the model also scores each author in a conversation, as authors' labels taught it"
+    assert remark in read_metadata(path).remarks
+    assert remark in measure_model("conversation", path, analyzed, baselines=False)["notes"]
+    found = explain_sequence(path, analyzed, "c3", method="integrated_gradients", with_text=True)
+    assert sum(message.lexical or 0 for message in found.messages) != 0
+    strongest = {each.ngram for each in found.ngrams or ()}
+    assert strongest & {word for kind in KINDS for word in kind}
+    authors = train_model(
+        "author", analyzed, model_path=tmp_path / "a.safetensors", copies="ignore", progress=False, **size
+    )
+    assert remark not in read_metadata(authors).remarks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -200,21 +201,19 @@ def run(
         "trackers": () if tracker is None else tracker,
         "progress": progress,
     }
-    validations, alone = {}, 0
+    validations: dict[Path, dict[str, Any]] = {}
+    remarks: Counter[str] = Counter()
     for path, own_seed in name_models(level, model, seed, seeds):
         train_model(level, data, epochs, batch_size, learning_rate, model_path=path, seed=own_seed, **options)
         metadata = read_metadata(path)
         validations[path] = metadata.training.get("validation", {})
-        alone += metadata.is_start_alone
+        remarks.update(metadata.remarks)
     if seeds is not None:
         print_runs(validations, level)
     elif validations[path]:
         print_metrics({"validation": validations[path]}, title=f"{level} classifier")
-    if alone:
-        which = (
-            "the model is its" if len(validations) == 1 else f"{alone} of {len(validations)} models are their"
-        )
-        print_line(f"{which} start alone: no epoch of the network convinced validation of more")
+    for remark, count in remarks.items():
+        print_line(remark if seeds is None else f"{count} of {len(validations)} models: {remark}")
     for path in validations:
         print_line(f"model: {path}")
 

@@ -25,7 +25,7 @@ def view_authors_in(conversations: SequenceView) -> SequenceView:
         A view of level author, labelled or not; `rows` are still those of the corpus.
     """
     authors = view_sequences(conversations.corpus, "author")
-    authors = authors.select(np.isin(authors.rows, conversations.rows))
+    authors = authors.select(np.isin(authors.rows, conversations.rows)).cut_order()
     places = np.searchsorted(conversations.rows, authors.rows)
     return dataclasses.replace(
         authors,

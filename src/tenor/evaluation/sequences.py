@@ -87,7 +87,6 @@ def test_model(
     metrics["calibration"] = measure_calibration(predictions, calibrator)
     if abstain_alpha is not None:
         metrics["abstention"] = measure_abstention(predictions, abstain_alpha, seed=seed)
-    alone = ("the model is its start alone: no epoch of the network convinced validation of more",)
-    metrics["notes"] = [*notes, *(alone if scorer.metadata.is_start_alone else ())]
+    metrics["notes"] = [*notes, *scorer.metadata.remarks]
     metrics["test_reads"] = scorer.count_read(corpus, scorer.level)
     return metrics

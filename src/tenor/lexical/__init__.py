@@ -19,6 +19,7 @@ from tenor.lexical.fitting import fit_out_of_fold as fit_out_of_fold
 from tenor.lexical.model import LexicalModel as LexicalModel
 from tenor.lexical.parts import AUTHOR_PARTS as AUTHOR_PARTS
 from tenor.lexical.parts import Part as Part
+from tenor.lexical.parts import find_parts as find_parts
 from tenor.lexical.parts import fit_parts as fit_parts
 from tenor.lexical.parts import parts_of as parts_of
 from tenor.lexical.prior import LexicalPrior as LexicalPrior

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
-from tenor.corpus.voices import VOICES, Voice, read_voice
+from tenor.corpus.voices import VOICES, Voice, count_spoken, lay_out_voices, read_voice
 from tenor.errors import UsageError
 from tenor.lexical.fitting import BAYES, CHARACTER_BAYES, CHARACTERS, TFIDF, Recipe, fit_out_of_fold
 from tenor.lexical.model import LexicalModel
@@ -43,6 +43,22 @@ def parts_of(level: Level, *, with_context: bool = True) -> tuple[Part, ...]:
     """The parts that sequences of a level have; without context none of what others say beside an author."""
     own, *others = (voice for voice in VOICES[level] if with_context or voice != "others")
     return (own, *RECIPES, *others, "peak")
+
+
+def find_parts(view: SequenceView, *, with_context: bool = True) -> tuple[Part, ...]:
+    """Those of a view's parts that read something else than another one does.
+
+    Where nobody answers in any conversation, its opener's text is the whole; where each sequence is one message, its
+    strongest is; and where nobody speaks beside an author, nothing is heard.
+    """
+    same: set[Part] = set()
+    if view.level == "conversation" and len(lay_out_voices(view, ("rest",))["rest"][0]) == 0:
+        same |= {"first", "rest"}
+    if view.level == "author" and (count_spoken(view) == view.lengths).all():
+        same.add("others")
+    if view.lengths.max(initial=0) < 2:
+        same.add("peak")
+    return tuple(part for part in parts_of(view.level, with_context=with_context) if part not in same)
 
 
 def recipe_of(part: Part) -> Recipe:

@@ -67,6 +67,16 @@ class ModelMetadata:
         prior = self.training.get("config", {}).get("prior", "none")
         return prior != "none" and self.training.get("best_epoch") == 0
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to know of how its scores come about, in sentences."""
+        found = []
+        if self.is_start_alone:
+            found.append("the model is its start alone: no epoch of the network convinced validation of more")
+        if self.training.get("has_authors"):
+            found.append("the model also scores each author in a conversation, as authors' labels taught it")
+        return tuple(found)
+
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values, checked; what parse_metadata reads back to an equal object.
 

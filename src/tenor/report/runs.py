@@ -81,14 +81,20 @@ def score_model(
     if metadata.level == "author":
         scores = AuthorScores.open(model_path, corpus.path, device=device, progress=progress)
         reads = _describe_reads(scores.scorer.count_read(corpus, "author"))
-        own = ScoredLevel(scores.sequences, "tenor", model_path, metadata, notes=reads)
+        notes = (*reads, *_describe_start(metadata))
+        own = ScoredLevel(scores.sequences, "tenor", model_path, metadata, notes=notes)
         author = add_baselines(own, corpus)
         profile = make_profiles(author, scores.embeddings, seed=seed)
         return [author, replace(profile, notes=(*profile.notes, *_describe_reads(scores.count_read())))]
     scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
     predictions = scorer.score(corpus, ("validation", "test"), labelled=True, optional=("validation",))
     reads = _describe_reads(scorer.count_read(corpus, scorer.level))
-    return [add_baselines(ScoredLevel(predictions, "tenor", model_path, metadata, notes=reads), corpus)]
+    own = ScoredLevel(predictions, "tenor", model_path, metadata, notes=(*reads, *_describe_start(metadata)))
+    return [add_baselines(own, corpus)]
+
+
+def _describe_start(metadata: ModelMetadata) -> tuple[str, ...]:
+    return tuple(f"{remark[0].upper()}{remark[1:]}." for remark in metadata.remarks)
 
 
 def _describe_reads(count: int | None) -> tuple[str, ...]:

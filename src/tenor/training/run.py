@@ -332,6 +332,7 @@ class Run:
         record = self.progress.kept_record()
         corpus = self.data.corpus
         encoder = corpus.info.encoder
+        lexical = None if self.data.start is None else self.data.start.lexical
         metadata = ModelMetadata(
             level=require_level(self.settings.level),
             classes=self.data.train.classes,
@@ -352,12 +353,12 @@ class Run:
                 "thresholds": {name: asdict(chosen) for name, chosen in self.thresholds.items()},
                 "train_sequences": len(self.data.train),
                 "validation_sequences": len(self.data.validation),
+                "has_authors": lexical is not None and lexical.authors is not None,
             },
         )
         now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.kept)
         try:
-            lexical = None if self.data.start is None else self.data.start.lexical
             save_model(self.path, self.model, metadata, lexical=lexical)
         finally:
             self.model.load_state_dict(now)

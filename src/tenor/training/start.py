@@ -2,10 +2,10 @@
 
 The n-gram models read the whole text, its characters alone, which of its words and of its characters occur, what each
 part in the conversation says, and the strongest message; beside them stands how it was written, turns and delays (see
-``lexical.prior``). All are scored out of fold on the training groups; the weights of the blend are those with the
-lowest log loss there, held towards equal ones (stacked generalisation, Wolpert 1992). Features of an encoder that was
-fine-tuned on training labels look better there than they are: then validation weighs. The network learns only what the
-blend gets wrong. Knows nothing of torch.
+``lexical.prior``), and what models of its authors say of a conversation (see ``training.authors``). All are scored out
+of fold on the training groups; the weights of the blend are those with the lowest log loss there (see
+``training.blending``). Features of an encoder that was fine-tuned on training labels look better there than they are:
+then validation weighs. The network learns only what the blend gets wrong. Knows nothing of torch.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from tenor.lexical import (
     SurfaceModel,
     assign_folds,
     describe_surface,
+    find_parts,
     fit_parts,
-    parts_of,
 )
 from tenor.linear import LinearModel, Table, fit_best_strength
 from tenor.pooled import pool_features
@@ -175,7 +175,7 @@ def _fit_all(
 ) -> _Fitted:
     """Fit what may take part; see fit_start."""
     num_classes, has_text = max(2, len(view.classes)), view.corpus.has_text
-    parts = parts_of(view.level, with_context=with_context) if has_text else ()
+    parts = find_parts(view, with_context=with_context) if has_text else ()
     names = ["surface"] if has_text and (with_context or view.level == "conversation") else []
     names += ["pooled"] if with_pooled else []
     authors = find_labelled_authors(view) if has_text else None

@@ -87,7 +87,8 @@ def train_model(
             tenor.metrics.objectives.FORMS).
         prior: what the network starts from and corrects. ``"auto"``: a blend of n-gram models and a linear model of
             lengths, punctuation, turns and delays (both where the corpus has text) and one of pooled features, weighed
-            out of fold; ``"lexical"``: without the pooled features; ``"none"``: from nothing, as the seed's plain
+            out of fold; of conversations whose authors have labels of their own, also models of these authors;
+            ``"lexical"``: without the pooled features; ``"none"``: from nothing, as the seed's plain
             recipe does.
         context: what the models of an author's text read. ``"conversation"``: beside the author's own messages
             what the others say in the conversation, in a large group nearest to them, unless that would tell test
