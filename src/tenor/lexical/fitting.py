@@ -5,7 +5,7 @@ Knows nothing of what the groups are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
-#: From counts and labels to a model.
-Fit = Callable[["csr_matrix", IntArray], LexicalModel]
 
 #: C of the logistic regression; fit_out_of_fold chooses among them, starting from the default.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
@@ -84,7 +82,7 @@ def fit_lexical(
     """
     counts = as_counts(texts)
     checked = _check_labels(labels, counts.shape[0], num_classes)
-    return _fit(counts, checked, num_classes, strength, importance)
+    return _Weighted.of(counts, checked, num_classes, "tfidf").fit(checked >= 0, strength, importance)
 
 
 def fit_out_of_fold(
@@ -99,7 +97,9 @@ def fit_out_of_fold(
 ) -> tuple[LexicalModel, FloatArray]:
     """Choose the strength by log loss out of fold, then fit on all texts.
 
-    Starting from the recipe's first, the strength climbs its strengths as long as the loss falls.
+    Starting from the recipe's first, the strength climbs its strengths as long as the loss falls. Which n-grams are
+    kept and how common they are is asked of all labelled texts once, those of the fold too, as the corpus's encoder is
+    fitted on all training texts; of labels a fold's models see the others' alone.
 
     Args:
         texts: N texts, or their counts (see count_texts).
@@ -121,14 +121,12 @@ def fit_out_of_fold(
     codes = assign_folds(checked, groups, seed=seed, folds=folds)
     num_compared = min(max(_NGRAMS_TO_CHOOSE_BY // max(counts.nnz, 1), 1), folds)
     compared = (codes < num_compared) & (checked >= 0)
+    weighted = _Weighted.of(counts, checked, num_classes, recipe.weighting)
     scored: dict[float, FloatArray] = {}
-
-    def fit(strength: float) -> Fit:
-        return lambda some, its: _fit(some, its, num_classes, strength, weighting=recipe.weighting)
 
     def loss(strength: float) -> float:
         if strength not in scored:
-            scored[strength] = _score_folds(counts, checked, codes, num_compared, num_classes, fit(strength))
+            scored[strength] = weighted.score_folds(codes, num_compared, strength)
         return log_loss(scored[strength][compared], checked[compared])
 
     strengths, place = recipe.strengths, recipe.strengths.index(recipe.first)
@@ -137,8 +135,8 @@ def fit_out_of_fold(
             place += step
     logits = scored.get(strengths[place])
     if logits is None or num_compared < folds:
-        logits = _score_folds(counts, checked, codes, folds, num_classes, fit(strengths[place]))
-    return fit(strengths[place])(counts, checked), logits
+        logits = weighted.score_folds(codes, folds, strengths[place])
+    return weighted.fit(checked >= 0, strengths[place]), logits
 
 
 def assign_folds(labels: npt.ArrayLike, groups: npt.ArrayLike, *, seed: int, folds: int = 5) -> IntArray:
@@ -180,47 +178,74 @@ def _check_labels(labels: npt.ArrayLike, num_texts: int, num_classes: int) -> In
     return array.astype(np.int64)
 
 
-def _score_folds(
-    counts: csr_matrix, labels: IntArray, codes: IntArray, folds: int, num_classes: int, fit: Fit
-) -> FloatArray:
-    """Logits of the texts in the first `folds` folds, each by a model of all other folds; zeros elsewhere."""
-    logits = np.zeros(len(labels) if num_classes == 2 else (len(labels), num_classes))
-    for fold in range(folds):
-        held_out, others = np.flatnonzero(codes == fold), np.flatnonzero(codes != fold)
-        if len(held_out):
-            logits[held_out] = fit(counts[others], labels[others]).logits(counts[held_out])
-    return logits
+@dataclass(frozen=True, slots=True)
+class _Weighted:
+    """N texts as weights of the K columns that a fit may use.
 
+    Attributes:
+        weights: (N, K).
+        columns: (K,) that stand in enough labelled texts.
+        idf: (K,) of the labelled texts.
+        labels: (N,) in [-1, num_classes).
+        num_classes: C.
+        weighting: of the n-grams.
+    """
 
-def _fit(
-    counts: csr_matrix,
-    labels: IntArray,
-    num_classes: int,
-    strength: float,
-    importance: FloatArray | None = None,
-    weighting: Weighting = "tfidf",
-) -> LexicalModel:
-    rows = np.flatnonzero(labels >= 0)
-    if len(rows) < len(labels):
-        counts, labels = counts[rows], labels[rows]
-        importance = None if importance is None else importance[rows]
-    frequencies = np.bincount(labels, minlength=num_classes)
-    document_counts = np.bincount(counts.indices, minlength=SPACE.num_columns)
-    columns = np.flatnonzero(document_counts >= _MIN_TEXTS)
-    if np.count_nonzero(frequencies) < 2 or not len(columns):
-        return _constant_model(frequencies, weighting)
-    if weighting == "presence":
-        idf = np.ones(len(columns), np.float32)
-        weights = weigh(counts, columns, idf, weighting)
-        coefficients, intercept = fit_ratios(weights, labels, frequencies, strength)
-    else:
+    weights: csr_matrix
+    columns: IntArray
+    idf: npt.NDArray[np.float32]
+    labels: IntArray
+    num_classes: int
+    weighting: Weighting
+
+    @classmethod
+    def of(cls, counts: csr_matrix, labels: IntArray, num_classes: int, weighting: Weighting) -> _Weighted:
+        """The weights of texts that are given by their counts."""
+        is_labelled = labels >= 0
+        known = counts if is_labelled.all() else counts[np.flatnonzero(is_labelled)]
+        document_counts = np.bincount(known.indices, minlength=SPACE.num_columns)
+        columns = np.flatnonzero(document_counts >= _MIN_TEXTS)
         # Smoothed idf as in scikit-learn: ln((1 + n) / (1 + df)) + 1.
-        idf = (np.log((1 + len(labels)) / (1 + document_counts[columns])) + 1).astype(np.float32)
-        weights = weigh(counts, columns, idf, weighting)
-        coefficients, intercept = fit_logistic(weights, labels, frequencies, strength, importance)
-    return LexicalModel(
-        columns, idf, coefficients.astype(np.float32), intercept.astype(np.float32), weighting
-    )
+        idf = np.log((1 + known.shape[0]) / (1 + document_counts[columns])) + 1
+        if weighting == "presence":
+            idf = np.ones(len(columns))
+        weights = weigh(counts, columns, idf.astype(np.float32), weighting)
+        return cls(weights, columns, idf.astype(np.float32), labels, num_classes, weighting)
+
+    def fit(
+        self, which: npt.NDArray[np.bool_], strength: float, importance: FloatArray | None = None
+    ) -> LexicalModel:
+        """Fit on some labelled texts (N,); with one class only the model is constant."""
+        rows = np.flatnonzero(which)
+        weights, labels = self.weights if len(rows) == len(which) else self.weights[rows], self.labels[rows]
+        frequencies = np.bincount(labels, minlength=self.num_classes)
+        if np.count_nonzero(frequencies) < 2 or not len(self.columns):
+            return _constant_model(frequencies, self.weighting)
+        if self.weighting == "presence":
+            coefficients, intercept = fit_ratios(weights, labels, frequencies, strength)
+        else:
+            counted = None if importance is None else importance[rows]
+            coefficients, intercept = fit_logistic(weights, labels, frequencies, strength, counted)
+        return LexicalModel(
+            self.columns,
+            self.idf,
+            coefficients.astype(np.float32),
+            intercept.astype(np.float32),
+            self.weighting,
+        )
+
+    def score_folds(self, codes: IntArray, folds: int, strength: float) -> FloatArray:
+        """Logits of the texts in the first `folds` folds, each by a model of all others' labels; zeros elsewhere."""
+        outputs = 1 if self.num_classes == 2 else self.num_classes
+        logits = np.zeros((len(self.labels), outputs))
+        for fold in range(folds):
+            held_out = np.flatnonzero(codes == fold)
+            if len(held_out):
+                model = self.fit((codes != fold) & (self.labels >= 0), strength)
+                logits[held_out] = model.intercept
+                if len(model.columns):
+                    logits[held_out] += self.weights[held_out] @ model.coefficients.astype(np.float64)
+        return logits[:, 0] if outputs == 1 else logits
 
 
 def _constant_model(frequencies: IntArray, weighting: Weighting) -> LexicalModel:
