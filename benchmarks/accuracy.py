@@ -5,10 +5,11 @@ nothing of it), a model with tenor's defaults, and on the same sequences the bas
 characters (2-5) with scikit-learn's logistic regression, and, if asked for, the seed's plain recipe (a network that
 starts from nothing) and a pretrained encoder of text, which Hugging Face's Trainer fine-tunes on the sequence's
 messages as one text (see _finetuned.py). Profiles: tenor's by the aggregation that is best on validation, the rivals'
-by the mean, and TF-IDF's also by its best (``tfidf_chosen``); what is learned of scores is learned on validation, and
-of a model that is its start alone on train, out of fold. Test average precision and ROC AUC, and the default's lead
-with a 95% interval: Student's t over seeds, the variance enlarged by test size over training size, since the splits
-overlap (Nadeau & Bengio 2003, "Inference for the Generalization Error", sec. 5).
+by the mean, and TF-IDF's also by its best (``tfidf_chosen``); where authors have labels of their own, TF-IDF also
+scores a conversation as the highest of its authors (``tfidf_authors``). What is learned of scores is learned on
+validation, and of a model that is its start alone on train, out of fold. Test average precision and ROC AUC, and the
+default's lead with a 95% interval: Student's t over seeds, the variance enlarged by test size over training size, since
+the splits overlap (Nadeau & Bengio 2003, "Inference for the Generalization Error", sec. 5).
 
 Not part of `make bench`: ten seeds over all corpora take hours. Results are kept one JSON line a run, so that a stopped
 study goes on where it was.
@@ -41,6 +42,7 @@ from _finetuned import MAX_TOKENS, finetune
 from tenor.baselines import fit_baselines
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
+from tenor.corpus.linking import view_authors_in
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.evaluation import predict, profile_predictions
@@ -49,6 +51,7 @@ from tenor.logits import log_odds
 from tenor.metrics.scores import calculate_metrics
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, concatenate_predictions
+from tenor.training.authors import find_labelled_authors
 from tenor.training.out_of_fold import score_out_of_fold
 from tenor.training.train import train_model
 
@@ -63,7 +66,18 @@ PROFILES = ("persuasion", "chitchat", "switchboard")
 #: In a file of one's own authors return where there are at most so many for each author sequence.
 RETURNING = 0.8
 METRICS = ("average_precision", "roc_auc")
-RIVALS = ("majority", "length", "tfidf", "tfidf_chosen", "lexical", "pooled", "blend", "finetuned", "plain")
+RIVALS = (
+    "majority",
+    "length",
+    "tfidf",
+    "tfidf_chosen",
+    "tfidf_authors",
+    "lexical",
+    "pooled",
+    "blend",
+    "finetuned",
+    "plain",
+)
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -121,22 +135,42 @@ def fit_finetuned(view: SequenceView, seed: int, options: argparse.Namespace) ->
     return finetune(join_texts(view), labels, options.finetuned, seed=seed, **size)
 
 
-def fit_tfidf(view: SequenceView) -> dict[str, np.ndarray]:
-    """Probabilities of validation and test sequences, by scikit-learn alone, as a user would write it."""
+def make_tfidf() -> Any:  # noqa: ANN401 - scikit-learn has no types
+    """TF-IDF with logistic regression, by scikit-learn alone, as a user would write it."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
 
-    model = make_pipeline(
+    return make_pipeline(
         make_union(
             TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True),
             TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True),
         ),
         LogisticRegression(max_iter=1000),
     )
-    texts = join_texts(view)
+
+
+def fit_tfidf(view: SequenceView) -> dict[str, np.ndarray]:
+    """Probabilities of validation and test sequences, by TF-IDF."""
+    model, texts = make_tfidf(), join_texts(view)
     model.fit(texts["train"], view.in_split("train").labels)
     return {split: model.predict_proba(texts[split])[:, 1] for split in ("validation", "test")}
+
+
+def fit_tfidf_authors(view: SequenceView) -> dict[str, np.ndarray]:
+    """Likewise of conversations, as the highest of their authors' by TF-IDF; {} = these have no labels of their own."""
+    if view.level != "conversation" or find_labelled_authors(view.in_split("train")) is None:
+        return {}
+    model, authors = make_tfidf(), view_authors_in(view)
+    train = authors.in_split("train").labelled()
+    model.fit(join_texts(train)["train"], train.labels)
+    found = {}
+    for split in ("validation", "test"):
+        some, wanted = authors.in_split(split), view.in_split(split)  # type: ignore[arg-type]
+        found[split] = np.zeros(len(wanted))
+        probs = model.predict_proba(join_texts(some)[split])[:, 1]
+        np.maximum.at(found[split], np.searchsorted(wanted.rows, some.rows), probs)
+    return found
 
 
 def as_predictions(template: Predictions, probs: dict[str, np.ndarray]) -> Predictions:
@@ -210,6 +244,8 @@ def run_task(
     scored |= fit_baselines(view)
     seconds["baselines"] = round(time.perf_counter() - begin, 1)
     scored["tfidf"] = as_predictions(scored["lexical"], fit_tfidf(view))
+    if by_authors := fit_tfidf_authors(view):
+        scored["tfidf_authors"] = as_predictions(scored["lexical"], by_authors)
     if options.finetuned is not None:
         begin = time.perf_counter()
         scored["finetuned"] = as_predictions(scored["lexical"], fit_finetuned(view, seed, options))
