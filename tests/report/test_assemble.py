@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tenor.corpus.audit import AuditReport, Finding
+from tenor.corpus.audit import AuditReport
+from tenor.corpus.findings import Finding
 from tenor.errors import UsageError
 from tenor.evaluation.standing import subtract_baselines
 from tenor.metrics.intervals import bootstrap_metrics

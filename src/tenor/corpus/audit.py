@@ -8,61 +8,26 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tenor.corpus.corpus import Corpus
+from tenor.corpus.findings import MAX_EXAMPLES, Finding, Severity, find_known_authors, find_shared
 from tenor.corpus.groups import flatten, list_lengths
 from tenor.corpus.near_duplicates import DuplicateRules, DuplicateSearch, find_near_duplicates
-from tenor.corpus.ordering import Codes
 from tenor.corpus.plan import split_finder
-from tenor.corpus.schema import SPLITS, UNLABELLED, Level, Split
+from tenor.corpus.schema import SPLITS, UNLABELLED, Split
 from tenor.corpus.splits import hash_training_files
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import CorpusError, SplitError, TrainingError
 
 logger = logging.getLogger(__name__)
 
-#: error: a leak that spoils every number, a fit is refused. warning: a leak by the user's own choice, or a
-#: likely one. note: worth knowing, no leak.
-Severity = Literal["error", "warning", "note"]
-FindingKind = Literal[
-    "shared_groups",
-    "shared_authors",
-    "shared_conversations",
-    "near_duplicates",
-    "future_in_training",
-    "fitted_state",
-]
-
-MAX_EXAMPLES = 3
 #: A split is taken for one by time when P(a training conversation starts before a test one) is at least this,
 #: or at most one minus this: then the order was meant, and exceptions are leaks.
 TIME_ORDER = 0.75
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that an audit found.
-
-    Attributes:
-        kind: which check found it.
-        severity: see `Severity`.
-        level: where it matters.
-        message: one sentence with what was found and the remedy; it names ids, never texts.
-        count: how many groups, authors, conversations or sequences are concerned.
-        examples: up to three of them.
-    """
-
-    kind: FindingKind
-    severity: Severity
-    level: Level
-    message: str
-    count: int
-    examples: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +60,15 @@ def audit_splits(view: SequenceView) -> list[Finding]:
     Args:
         view: sequences of a level, labelled or not; sequences in no split don't count.
     """
-    findings = _find_shared(view, "shared_groups", view.group_codes, view.group_names, "error")
+    findings = find_shared(view, "shared_groups", view.group_codes, view.group_names, "error")
     if view.author_codes is None or view.author_names is None:
         return findings
     is_strict = view.corpus.info.split.strict
     if view.group_names is not view.author_names:
         severity: Severity = "error" if is_strict else "warning"
-        findings += _find_shared(view, "shared_authors", view.author_codes, view.author_names, severity)
+        findings += find_shared(view, "shared_authors", view.author_codes, view.author_names, severity)
     ids = view.corpus.table["conversation_id"]
-    return findings + _find_shared(
+    return findings + find_shared(
         view, "shared_conversations", view.rows, ids, "error" if is_strict else "note"
     )
 
@@ -209,8 +174,9 @@ def audit_corpus(
     checks: list[str] = []
     for view in views:
         findings += audit_splits(view)
-        units = "groups" if view.authors is None else "groups, authors and conversations"
+        units = "groups and authors" if view.authors is None else "groups, authors and conversations"
         checks.append(f"{units} in two splits at level {view.level}: {len(view):,} sequences compared")
+    findings += find_known_authors(*views)
     if not near_duplicates or not corpus.has_text:
         checks.append(
             f"near-duplicate texts: not compared, {'no text' if near_duplicates else 'not asked for'}"
@@ -229,55 +195,6 @@ def audit_corpus(
     return AuditReport(
         tuple(sorted(findings, key=lambda finding: order.index(finding.severity))), tuple(checks)
     )
-
-
-_REMEDIES: dict[FindingKind, str] = {
-    "shared_groups": "import again without the given splits, or mend them so that each group has one",
-    "shared_authors": "split by author, unless scores of authors already seen are what you want",
-    "shared_conversations": "split strictly, if conversations must not be shared either",
-}
-_UNITS: dict[FindingKind, str] = {
-    "shared_groups": "groups",
-    "shared_authors": "authors",
-    "shared_conversations": "conversations",
-}
-
-
-def _find_shared(
-    view: SequenceView, kind: FindingKind, codes: Codes, names: pa.ChunkedArray, severity: Severity
-) -> list[Finding]:
-    """One finding for the names that stand in more than one split; none when there are none.
-
-    Args:
-        view: the sequences.
-        kind: of the finding.
-        codes: (S,) the number of each sequence's name.
-        names: the names.
-        severity: of the finding.
-    """
-    is_in = np.zeros((len(names), len(SPLITS)), dtype=bool)
-    placed = view.split_codes >= 0
-    is_in[codes[placed], view.split_codes[placed]] = True
-    shared = np.flatnonzero(is_in.sum(axis=1) > 1)
-    if len(shared) == 0:
-        return []
-    shared = shared[np.argsort(_first_places(codes, shared))]
-    examples = tuple(
-        f"{names[int(code)].as_py()[:80]!r} in {' and '.join(np.array(SPLITS)[is_in[code]])}"
-        for code in shared[:MAX_EXAMPLES]
-    )
-    more = ", ..." if len(shared) > MAX_EXAMPLES else ""
-    message = (
-        f"{len(shared)} {_UNITS[kind]} stand in more than one split at level {view.level}: "
-        f"{'; '.join(examples)}{more} ({_REMEDIES[kind]})"
-    )
-    return [Finding(kind, severity, view.level, message, len(shared), examples)]
-
-
-def _first_places(codes: Codes, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Where each of the wanted codes stands first: (W,)."""
-    distinct, places = np.unique(codes, return_index=True)
-    return np.asarray(places[np.searchsorted(distinct, wanted)])
 
 
 def duplicate_findings(view: SequenceView, search: DuplicateSearch, rules: DuplicateRules) -> list[Finding]:

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Literal
 
-from tenor.corpus.audit import AuditReport, FindingKind, Severity
+from tenor.corpus.audit import AuditReport
 from tenor.corpus.corpus import Corpus
+from tenor.corpus.findings import FindingKind, Severity
 from tenor.errors import UsageError
 from tenor.evaluation.standing import REPLICATES, subtract_baselines
 from tenor.metrics.comparison import Difference as PairedDifference

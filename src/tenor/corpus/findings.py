@@ -1,0 +1,122 @@
+"""What stands in more than one split: groups, authors, conversations; and what an audit says of a thing it found.
+
+Knows nothing of what is done about it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tenor.corpus.ordering import Codes
+from tenor.corpus.schema import SPLITS, Level
+from tenor.corpus.views import SequenceView
+
+#: error: a leak that spoils every number, a fit is refused. warning: a leak by the user's own choice, or a
+#: likely one. note: worth knowing, no leak.
+Severity = Literal["error", "warning", "note"]
+FindingKind = Literal[
+    "shared_groups",
+    "shared_authors",
+    "shared_conversations",
+    "near_duplicates",
+    "future_in_training",
+    "fitted_state",
+]
+
+MAX_EXAMPLES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that an audit found.
+
+    Attributes:
+        kind: which check found it.
+        severity: see `Severity`.
+        level: where it matters.
+        message: one sentence with what was found and the remedy; it names ids, never texts.
+        count: how many groups, authors, conversations or sequences are concerned.
+        examples: up to three of them.
+    """
+
+    kind: FindingKind
+    severity: Severity
+    level: Level
+    message: str
+    count: int
+    examples: tuple[str, ...]
+
+
+_REMEDIES: dict[FindingKind, str] = {
+    "shared_groups": "import again without the given splits, or mend them so that each group has one",
+    "shared_authors": "split by author, unless scores of authors already seen are what you want",
+    "shared_conversations": "split strictly, if conversations must not be shared either",
+}
+_UNITS: dict[FindingKind, str] = {
+    "shared_groups": "groups",
+    "shared_authors": "authors",
+    "shared_conversations": "conversations",
+}
+
+
+def find_shared(
+    view: SequenceView, kind: FindingKind, codes: Codes, names: pa.ChunkedArray, severity: Severity
+) -> list[Finding]:
+    """One finding for the names that stand in more than one split; none when there are none.
+
+    Args:
+        view: the sequences.
+        kind: of the finding.
+        codes: (S,) the number of each sequence's name.
+        names: the names.
+        severity: of the finding.
+    """
+    is_in = np.zeros((len(names), len(SPLITS)), dtype=bool)
+    placed = view.split_codes >= 0
+    is_in[codes[placed], view.split_codes[placed]] = True
+    shared = np.flatnonzero(is_in.sum(axis=1) > 1)
+    if len(shared) == 0:
+        return []
+    shared = shared[np.argsort(_first_places(codes, shared))]
+    examples = tuple(
+        f"{names[int(code)].as_py()[:80]!r} in {' and '.join(np.array(SPLITS)[is_in[code]])}"
+        for code in shared[:MAX_EXAMPLES]
+    )
+    more = ", ..." if len(shared) > MAX_EXAMPLES else ""
+    message = (
+        f"{len(shared)} {_UNITS[kind]} stand in more than one split at level {view.level}: "
+        f"{'; '.join(examples)}{more} ({_REMEDIES[kind]})"
+    )
+    return [Finding(kind, severity, view.level, message, len(shared), examples)]
+
+
+def find_known_authors(conversations: SequenceView, authors: SequenceView) -> list[Finding]:
+    """Authors who speak in conversations of two splits: no leak, but test is of people who were seen."""
+    names = authors.author_names
+    if authors.author_codes is None or names is None or conversations.corpus.info.split.strict:
+        return []  # strict splits share none, and audit_splits looks whether that is so
+    heard = dataclasses.replace(authors, split_codes=conversations.split_codes[authors.rows])
+    return [
+        dataclasses.replace(
+            found, level="conversation", message=_KNOWN_AUTHORS.format(count=f"{found.count:,}")
+        )
+        for found in find_shared(heard, "shared_authors", authors.author_codes, names, "note")
+    ]
+
+
+_KNOWN_AUTHORS = (
+    "{count} authors speak in conversations of more than one split at level conversation, so that test says how people "
+    "who were seen are scored (split strictly, to measure on people never seen)"
+)
+
+
+def _first_places(codes: Codes, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where each of the wanted codes stands first: (W,)."""
+    distinct, places = np.unique(codes, return_index=True)
+    return np.asarray(places[np.searchsorted(distinct, wanted)])
