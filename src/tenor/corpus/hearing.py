@@ -34,16 +34,22 @@ def join_hearers(view: SequenceView) -> SequenceView:
     if not is_joined.any():
         return view
     groups, names = view.groups.rank()
-    joined = _find_first_linked(groups[is_joined], view.rows[is_joined].astype(np.int64), len(names))[groups]
+    joined = find_first_linked(groups[is_joined], view.rows[is_joined].astype(np.int64), len(names))[groups]
     if np.array_equal(joined, groups):
         return view
     return dataclasses.replace(view, group_codes=joined, group_names=names.values)
 
 
-def _find_first_linked(groups: Integers, rows: Integers, num_groups: int) -> Integers:
-    """For each group the first that it is linked to by conversations: (G,)."""
-    conversations, of_row = np.unique(rows, return_inverse=True)
-    _, components = find_components(of_row, groups, len(conversations), num_groups)
+def find_first_linked(groups: Integers, links: Integers, num_groups: int) -> Integers:
+    """For each group the first that it is linked to: (G,).
+
+    Args:
+        groups: (S,) the group of each sequence.
+        links: (S,) what it has in common with others, such as its conversation.
+        num_groups: G.
+    """
+    distinct, of_sequence = np.unique(links, return_inverse=True)
+    _, components = find_components(of_sequence, groups, len(distinct), num_groups)
     first = np.full(int(components.max()) + 1, num_groups, np.int64)
     np.minimum.at(first, components, np.arange(num_groups))
     return np.asarray(first[components])

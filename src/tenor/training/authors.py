@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from tenor.corpus.linking import view_authors_in
+from tenor.corpus.linking import hold_authors_together, view_authors_in
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
@@ -59,15 +59,17 @@ def fit_authors(
     Args:
         conversations: labelled training conversations, in the corpus's order.
         authors: of find_labelled_authors.
-        seed: of the folds, into which the conversations' groups are dealt.
+        seed: of the folds, into which the conversations' groups are dealt, and those of authors (see
+            hold_authors_together).
         num_classes: of the conversations.
         folds: how many.
         advance: told of each part that is fitted.
 
     Returns:
-        The model, and the logits of the conversations out of fold: (S,) or (S, C). The models of an author have seen
-        no conversation of its group; the few weights and slopes above them were chosen by all.
+        The model, and the logits of the conversations out of fold: (S,) or (S, C). No model of an author's score has
+        seen that author, in no conversation; the few weights and slopes above them were chosen by all.
     """
+    authors = hold_authors_together(authors)
     num_author_classes = max(2, len(authors.classes))
     fitted = fit_parts(
         authors, AUTHOR_PARTS, seed=seed, num_classes=num_author_classes, folds=folds, advance=advance
