@@ -159,7 +159,8 @@ def fit_tfidf(view: SequenceView) -> dict[str, np.ndarray]:
 
 def fit_tfidf_authors(view: SequenceView) -> dict[str, np.ndarray]:
     """Likewise of conversations, as the highest of their authors' by TF-IDF; {} = these have no labels of their own."""
-    if view.level != "conversation" or find_labelled_authors(view.in_split("train")) is None:
+    authors = find_labelled_authors(view.in_split("train"))
+    if authors is None or authors.classes != (0, 1):
         return {}
     model, authors = make_tfidf(), view_authors_in(view)
     train = authors.in_split("train").labelled()

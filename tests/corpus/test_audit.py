@@ -165,26 +165,29 @@ def test_clean_random_corpora_raise_no_alarm(write_corpus: Write, seed: int) -> 
     corpus = write_corpus(random_corpus(seed), SplitPlan(seed=seed, by=by, strict=seed % 4 == 2))
     report = audit_corpus(corpus)
     assert report.is_clean
-    assert {finding.kind for finding in report.findings} <= {"shared_conversations", "shared_authors"}
-    assert len(report.checks) == 6
+    assert {finding.kind for finding in report.findings} <= {"shared_conversations", "known_authors"}
+    assert len(report.checks) == 7
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_authors_who_speak_on_both_sides_are_a_note(write_corpus: Write, strict: bool) -> None:
+def test_authors_of_test_who_were_seen_are_a_note(write_corpus: Write, strict: bool) -> None:
     corpus = write_corpus(random_corpus(3), SplitPlan(strict=strict))
-    conversations = view_sequences(corpus, "conversation")
-    spoken: dict[str, set] = {}
-    for conversation, split in zip(corpus.conversations(), conversations.splits, strict=True):
-        for author in conversation.authors:
-            spoken.setdefault(author, set()).add(split)
-    expected = sum(len(splits) > 1 for splits in spoken.values())
-    found = [each for each in audit_corpus(corpus).findings if each.level == "conversation"]
+    splits = view_sequences(corpus, "conversation").splits
+    spoken: dict[bool, set] = {True: set(), False: set()}
+    for conversation, split in zip(corpus.conversations(), splits, strict=True):
+        if split:
+            spoken[split == "test"].update(conversation.authors)
+    expected = len(spoken[True] & spoken[False])
+    report = audit_corpus(corpus)
+    found = [each for each in report.findings if each.level == "conversation"]
+    sentence = f"authors known before test, level conversation: {len(spoken[True])} authors compared"
+    assert sentence in report.checks
     if strict:
         assert (found, expected) == ([], 0)
         return
     (finding,) = found
-    assert (finding.kind, finding.severity, finding.count) == ("shared_authors", "note", expected)
-    assert "(split strictly, to measure on people never seen)" in finding.message
+    assert (finding.kind, finding.severity, finding.count) == ("known_authors", "note", expected)
+    assert f"{expected} of {len(spoken[True])} authors in test conversations also speak" in finding.message
 
 
 def test_shared_groups_and_authors_are_found_at_their_levels(write_corpus: Write) -> None:

@@ -153,7 +153,7 @@ def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> Non
     assert sum(len(error.messages) for error in author.errors) >= 2
     outcomes = {finding.check: finding.outcome for finding in report.audit}
     assert outcomes.pop("shared conversations, level author") == "note"  # split by author
-    assert outcomes.pop("shared authors, level conversation") == "note"  # people return
+    assert outcomes.pop("known authors, level conversation") == "note"  # people return
     assert outcomes.pop("future in training") == "skipped"
     assert set(outcomes.values()) == {"passed"}
     assert report.seeds == {"splits": 0, "training, level author": 0, "resampling": 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,16 @@ from sklearn.metrics import roc_auc_score
 
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
-from tenor.corpus.linking import view_authors_in
+from tenor.corpus.linking import hold_authors_together, view_authors_in
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.evaluation import test_model as measure_model
 from tenor.explain import explain_sequence
-from tenor.lexical import LexicalPrior
+from tenor.lexical import LexicalPrior, read_out
+from tenor.linear import fit_best_strength
 from tenor.models.model_file import load_model, read_metadata
 from tenor.training.authors import find_labelled_authors, fit_authors, score_conversations
-from tenor.training.start import fit_start
+from tenor.training.start import _add_up, _fit_all, fit_start
 from tenor.training.train import train_model
 
 WORDS = "yes no maybe fine later today game match talk think read play good hello thanks sure why".split()
@@ -57,7 +59,7 @@ def make_records(rule: str, count: int = 240, *, seed: int = 0) -> Records:
     return records
 
 
-def open_view(records: Records, folder: Path) -> SequenceView:
+def open_view(records: Records, folder: Path, *, strict: bool = False) -> SequenceView:
     folder.mkdir(exist_ok=True)
     source = folder / "chats.jsonl"
     source.write_text("".join(json.dumps(record) + "\n" for record in records))
@@ -95,6 +97,91 @@ def test_scores_are_out_of_fold(tmp_path: Path) -> None:
     assert 0.35 < auc(view, unseen) < 0.65
     seen = model.score_authors(["\n".join(texts) for texts in authors.texts()])[:, 0]
     assert auc(authors, seen) > 0.75
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_folds_do_not_know_an_author_by_another_conversation(tmp_path: Path, strict: bool) -> None:
+    """Kinds that show in nothing but an author's own habit, which test's authors do not have in strict splits."""
+    generator = np.random.default_rng(0)
+    records = []
+    for cluster in range(40):
+        kinds = generator.integers(0, 2, 5).tolist()
+        for pair in itertools.combinations(range(5), 2):
+            names = [f"c{cluster}a{author}" for author in pair]
+            messages = [
+                {"author": names[turn % 2], "text": f"{generator.choice(WORDS)} habit{names[turn % 2]}"}
+                for turn in range(6)
+            ]
+            labels = [kinds[author] for author in pair]
+            records.append(
+                {
+                    "conversation_id": "-".join(names),
+                    "messages": messages,
+                    "label": int(labels[0] != labels[1]),
+                }
+                | {"author_labels": dict(zip(names, labels, strict=True))}
+            )
+    train = open_view(records, tmp_path, strict=strict).in_split("train")
+    authors = find_labelled_authors(train)
+    assert authors is not None
+    held = hold_authors_together(authors)
+    groups: dict[str, set[str]] = {}
+    for author, group in zip(held.authors or (), held.groups, strict=True):
+        groups.setdefault(author, set()).add(group)
+    assert all(len(found) == 1 for found in groups.values())
+    assert len({group for found in groups.values() for group in found}) > 20
+    _, unseen = fit_authors(train, authors, seed=0, num_classes=2, folds=5)
+    assert 0.35 < auc(train, unseen) < 0.65
+
+
+def test_where_most_would_be_joined_each_author_is_a_group(tmp_path: Path) -> None:
+    records = make_records("any", 60)
+    for record in records:  # all have talked to one
+        names = [next(iter(record["author_labels"])), "everybody"]
+        for turn, message in enumerate(record["messages"]):
+            message["author"] = names[turn % 2]
+        record["author_labels"] = dict(zip(names, record["author_labels"].values(), strict=True))
+    authors = view_authors_in(open_view(records, tmp_path))
+    assert len(authors) == 120
+    assert hold_authors_together(authors).groups.tolist() == list(authors.authors or ())
+    alone = view_authors_in(open_view(make_records("any", 30), tmp_path / "alone"))
+    assert hold_authors_together(alone) is alone
+
+
+def test_what_is_kept_adds_up_as_it_was_weighed(tmp_path: Path) -> None:
+    view = open_view(make_records("any", 80), tmp_path)
+    options: dict[str, Any] = {"with_pooled": False, "with_context": True, "judge": None, "progress": False}
+    fitted = _fit_all(view, seed=0, folds=5, **options)
+    weights = {name: 0.1 * (1 + place) for place, name in enumerate(fitted.scores)}
+    start = _add_up(fitted, weights, 0.3)
+    assert start.lexical is not None and "authors" in weights
+    scores = fitted.score(view)
+    expected = 0.3 + sum(weight * scores[name] for name, weight in weights.items())
+    np.testing.assert_allclose(start.lexical.logits(view), expected, atol=1e-4)  # models are float32
+
+
+def test_the_line_reads_the_logits_that_the_models_give(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = open_view(make_records("any", 120), tmp_path)
+    authors = find_labelled_authors(view)
+    assert authors is not None
+    tables = []
+
+    def fit(table: np.ndarray, *args: Any, **options: Any) -> Any:  # noqa: ANN401 - handed on
+        tables.append(table)
+        return fit_best_strength(table, *args, **options)
+
+    monkeypatch.setattr(
+        "tenor.training.authors.blend_weights", lambda parts, _: (np.full(len(parts), 0.4), 50.0)
+    )
+    monkeypatch.setattr("tenor.training.authors.fit_best_strength", fit)
+    model, _ = fit_authors(view, authors, seed=0, num_classes=2, folds=5)
+    seen = model.score_authors(["\n".join(texts) for texts in authors.texts()])
+    assert abs(tables[0][:, 0].mean() - seen.mean()) < 1
+    np.testing.assert_allclose(model.score_authors([""])[0], model.silence, rtol=1e-6)
+    nobody = read_out(np.empty((0, 1)), np.empty(0, np.int64), 2, model.silence)
+    assert nobody.tolist() == [[float(model.silence[0])] * 3] * 2
 
 
 def test_no_label_of_an_author_in_another_split_is_read(tmp_path: Path) -> None:

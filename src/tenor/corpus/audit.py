@@ -174,9 +174,11 @@ def audit_corpus(
     checks: list[str] = []
     for view in views:
         findings += audit_splits(view)
-        units = "groups and authors" if view.authors is None else "groups, authors and conversations"
+        units = "groups" if view.authors is None else "groups, authors and conversations"
         checks.append(f"{units} in two splits at level {view.level}: {len(view):,} sequences compared")
-    findings += find_known_authors(*views)
+    found, sentence = find_known_authors(*views)
+    findings += found
+    checks.append(sentence)
     if not near_duplicates or not corpus.has_text:
         checks.append(
             f"near-duplicate texts: not compared, {'no text' if near_duplicates else 'not asked for'}"

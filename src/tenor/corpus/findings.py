@@ -5,7 +5,6 @@ Knows nothing of what is done about it.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,6 +23,7 @@ FindingKind = Literal[
     "shared_groups",
     "shared_authors",
     "shared_conversations",
+    "known_authors",
     "near_duplicates",
     "future_in_training",
     "fitted_state",
@@ -96,24 +96,32 @@ def find_shared(
     return [Finding(kind, severity, view.level, message, len(shared), examples)]
 
 
-def find_known_authors(conversations: SequenceView, authors: SequenceView) -> list[Finding]:
-    """Authors who speak in conversations of two splits: no leak, but test is of people who were seen."""
-    names = authors.author_names
-    if authors.author_codes is None or names is None or conversations.corpus.info.split.strict:
-        return []  # strict splits share none, and audit_splits looks whether that is so
-    heard = dataclasses.replace(authors, split_codes=conversations.split_codes[authors.rows])
-    return [
-        dataclasses.replace(
-            found, level="conversation", message=_KNOWN_AUTHORS.format(count=f"{found.count:,}")
-        )
-        for found in find_shared(heard, "shared_authors", authors.author_codes, names, "note")
-    ]
+def find_known_authors(conversations: SequenceView, authors: SequenceView) -> tuple[list[Finding], str]:
+    """Authors in test conversations who also speak in others: no leak, but test is then of people who were seen.
 
+    Args:
+        conversations: all of a corpus.
+        authors: all of it.
 
-_KNOWN_AUTHORS = (
-    "{count} authors speak in conversations of more than one split at level conversation, so that test says how people "
-    "who were seen are scored (split strictly, to measure on people never seen)"
-)
+    Returns:
+        One finding or none, and a sentence with what was compared.
+    """
+    codes, names = authors.author_codes, authors.author_names
+    if codes is None or names is None:
+        return [], "authors known before test: not compared, not a view of authors"
+    splits = conversations.split_codes[authors.rows]
+    is_test = splits == SPLITS.index("test")
+    tested = np.unique(codes[is_test])
+    known = np.intersect1d(tested, codes[(splits >= 0) & ~is_test])
+    sentence = f"authors known before test, level conversation: {len(tested):,} authors compared"
+    if len(known) == 0:
+        return [], sentence
+    examples = tuple(repr(names[int(code)].as_py()[:80]) for code in known[:MAX_EXAMPLES])
+    message = (
+        f"{len(known):,} of {len(tested):,} authors in test conversations also speak in those of train or validation, "
+        "so test tells how people who were seen are scored (import with --strict, to measure on people never seen)"
+    )
+    return [Finding("known_authors", "note", "conversation", message, len(known), examples)], sentence
 
 
 def _first_places(codes: Codes, wanted: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -7,7 +7,7 @@ and lowest: a line in these three knows "any of them", "all of them" and "they d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,16 @@ import numpy.typing as npt
 
 from tenor.errors import UsageError
 from tenor.lexical.model import LexicalModel
-from tenor.lexical.parts import AUTHOR_PARTS, Part, Tensors, join_names, naming, read_parts, require_parts
+from tenor.lexical.parts import (
+    AUTHOR_PARTS,
+    Part,
+    Tensors,
+    join_names,
+    naming,
+    read_parts,
+    require_parts,
+    split_names,
+)
 from tenor.linear import LinearModel
 
 if TYPE_CHECKING:
@@ -67,7 +76,7 @@ class AuthorsModel:
     @property
     def silence(self) -> FloatArray:
         """The logits of an author who says nothing: (J,)."""
-        return np.asarray(sum(model.intercept.astype(np.float64) for model in self.models.values()))
+        return add_intercepts(self.models)
 
     def scale(self, weight: float) -> AuthorsModel:
         """The model whose logits are so many times as large."""
@@ -87,8 +96,9 @@ class AuthorsModel:
         said = _said_by(texts, authors)
         slopes = self._slopes(said)
         rest += np.einsum("ajk,j->k", slopes, self.silence)
-        for author, own in enumerate(said):
-            for model in self.models.values() if own else ():
+        for author in np.unique(authors).tolist():
+            own = said[author]
+            for model in self.models.values():
                 shares = model.message_contributions(own).reshape(len(own), -1)
                 found[authors == author] += shares @ slopes[author]
         return found, rest
@@ -126,18 +136,15 @@ class AuthorsModel:
         Raises:
             UsageError: an unknown part, or arrays that are not a part's.
         """
-        by_part: dict[str, Tensors] = {}
-        for name, array in tensors.items():
-            part, _, rest = name.partition(".")
-            by_part.setdefault(part, {})[rest] = array
-        unknown = sorted(by_part.keys() - {*AUTHOR_PARTS, "linear"})
-        if unknown:
-            raise UsageError(
-                f"expected parts of {', '.join((*AUTHOR_PARTS, 'linear'))}, found {', '.join(unknown)}"
-            )
+        by_part = split_names(tensors, (*AUTHOR_PARTS, "linear"))
         with naming("linear"):
             linear = LinearModel.from_tensors(by_part.get("linear", {}))
         return cls(read_parts(by_part), linear)
+
+
+def add_intercepts(models: Mapping[Part, LexicalModel]) -> FloatArray:
+    """What models say of a text without words: (J,)."""
+    return np.asarray(sum(model.intercept.astype(np.float64) for model in models.values()))
 
 
 def read_out(

@@ -111,6 +111,22 @@ def join_names(tensors: Mapping[str, Tensors]) -> Tensors:
     return {f"{part}.{name}": array for part, arrays in tensors.items() for name, array in arrays.items()}
 
 
+def split_names(tensors: Tensors, known: Sequence[str]) -> dict[str, Tensors]:
+    """What join_names gave, taken apart again; a name without a part is one of ``own``.
+
+    Raises:
+        UsageError: a part that is not known.
+    """
+    found: dict[str, Tensors] = {}
+    for name, array in tensors.items():
+        part, point, rest = name.partition(".")
+        found.setdefault(part if point else "own", {})[rest if point else name] = array
+    unknown = sorted(found.keys() - set(known))
+    if unknown:
+        raise UsageError(f"expected parts of {', '.join(known)}, found {', '.join(unknown)}")
+    return found
+
+
 def read_parts(tensors: Mapping[str, Tensors]) -> dict[Part, LexicalModel]:
     """The models of named arrays, in the order of PARTS.
 
@@ -143,7 +159,7 @@ def fit_parts(
     folds: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> dict[Part, tuple[LexicalModel, FloatArray]]:
-    """Fit parts on labelled sequences, and score them out of fold: part -> the model, and (S,) or (S, C).
+    """Fit parts, and score all sequences out of fold: part -> the model, and (S,) or (S, C).
 
     `advance` is told of each part that is done.
     """

@@ -17,7 +17,6 @@ import numpy.typing as npt
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import count_spoken, mark_authors, mark_voice
-from tenor.errors import UsageError
 from tenor.lexical.authors import AuthorsModel
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.parts import (
@@ -30,6 +29,7 @@ from tenor.lexical.parts import (
     read_parts,
     require_parts,
     require_same_outputs,
+    split_names,
     voice_of,
 )
 from tenor.lexical.peaks import score_peaks
@@ -172,14 +172,7 @@ class LexicalPrior:
         Raises:
             UsageError: an unknown part, or arrays that are not a part's (see LexicalModel.from_tensors).
         """
-        by_part: dict[str, Tensors] = {}
-        for name, array in tensors.items():
-            part, point, rest = name.partition(".")
-            by_part.setdefault(part if point else "own", {})[rest if point else name] = array
-        unknown = sorted(by_part.keys() - {*PARTS, SURFACE, AUTHORS})
-        if unknown:
-            expected = ", ".join((*PARTS, SURFACE, AUTHORS))
-            raise UsageError(f"expected parts of {expected}, found {', '.join(unknown)}")
+        by_part = split_names(tensors, (*PARTS, SURFACE, AUTHORS))
         surface, authors = None, None
         if SURFACE in by_part:
             with naming(SURFACE):

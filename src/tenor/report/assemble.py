@@ -40,6 +40,7 @@ _CHECKS: Mapping[FindingKind, str] = {
     "shared_groups": "groups",
     "shared_authors": "groups",
     "shared_conversations": "groups",
+    "known_authors": "authors known",
     "near_duplicates": "near-duplicate texts",
     "future_in_training": "future in training",
     "fitted_state": "fitted state",

@@ -15,6 +15,7 @@ from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
 from tenor.lexical import AUTHOR_PARTS, AuthorsModel, assign_folds, fit_parts, read_out
+from tenor.lexical.authors import add_intercepts
 from tenor.lexical.spoken import SpokenCounts
 from tenor.linear import fit_best_strength
 from tenor.training.blending import blend_weights
@@ -66,8 +67,8 @@ def fit_authors(
         advance: told of each part that is fitted.
 
     Returns:
-        The model, and the logits of the conversations out of fold: (S,) or (S, C). No model of an author's score has
-        seen that author, in no conversation; the few weights and slopes above them were chosen by all.
+        The model, and the logits of the conversations out of fold: (S,) or (S, C). Each author is scored by models that
+        have not seen that author in any conversation; the few weights and slopes above them were chosen by all.
     """
     authors = hold_authors_together(authors)
     num_author_classes = max(2, len(authors.classes))
@@ -83,9 +84,10 @@ def fit_authors(
     models = {part: fitted[part][0].scale(weights[part]) for part in kept}
     models["own"] = models["own"].shift(shift)
     unseen = sum(weights[part] * fitted[part][1] for part in kept) + shift
-    silence = np.asarray(sum(model.intercept.astype(np.float64) for model in models.values()))
     places = np.searchsorted(conversations.rows, authors.rows)
-    table = read_out(np.asarray(unseen).reshape(len(authors), -1), places, len(conversations), silence)
+    table = read_out(
+        np.asarray(unseen).reshape(len(authors), -1), places, len(conversations), add_intercepts(models)
+    )
     linear, logits = fit_best_strength(
         table,
         conversations.labels,

@@ -210,7 +210,9 @@ def _add_up(fitted: _Fitted, weights: dict[str, float], shift: float) -> Start:
     kept = [name for name, weight in weights.items() if weight > 0 or name in ("own", "pooled")]
     models = {part: model.scale(weights[part]) for part, model in fitted.parts.items() if part in kept}
     linear = {name: model.scale(weights[name]) for name, model in fitted.linear.items() if name in kept}
-    authors = fitted.authors.scale(weights["authors"]) if fitted.authors and "authors" in kept else None
+    authors = (
+        fitted.authors.scale(weights["authors"]) if fitted.authors is not None and "authors" in kept else None
+    )
     prior = sum((weights[name] * fitted.scores[name] for name in kept), np.zeros_like(fitted.scores[kept[0]]))
     pooled = linear.get("pooled")
     if pooled is None:
