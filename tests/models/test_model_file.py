@@ -12,7 +12,7 @@ import safetensors
 import torch
 
 from tenor.errors import ModelFileError, StorageError
-from tenor.lexical import LexicalPrior, fit_lexical
+from tenor.lexical import LexicalPrior, count_texts, fit_lexical
 from tenor.models.model_file import ModelMetadata, load_model, read_metadata, save_model
 from tenor.models.sequence import SequenceClassifier
 
@@ -225,3 +225,22 @@ def test_golden_file_of_version_1_loads_and_scores_as_ever() -> None:
     features = torch.linspace(-1.0, 1.0, 24).view(2, 4, 3)
     mask = torch.tensor([[True] * 4, [True, False, False, False]])
     assert loaded.model(features, mask).tolist() == pytest.approx([0.220479, 0.137603], abs=1e-5)
+
+
+def test_golden_file_with_every_part_of_a_prior_loads_and_scores_as_ever() -> None:
+    """Written when authors joined the prior of conversations; never written again."""
+    prior = load_model(GOLDEN / "v1-authors.safetensors").lexical
+    assert prior is not None and prior.surface is not None and prior.authors is not None
+    expected = {
+        "own": 2.301478, "bayes": 1.163041, "characters": 1.823766, "character_bayes": 1.544094, "first": 2.301478,
+        "rest": 2.301478, "peak": 2.301478,
+    }  # fmt: skip
+    found = {part: float(model.logits(["please pay you"])[0]) for part, model in prior.models.items()}
+    assert found == pytest.approx(expected, abs=1e-5)
+    counts = count_texts(["please pay you", "hello"])
+    assert prior.authors.score_authors(counts)[:, 0].tolist() == pytest.approx(
+        [5.008613, -5.662671], abs=1e-5
+    )
+    assert prior.authors.logits(counts, np.zeros(2, np.int64), 1).tolist() == pytest.approx(
+        [5.760766], abs=1e-5
+    )
