@@ -195,7 +195,7 @@ CHANGES: dict[str, tuple[Callable[[Parts], None], str]] = {
     "lexical_unknown": (
         lambda parts: parts.append("lexical.listener.idf", "F32", [1], bytes(4)),
         "the lexical prior: expected parts of own, bayes, characters, character_bayes, first, rest, others, peak, "
-        "surface, found listener",
+        "surface, authors, found listener",
     ),
     "wrong_shape": (change_entry(shape=[3, 4]), "misshapen: 'projection.weight float32 (3, 4) instead of"),
     "shape_lies": (

@@ -58,7 +58,8 @@ class LexicalPrior:
     authors: AuthorsModel | None = None
 
     def __post_init__(self) -> None:
-        outputs: dict[str, int] = {"the parts": require_parts(self.models)}
+        require_parts(self.models)
+        outputs: dict[str, int] = {name: len(model.intercept) for name, model in self.models.items()}
         if self.surface is not None:
             outputs[SURFACE] = len(self.surface.linear.intercept)
         if self.authors is not None:
