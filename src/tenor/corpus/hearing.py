@@ -17,6 +17,9 @@ from tenor.corpus.views import SequenceView
 
 Integers = npt.NDArray[np.int64]
 
+#: Of the sequences, at most such a share in one joined group: the others have to say something of it.
+LARGEST_JOINED = 0.5
+
 
 def join_hearers(view: SequenceView) -> SequenceView:
     """The same sequences, with the groups of all who hear one message together as one group.

@@ -9,11 +9,8 @@ import dataclasses
 
 import numpy as np
 
-from tenor.corpus.hearing import find_first_linked
+from tenor.corpus.hearing import LARGEST_JOINED, find_first_linked
 from tenor.corpus.views import SequenceView, view_sequences
-
-#: Of the sequences, at most such a share in one joined group: the others have to say something of it.
-_LARGEST_JOINED = 0.5
 
 
 def view_authors_in(conversations: SequenceView) -> SequenceView:
@@ -42,7 +39,7 @@ def view_authors_in(conversations: SequenceView) -> SequenceView:
 def hold_authors_together(authors: SequenceView) -> SequenceView:
     """The same sequences in groups none of which shares an author with another.
 
-    In folds of them an author is never known by another conversation of his, as those of strict splits, or of times to
+    In folds of them an author is never known by another conversation, as those of strict splits, or of times to
     come, are not. Groups that share an author become one, by the first one's name; where that would join most of them,
     each author is a group.
 
@@ -55,7 +52,7 @@ def hold_authors_together(authors: SequenceView) -> SequenceView:
     joined = find_first_linked(groups, authors.author_codes.astype(np.int64), len(names))[groups]
     if np.array_equal(joined, groups):
         return authors
-    if np.bincount(joined).max() > _LARGEST_JOINED * len(authors):
+    if np.bincount(joined).max() > LARGEST_JOINED * len(authors):
         return dataclasses.replace(
             authors, group_codes=authors.author_codes, group_names=authors.author_names
         )

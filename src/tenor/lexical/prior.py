@@ -112,8 +112,8 @@ class LexicalPrior:
         """What each of one sequence's own messages adds to its logit.
 
         A voice's text is shared out as LexicalModel.message_contributions says; the peak belongs to the message that
-        is it, and what an author adds to his messages; what others say and the surface belong to no message of the
-        sequence, and so to the rest.
+        is it, and what an author adds to the author's messages; what others say and the surface belong to no message
+        of the sequence, and so to the rest.
 
         Returns:
             (T, K) for the messages and (K,) for the rest, which add up to the logit; K = 1 for two classes, else C.

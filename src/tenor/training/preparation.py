@@ -18,7 +18,7 @@ from tenor.batching import SequenceDataset, load_dataset, require_level
 from tenor.corpus.audit import require_both_classes, require_clean_fit, require_split
 from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
-from tenor.corpus.hearing import count_torn, join_hearers
+from tenor.corpus.hearing import LARGEST_JOINED, count_torn, join_hearers
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, plain_runtime
 from tenor.encoding.scaling import feature_scaling
@@ -32,9 +32,6 @@ from tenor.training.settings import TrainSettings
 from tenor.training.start import FOLDS, Start, draw_sequences, fit_start
 
 logger = logging.getLogger(__name__)
-
-#: Of the training sequences, at most such a share in one joined group: the others have to say something of it.
-_LARGEST_JOINED = 0.5
 
 #: Below these a validation split chooses by chance as much as by merit.
 FEW_GROUPS, FEW_POSITIVES = 30, 5
@@ -137,7 +134,7 @@ def _why_not_to_hear(joined: SequenceView) -> str:
         )
     train = joined.in_split("train")
     largest = int(np.bincount(train.group_codes).max())
-    if largest > _LARGEST_JOINED * len(train):
+    if largest > LARGEST_JOINED * len(train):
         return (
             f"{largest:,} of {len(train):,} training sequences are linked by conversations of three and more, which "
             "leaves no folds to weigh these by (name smaller groups, and import again)"
