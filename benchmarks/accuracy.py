@@ -4,10 +4,10 @@ For each corpus, level and seed: a new split by groups, the corpus encoded anew 
 nothing of it), a model with tenor's defaults, and on the same sequences the baselines, TF-IDF of words (1-2) and
 characters (2-5) with scikit-learn's logistic regression, and, if asked for, the seed's plain recipe (a network that
 starts from nothing) and a pretrained encoder of text, which Hugging Face's Trainer fine-tunes on the sequence's
-messages as one text (see _finetuned.py). Profiles: tenor's by the aggregation that is best on validation, the rivals'
-by the mean, and TF-IDF's also by its best (``tfidf_chosen``); where authors have labels of their own, TF-IDF also
-scores a conversation as the highest of its authors (``tfidf_authors``). What is learned of scores is learned on
-validation, and of a model that is its start alone on train, out of fold. Test average precision and ROC AUC, and the
+messages as one text (see _finetuned.py). Profiles: tenor's by the aggregation in the model's file (without one by the
+mean), as `tenor profile` makes them unless told otherwise, the rivals' by the mean, and TF-IDF's also by the aggregation
+that is best on validation (``tfidf_chosen``); where authors have labels of their own, TF-IDF also scores a conversation
+as the highest of its authors (``tfidf_authors``). Test average precision and ROC AUC, and the
 default's lead with a 95% interval: Student's t over seeds, the variance enlarged by test size over training size, since
 the splits overlap (Nadeau & Bengio 2003, "Inference for the Generalization Error", sec. 5).
 
@@ -39,6 +39,7 @@ import numpy as np
 
 from _common import find_file, find_source, print_machine, print_table
 from _finetuned import MAX_TOKENS, finetune
+from tenor.aggregation.trained import TRAINED
 from tenor.baselines import fit_baselines
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
@@ -46,13 +47,12 @@ from tenor.corpus.linking import view_authors_in
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.evaluation import predict, profile_predictions
-from tenor.evaluation.aggregation import aggregate_possible, best_by_validation
+from tenor.evaluation.aggregation import REFERENCE, aggregate_possible, best_by_validation
 from tenor.logits import log_odds
 from tenor.metrics.scores import calculate_metrics
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, concatenate_predictions
 from tenor.training.authors import find_labelled_authors
-from tenor.training.out_of_fold import score_out_of_fold
 from tenor.training.train import train_model
 
 #: Corpus -> the levels of its question; a profile is measured where authors return.
@@ -189,13 +189,18 @@ def measure(predictions: Predictions) -> dict[str, float | None]:
     return {name: found[name] for name in (*METRICS, "accuracy")}
 
 
-def choose_aggregation(
-    sequences: Predictions, out_of_fold: Predictions | None = None
-) -> tuple[str, Predictions]:
-    """The profiles of the aggregation that is best on validation, of all that read scores alone, and its name."""
-    tables = aggregate_possible(sequences, out_of_fold=out_of_fold)
-    best = best_by_validation(tables)
-    return best, tables[best]
+def make_profiles(sequences: Predictions, model: Path) -> tuple[str, Predictions]:
+    """The profiles of a model's own default, and the aggregation's name."""
+    trained = read_metadata(model).trained_aggregation
+    if trained is None:
+        return REFERENCE, profile_predictions(sequences, (REFERENCE,))[REFERENCE]
+    return trained.fitted.method, profile_predictions(sequences, (TRAINED,), trained=trained)[TRAINED]
+
+
+def choose_profiles(sequences: Predictions) -> Predictions:
+    """The profiles of the aggregation that is best on validation, of all that read scores alone."""
+    tables = aggregate_possible(sequences)
+    return tables[best_by_validation(tables)]
 
 
 def find_levels(name: str, analyzed: Path) -> tuple[str, ...]:
@@ -259,19 +264,19 @@ def run_task(
         "metrics": {name: measure(found) for name, found in scored.items()},
     }
     if level == "author" and has_profiles(name, view):
-        model = analyzed.parent / "tenor.safetensors"
-        # where the network has a part in the scores, this would take five trainings
-        training = score_out_of_fold(model, analyzed) if read_metadata(model).is_start_alone else None
-        best, profiles = choose_aggregation(scored["tenor"], training)
-        metrics = {
-            "tenor": measure(profiles),
-            "tfidf_chosen": measure(choose_aggregation(scored["tfidf"])[1]),
-        }
+        aggregation, profiles = make_profiles(scored["tenor"], analyzed.parent / "tenor.safetensors")
+        metrics = {"tenor": measure(profiles), "tfidf_chosen": measure(choose_profiles(scored["tfidf"]))}
         for rival in RIVALS:
             if rival in scored:
-                metrics[rival] = measure(profile_predictions(scored[rival], ("mean",))["mean"])
+                metrics[rival] = measure(profile_predictions(scored[rival], (REFERENCE,))[REFERENCE])
         groups = {split: len(np.unique(view.in_split(split).groups)) for split in sizes}  # type: ignore[arg-type]
-        yield {"level": "profile", "aggregation": best, "sizes": groups, "seconds": {}, "metrics": metrics}
+        yield {
+            "level": "profile",
+            "aggregation": aggregation,
+            "sizes": groups,
+            "seconds": {},
+            "metrics": metrics,
+        }
 
 
 def analyze(source: Path, folder: Path, vectors: Path, seed: int, options: argparse.Namespace) -> Path:

@@ -9,7 +9,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tenor.aggregation import learned
 from tenor.aggregation.fixed import aggregate_scores
-from tenor.aggregation.learned import LEARNED_AGGREGATIONS, LearnedAggregation, fit_aggregation
+from tenor.aggregation.learned import LEARNED_AGGREGATIONS, LearnedAggregation, cross_fit, fit_aggregation
 from tenor.errors import TrainingError, UsageError
 from tenor.logits import to_probs
 
@@ -209,3 +209,21 @@ def test_bad_arguments_raise() -> None:
     model = fit_aggregation("noisy_or", [0.0, 1.0], [0, 1], [0, 1])
     with pytest.raises(UsageError, match="expected logits of 1 classes, found 3"):
         model.logits(np.zeros((2, 3)), [0, 1], 2)
+
+
+def test_a_fold_is_scored_by_a_fit_that_has_not_seen_it() -> None:
+    logits, codes, labels = simulate(200, bad_share=None, seed=9)
+    folds = np.arange(200) % 4 - 1  # a quarter is in none of the three folds
+    scores = cross_fit("log_odds", logits, codes, labels, folds)
+    for fold in range(-1, 3):
+        rest = np.where((folds >= 0) & (folds != fold), labels, -1)
+        fitted = fit_aggregation("log_odds", logits, codes, rest)
+        expected = fitted.logits(logits, codes, 200)[folds == fold]
+        np.testing.assert_allclose(scores[folds == fold], expected, rtol=1e-9)
+    flipped = np.where(folds == 1, 1 - labels, labels)
+    assert (
+        cross_fit("log_odds", logits, codes, flipped, folds)[folds == 1].tolist()
+        == scores[folds == 1].tolist()
+    )
+    unknown = np.where(folds == -1, 1 - labels, labels)
+    assert cross_fit("log_odds", logits, codes, unknown, folds).tolist() == scores.tolist()

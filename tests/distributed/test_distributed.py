@@ -28,6 +28,7 @@ from tenor.distributed.shards import ShardFolder, corpus_to_table, make_mark  # 
 from tenor.encoding.encode import encode_corpus  # noqa: E402
 from tenor.errors import CorpusError, InputError, SplitError, UsageError  # noqa: E402
 from tenor.evaluation import predict, profile_predictions  # noqa: E402
+from tenor.models.model_file import read_metadata  # noqa: E402
 from tenor.predictions import Predictions, concatenate_predictions, read_predictions  # noqa: E402
 from tenor.synthetic import SyntheticPlan, generate_conversations, to_record, write_jsonl  # noqa: E402
 from tenor.training.train import train_model  # noqa: E402
@@ -143,6 +144,17 @@ def test_shards_give_the_numbers_of_one_process_though_a_worker_is_killed(cluste
     assert (
         profile_shards(str(job / "scores"), str(dest), aggregation="mean_vote", buckets=4).reused_shards == 4
     )
+
+    dest = job / "profiles-of-the-model"
+    trained = read_metadata(model).trained_aggregation
+    assert trained is not None
+    profile_shards(str(job / "scores"), str(dest), model_path=model, buckets=4)
+    profiles = read_all(dest)
+    whole = profile_predictions(single, ("trained",), trained=trained)["trained"]
+    whole = whole.select(np.argsort(whole.ids.astype(str)))
+    assert profiles.ids.tolist() == whole.ids.tolist()
+    assert profiles.threshold == whole.threshold == trained.threshold
+    assert np.abs(profiles.probs - whole.probs).max() <= 1e-6
 
 
 def write_shards(corpus: Path, dest: Path, *, conversations: int) -> None:

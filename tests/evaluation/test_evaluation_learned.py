@@ -23,9 +23,10 @@ from tenor.evaluation import (
     evaluate_profile_classifier,
     profile_predictions,
 )
-from tenor.evaluation.aggregation import EVERY_AGGREGATION, aggregate_baselines, best_by_validation
+from tenor.evaluation.aggregation import EVERY_AGGREGATION, best_by_validation
 from tenor.evaluation.learned import ATTENTIONS, FOLDS
 from tenor.evaluation.profiles import measure_profiles
+from tenor.evaluation.rivals import aggregate_baselines
 from tenor.evaluation.standing import measure_beside, subtract
 from tenor.lexical import assign_folds
 from tenor.metrics.objectives import parse_rule

@@ -137,7 +137,7 @@ def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> Non
     assert (author.level, profile.level) == ("author", "profile")
     assert [s.name for s in author.baselines] == ["majority", "length", "lexical", "pooled", "blend"]
     assert [s.name for s in profile.baselines] == [s.name for s in author.baselines]
-    assert len(profile.aggregations) == 10
+    assert len(profile.aggregations) == 11  # the model's own among them
     assert author.history and author.best_epoch is not None
     assert {part.column for part in author.subgroups} == {"messages", "channel"}
     assert {part.column for part in profile.subgroups} == {"conversations"}
@@ -228,7 +228,17 @@ def test_a_folder_of_predictions_is_put_together(scores: Path, caplog: pytest.Lo
     assert levels["conversation"].baselines == {}
     assert set(levels["profile"].baselines) == set(levels["author"].baselines)
     assert set(levels["profile"].aggregations) == {
-        *("mean", "median", "mean_vote", "total_vote", "noisy_or", "top_k_mean", "log_odds", "score_summary")
+        *(
+            "trained",
+            "mean",
+            "median",
+            "mean_vote",
+            "total_vote",
+            "noisy_or",
+            "top_k_mean",
+            "log_odds",
+            "score_summary",
+        )
     }
     report = report_run(scores)
     assert [section.level for section in report.sections] == ["conversation", "author", "profile"]

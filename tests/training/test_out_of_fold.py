@@ -128,7 +128,7 @@ def test_baselines_that_cannot_be_scored_out_of_fold_are_averaged_and_that_is_sa
     def refuse(view: SequenceView) -> None:
         raise TrainingError("a fold has one class")
 
-    monkeypatch.setattr("tenor.evaluation.profiles.score_baselines_out_of_fold", refuse)
+    monkeypatch.setattr("tenor.evaluation.rivals.score_baselines_out_of_fold", refuse)
     found = evaluate_profile_classifier(model, corpus, "log_odds", out_of_fold=training, device="cpu")
     assert "the baselines' profiles are by the mean: a fold has one class" in found["notes"]
     means = evaluate_profile_classifier(model, corpus, "mean", device="cpu")["baselines"]

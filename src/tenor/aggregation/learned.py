@@ -150,6 +150,42 @@ def fit_aggregation(
     return _fit_table(groups, method, 0, known, chosen, strength)[1]
 
 
+def cross_fit(
+    method: LearnedAggregationName,
+    sequence_logits: npt.ArrayLike,
+    profile_codes: npt.ArrayLike,
+    labels: npt.ArrayLike,
+    folds: npt.ArrayLike,
+) -> FloatArray:
+    """Aggregate each fold's profiles by a fit to those of the other folds, and all others by a fit to all folds.
+
+    Args:
+        method: as for fit_aggregation, like the next three.
+        sequence_logits: (S,) or (S, C).
+        profile_codes: (S,) int in [0, P).
+        labels: (P,) int, -1 = left out of the fits.
+        folds: (P,) int; -1 = in no fold, so that no fit sees it.
+
+    Returns:
+        (P,) or (P, C) float64.
+
+    Raises:
+        UsageError, TrainingError: as fit_aggregation.
+    """
+    logits, codes = np.asarray(sequence_logits), np.asarray(profile_codes)
+    targets, dealt = np.asarray(labels), np.asarray(folds)
+    rows = (dealt >= 0)[codes]  # only sequences of what is dealt take part in a fit
+
+    def fit_and_score(fitted_on: npt.NDArray[np.bool_]) -> FloatArray:
+        known = np.where(fitted_on, targets, -1)
+        return fit_aggregation(method, logits[rows], codes[rows], known).logits(logits, codes, len(targets))
+
+    scores = fit_and_score(dealt >= 0)
+    for fold in range(int(dealt.max(initial=-1)) + 1):
+        scores[dealt == fold] = fit_and_score((dealt >= 0) & (dealt != fold))[dealt == fold]
+    return scores
+
+
 def _group(
     sequence_logits: npt.ArrayLike, profile_codes: npt.ArrayLike, num_profiles: int
 ) -> list[GroupedScores]:

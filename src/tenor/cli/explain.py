@@ -67,7 +67,11 @@ def run(
     ] = None,
     aggregation: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="For a profile: mean (default), median, mean_vote or total_vote."),
+        typer.Option(
+            metavar="NAME",
+            help="For a profile: trained (in the model's file; the default), mean (without it), median, mean_vote or "
+            "total_vote.",
+        ),
     ] = None,
     split: Annotated[
         Literal["train", "validation", "test"] | None,
@@ -93,7 +97,7 @@ def run(
             model,
             data,
             str(author),
-            aggregation="mean" if aggregation is None else aggregation,
+            aggregation=aggregation,
             split=split,
             device=device,
             progress=progress,

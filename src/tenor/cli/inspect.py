@@ -114,6 +114,7 @@ def describe_model(metadata: ModelMetadata) -> dict[str, Any]:
         "threshold": metadata.threshold,
         "threshold_objective": metadata.threshold_objective,
         "profile_thresholds": dict(metadata.profile_thresholds),
+        "aggregation": None if metadata.aggregation is None else metadata.aggregation["method"],
         "config": dict(metadata.config),
         "training": dict(metadata.training),
         "encoder": metadata.encoder_name,

@@ -38,24 +38,30 @@ Examples:
 """
 
 
-def _check_out_of_fold(model: Path, aggregation: str) -> None:
+def _check_out_of_fold(model: Path, aggregation: str | None) -> None:
     """Refuse what would be refused only after trainings, or what would not use them.
 
     Raises:
         typer.BadParameter: an aggregation that reads more than scores; exit code 2.
         UsageError, ModelFileError: an unknown aggregation; a model of another level.
     """
+    from tenor.aggregation.trained import TRAINED
     from tenor.errors import ModelFileError
     from tenor.evaluation.aggregation import require_aggregations
     from tenor.evaluation.learned import ATTENTIONS
     from tenor.models.model_file import read_metadata
 
+    if aggregation == TRAINED:
+        raise typer.BadParameter(
+            f"serves aggregations that are learned here, such as log_odds: {TRAINED} was learned with the model",
+            param_hint="--out-of-fold",
+        )
     if aggregation in ATTENTIONS:
         raise typer.BadParameter(
             f"serves every aggregation but {' and '.join(ATTENTIONS)}, whose embeddings differ from fold to fold",
             param_hint="--out-of-fold",
         )
-    if aggregation != "compare":
+    if aggregation not in (None, "compare"):
         require_aggregations((aggregation,))
     level = read_metadata(model).level
     if level != "author":
@@ -75,13 +81,14 @@ def run(
         str, typer.Argument(metavar="DATA", help="Analyzed corpus; folder of predictions for ray.")
     ],
     aggregation: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar="NAME",
-            help="mean, median, mean_vote, total_vote; noisy_or, top_k_mean, log_odds, score_summary, "
-            "attention, gated_attention (learned on validation); or compare for all of them.",
+            help="trained (in the model's file; the default, or mean without it or with --out-of-fold); mean, median, "
+            "mean_vote, total_vote; noisy_or, top_k_mean, log_odds, score_summary, attention, gated_attention "
+            "(learned on validation); or compare for all of them.",
         ),
-    ] = "mean",
+    ] = None,
     profile_label: Annotated[
         Literal["any", "majority", "constant"],
         typer.Option(help="How an author's differing sequence labels make the profile's."),
@@ -165,9 +172,9 @@ def run(
             device=device,
             progress=progress,
         )
-        results = {aggregation: metrics}
+        results = {metrics["aggregation"]: metrics}
     if json:
-        print_json(results if aggregation == "compare" else results[aggregation])
+        print_json(results if aggregation == "compare" else metrics)
         return
     print_standing(results, title=f"profiles in the test split of {data}")
     for name, metrics in results.items():

@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tenor.aggregation.fixed import AGGREGATIONS, LabelRule
+from tenor.aggregation.trained import TRAINED, TrainedAggregation
 from tenor.distributed.shards import ShardFolder, make_mark
 from tenor.distributed.stages import ShardSummary, make_absolute, start_ray
 from tenor.errors import InputError, TenorError, UsageError
+from tenor.evaluation.aggregation import REFERENCE
 from tenor.files import sha256_file
 
 _BUCKET = "bucket"
@@ -37,6 +39,7 @@ class ProfileWork:
     schema: bytes
     mark: str
     buckets: int
+    trained: TrainedAggregation | None
 
     def name(self, bucket: int) -> str:
         """The file of a bucket."""
@@ -48,27 +51,35 @@ def profile_shards(
     dest: str,
     *,
     model_path: str | Path | None = None,
-    aggregation: str = "mean",
+    aggregation: str | None = None,
     profile_label: LabelRule = "majority",
     buckets: int = 64,
 ) -> ShardSummary:
-    """Aggregate predictions of authors' sequences into predictions of profiles, without a threshold.
+    """Aggregate predictions of authors' sequences into predictions of profiles.
+
+    Their threshold is that of the model's own aggregation, where they are made by it; else there is none.
 
     Args:
         source: a folder or URL of predictions files of one author model.
         dest: where ``part-00000-of-00064.parquet``, ... go, each with the profiles of some authors.
         model_path: the model whose predictions they must be; None = any one.
-        aggregation: one of the fixed ones.
+        aggregation: one of the fixed ones, or ``"trained"``, the one in the model's file; None = that one, or
+            without it the mean.
         profile_label: see evaluate_profile_classifier.
         buckets: files of profiles; one is held in memory at a time by each worker.
 
     Raises:
-        UsageError: an aggregation that has to be fitted, or no buckets.
+        ModelFileError: no sound model file.
+        UsageError: an aggregation that has to be fitted, or that the model's file lacks; or no buckets.
         InputError: no predictions files, or of different models or another level.
         MissingExtraError: Ray is not installed.
     """
-    if aggregation not in AGGREGATIONS:
-        raise UsageError(f"shards are aggregated by {', '.join(AGGREGATIONS)}, not {aggregation!r}")
+    trained = None if model_path is None else _read_trained(Path(model_path))
+    if aggregation is None:
+        aggregation = REFERENCE if trained is None else TRAINED
+    known = (*AGGREGATIONS, TRAINED) if trained is not None else AGGREGATIONS
+    if aggregation not in known:
+        raise UsageError(f"shards are aggregated by {', '.join(known)}, not {aggregation!r}")
     if buckets < 1:
         raise UsageError(f"buckets must be 1 or more, not {buckets}")
     folder, target = ShardFolder(make_absolute(source)), ShardFolder(make_absolute(dest))
@@ -84,7 +95,7 @@ def profile_shards(
             )
     versions = [folder.version(name) for name in names]
     mark = make_mark("profile", aggregation, profile_label, str(buckets), *versions)
-    work = ProfileWork(target.url, aggregation, profile_label, schema, mark, buckets)
+    work = ProfileWork(target.url, aggregation, profile_label, schema, mark, buckets, trained)
     target.filesystem.makedirs(target.path("").rstrip("/"), exist_ok=True)
     strangers = sorted(set(target.names()) - {work.name(bucket) for bucket in range(buckets)})
     if strangers:
@@ -153,9 +164,20 @@ def _profiles_of(table: pa.Table, work: ProfileWork) -> pa.Table:
     whole = pa.table({name: table[name] for name in schema.names}) if table.num_rows else schema.empty_table()
     sequences = from_arrow(whole.cast(schema).replace_schema_metadata(schema.metadata), work.dest)
     found = profile_predictions(
-        sequences, (work.aggregation,), profile_label=work.profile_label, threshold=None
+        sequences,
+        (work.aggregation,),
+        profile_label=work.profile_label,
+        threshold=None,
+        trained=work.trained,
     )[work.aggregation]
-    return to_arrow(replace(found, threshold=None))
+    is_own = work.aggregation == TRAINED and work.trained is not None and work.profile_label == "majority"
+    return to_arrow(replace(found, threshold=work.trained.threshold if is_own and work.trained else None))
+
+
+def _read_trained(model_path: Path) -> TrainedAggregation | None:
+    from tenor.models.model_file import read_metadata
+
+    return read_metadata(model_path).trained_aggregation
 
 
 def _read_shared_schema(folder: ShardFolder, names: list[str]) -> bytes:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tenor.aggregation.fixed import AGGREGATIONS, LabelRule, aggregate_all
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS
 from tenor.aggregation.profiles import Profiles, build_profiles
-from tenor.baselines import MAJORITY
+from tenor.aggregation.trained import TRAINED, TrainedAggregation
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned, score_training
 from tenor.logits import log_odds, to_probs
@@ -26,7 +26,7 @@ from tenor.predictions import Predictions, concatenate_predictions
 
 logger = logging.getLogger(__name__)
 
-#: Every aggregation: the fixed, those fitted on scores, those fitted on embeddings.
+#: Every aggregation that needs no model file: the fixed, those fitted on scores, those fitted on embeddings.
 EVERY_AGGREGATION: tuple[str, ...] = (*AGGREGATIONS, *LEARNED_AGGREGATIONS, *ATTENTIONS)
 
 #: The aggregation that the others are compared with, where it is among them.
@@ -42,6 +42,7 @@ def profile_predictions(
     profile_label: LabelRule = "majority",
     threshold: str | ThresholdRule | None = "f1",
     embeddings: npt.NDArray[np.float32] | None = None,
+    trained: TrainedAggregation | None = None,
     out_of_fold: Predictions | None = None,
     seed: int = 0,
 ) -> dict[str, Predictions]:
@@ -49,11 +50,13 @@ def profile_predictions(
 
     Args:
         sequences: level author, with validation rows for the threshold and for what is learned.
-        aggregations: of EVERY_AGGREGATION.
+        aggregations: of EVERY_AGGREGATION; or ``"trained"``.
         profile_label: see evaluate_profile_classifier.
         threshold: the rule by which each aggregation's threshold is chosen (tenor.metrics.objectives.FORMS); None =
             none is.
         embeddings: (S, E) of the sequences; needed for attention, which reads logits and probs beside them.
+        trained: of the model's file (ModelMetadata.trained_aggregation); needed for ``"trained"``. Its threshold is
+            kept where it was chosen by the same rule and labels, else chosen on validation.
         out_of_fold: of score_out_of_fold: what is learned of scores is fitted to these instead of to validation, and
             thresholds are chosen on training profiles too; attention knows nothing of them.
         seed: of what is learned.
@@ -61,11 +64,12 @@ def profile_predictions(
     Returns:
         aggregation -> predictions of level profile; logits are the scores' log odds, within ±27.6 for the fixed
         ones. Scores of the profiles that an aggregation is learned on are out of fold (``learned``). With
-        `out_of_fold` training profiles stand before the others, but for attention.
+        `out_of_fold` training profiles stand before the others, but for attention and ``"trained"``.
 
     Raises:
-        UsageError: predictions of another level, an unknown aggregation or rule, attention without embeddings, or
-            scores out of fold that are a model's own or not of training alone.
+        UsageError: predictions of another level, an unknown aggregation or rule, attention without embeddings,
+            ``"trained"`` without such an aggregation or of other classes, or scores out of fold that are a model's own
+            or not of training alone.
         TrainingError: too few validation profiles for a learned aggregation.
     """
     require_aggregations(aggregations)
@@ -81,6 +85,9 @@ def profile_predictions(
     scores = aggregate_all(sequences.probs, profiles.codes, len(profiles), cut, methods=methods)
     tables = {}
     for name in aggregations:
+        if name == TRAINED:
+            tables[name] = _aggregate_trained(sequences, profiles, trained, rule, profile_label)
+            continue
         if name in methods:
             logits, probs = log_odds(scores[name]), scores[name]
         else:
@@ -97,11 +104,12 @@ def profile_predictions(
 
 def aggregate_possible(
     sequences: Predictions,
-    aggregations: Sequence[str] = EVERY_AGGREGATION,
+    aggregations: Sequence[str] | None = None,
     *,
     profile_label: LabelRule = "majority",
     threshold: str | ThresholdRule = "f1",
     embeddings: npt.NDArray[np.float32] | None = None,
+    trained: TrainedAggregation | None = None,
     out_of_fold: Predictions | None = None,
     seed: int = 0,
 ) -> dict[str, Predictions]:
@@ -109,7 +117,9 @@ def aggregate_possible(
 
     Args:
         sequences: see profile_predictions.
-        aggregations: which; attention is left out without embeddings.
+        aggregations: which; None = ``"trained"``, where there is such, and EVERY_AGGREGATION. Attention is left out
+            without embeddings.
+        trained: see profile_predictions.
         profile_label: see profile_predictions.
         threshold: see profile_predictions.
         embeddings: see profile_predictions.
@@ -124,11 +134,15 @@ def aggregate_possible(
         "profile_label": profile_label,
         "threshold": threshold,
         "embeddings": embeddings,
+        "trained": trained,
         "out_of_fold": out_of_fold,
         "seed": seed,
     }
+    if aggregations is None:
+        aggregations = EVERY_AGGREGATION if trained is None else (TRAINED, *EVERY_AGGREGATION)
     names = [name for name in aggregations if name not in ATTENTIONS or embeddings is not None]
-    tables = profile_predictions(sequences, [name for name in names if name in AGGREGATIONS], **options)
+    simple = [name for name in names if name in (TRAINED, *AGGREGATIONS)]
+    tables = profile_predictions(sequences, simple, **options)
     reasons: dict[str, list[str]] = {}  # why -> which
     for name in names:
         if name not in tables:
@@ -151,55 +165,21 @@ def _say_left_out(names: Sequence[str], reason: str) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]} are left out: {reason.replace('{name}', 'each')}"
 
 
-def aggregate_baselines(
-    tables: Mapping[str, Predictions],
-    aggregation: str,
-    *,
-    profile_label: LabelRule = "majority",
-    threshold: str = "f1",
-    out_of_fold: Mapping[str, Predictions] | None = None,
-    seed: int = 0,
-) -> dict[str, Predictions]:
-    """Aggregate baselines' sequences as the model's are: by the mean where that is attention, or cannot be fitted.
-
-    The majority's scores are all the same, and so are its profiles': the mean, at the threshold of its sequences.
-
-    Args:
-        tables: name -> predictions of sequences.
-        aggregation: the model's.
-        profile_label: see profile_predictions.
-        threshold: see profile_predictions.
-        out_of_fold: each one's own scores out of fold, where the model's aggregation was fitted to such.
-        seed: see profile_predictions.
-    """
-    training = {} if out_of_fold is None else out_of_fold
-    methods = [REFERENCE] if aggregation in ATTENTIONS else [aggregation, REFERENCE]
-    options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
-    for method in methods:
-        try:
-            found = {
-                name: profile_predictions(table, (method,), out_of_fold=training.get(name), **options)[method]
-                for name, table in tables.items()
-            }
-            if MAJORITY in tables:
-                constant = profile_predictions(tables[MAJORITY], (REFERENCE,), **options)[REFERENCE]
-                found[MAJORITY] = replace(constant, threshold=tables[MAJORITY].threshold)
-            return found
-        except TrainingError:
-            if method == REFERENCE:
-                raise
-    return {}
-
-
 def require_aggregations(names: Sequence[str]) -> None:
     """Refuse names that are no aggregation.
 
     Raises:
         UsageError: naming the first of them.
     """
+    known = (*EVERY_AGGREGATION, TRAINED)
     for name in names:
-        if name not in EVERY_AGGREGATION:
-            raise UsageError(f"aggregation must be one of {', '.join(EVERY_AGGREGATION)}, not {name!r}")
+        if name not in known:
+            raise UsageError(f"aggregation must be one of {', '.join(known)}, not {name!r}")
+
+
+def find_default(tables: Mapping[str, Predictions]) -> str:
+    """The aggregation that profiles are shown by: the model's own, or where it has none the best by validation."""
+    return TRAINED if TRAINED in tables else best_by_validation(tables)
 
 
 def best_by_validation(tables: Mapping[str, Predictions]) -> str:
@@ -227,6 +207,26 @@ def can_validation_choose(tables: Mapping[str, Predictions]) -> bool:
     return any(
         len(set(table.in_split("validation").labelled().labels.tolist())) > 1 for table in tables.values()
     )
+
+
+def _aggregate_trained(
+    sequences: Predictions,
+    profiles: Profiles,
+    trained: TrainedAggregation | None,
+    rule: ThresholdRule | None,
+    profile_label: LabelRule,
+) -> Predictions:
+    """Profiles by the aggregation of the model's file."""
+    if trained is None:
+        raise UsageError(
+            f"{TRAINED!r} is the aggregation in a model's file, and there is none (name another one, such as "
+            f"{REFERENCE!r}; models whose network has a part in their scores have none)"
+        )
+    logits = trained.fitted.logits(sequences.logits, profiles.codes, len(profiles))
+    table = _as_predictions(sequences, profiles, logits, to_probs(logits))
+    if rule is not None and (parse_rule(trained.rule), "majority") == (rule, profile_label):
+        return replace(table, threshold=trained.threshold)
+    return replace(table, threshold=_choose_threshold(table.in_split("validation").labelled(), rule))
 
 
 def _score_learned(

@@ -19,7 +19,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from tenor.aggregation.learned import LearnedAggregationName, fit_aggregation
+from tenor.aggregation.learned import LearnedAggregationName, cross_fit, fit_aggregation
 from tenor.aggregation.profiles import Profiles
 from tenor.errors import TrainingError, describe_counts
 from tenor.lexical import assign_folds
@@ -92,19 +92,8 @@ def _cross_fit(
     method: LearnedAggregationName, logits: Floats, profiles: Profiles, split: str, seed: int
 ) -> Floats:
     """Profiles' logits: of a split's, each fold's by a fit to the others; of all others by the fit to the split."""
-    inside = profiles.splits == split
-    rows = inside[profiles.codes]  # only the split's sequences take part in a fit
-
-    def fit_and_score(fitted_on: Flags) -> Floats:
-        labels = np.where(fitted_on, profiles.labels, -1)
-        fitted = fit_aggregation(method, logits[rows], profiles.codes[rows], labels)
-        return fitted.logits(logits, profiles.codes, len(profiles))
-
     folds = _deal(profiles, method, seed, max(2, logits.shape[1] if logits.ndim == 2 else 2), split)
-    scores = fit_and_score(inside)
-    for fold in range(folds.max() + 1):
-        scores[folds == fold] = fit_and_score(inside & (folds != fold))[folds == fold]
-    return scores
+    return cross_fit(method, logits, profiles.codes, profiles.labels, folds)
 
 
 def score_attention(

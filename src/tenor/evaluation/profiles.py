@@ -8,29 +8,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.aggregation.fixed import COUNTS, LabelRule
-from tenor.baselines import score_baselines_out_of_fold
+from tenor.aggregation.trained import TRAINED, TrainedAggregation
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.schema import Split
-from tenor.corpus.views import view_sequences
 from tenor.devices import start_runtime
-from tenor.errors import TrainingError
 from tenor.evaluation.aggregation import (
     EVERY_AGGREGATION,
     REFERENCE,
-    aggregate_baselines,
     aggregate_possible,
     best_by_validation,
     can_validation_choose,
+    find_default,
     profile_predictions,
     require_aggregations,
 )
 from tenor.evaluation.calibration import check_adjustment, measure_abstention
 from tenor.evaluation.learned import ATTENTIONS
+from tenor.evaluation.rivals import aggregate_baselines, aggregate_on_training
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import (
     Metrics,
@@ -40,14 +40,14 @@ from tenor.evaluation.standing import (
     subtract,
     to_plain,
 )
-from tenor.evaluation.thresholds import choose_by_rule
+from tenor.evaluation.thresholds import ON_TRAINING_TOO, choose_by_rule
 from tenor.predictions import Predictions, read_predictions
 
 
 def evaluate_profile_classifier(
     author_model_path: str | Path,
     dataset_path: str | Path,
-    aggregation: str = "mean",
+    aggregation: str | None = None,
     *,
     profile_label: LabelRule = "majority",
     baselines: bool = True,
@@ -64,9 +64,10 @@ def evaluate_profile_classifier(
     Args:
         author_model_path: a model file of ``train_model("author", ...)``.
         dataset_path: the analyzed corpus.
-        aggregation: ``"mean"``, ``"median"``, ``"mean_vote"``, ``"total_vote"``, or one that is learned
-            (tenor.evaluation.learned): ``"noisy_or"``, ``"top_k_mean"``, ``"log_odds"``,
-            ``"score_summary"``, ``"attention"``, ``"gated_attention"``.
+        aggregation: ``"trained"``, the one in the model's file; ``"mean"``, ``"median"``, ``"mean_vote"``,
+            ``"total_vote"``; or one that is learned here (tenor.evaluation.learned): ``"noisy_or"``, ``"top_k_mean"``,
+            ``"log_odds"``, ``"score_summary"``, ``"attention"``, ``"gated_attention"``. None = the model's own; the
+            mean where it has none, or with `out_of_fold`.
         profile_label: how an author's differing sequence labels make the profile's: ``"any"``, ``"majority"`` (ties go
             to the higher class) or ``"constant"`` (differing ones are an error).
         baselines: fit baselines on the training split's sequences, aggregate and compare them too.
@@ -82,8 +83,9 @@ def evaluate_profile_classifier(
         progress: show a bar.
 
     Returns:
-        As test_model, over test profiles. Baselines are aggregated as the model is; where the model's aggregation
-        reads embeddings, or cannot be fitted to a baseline, by the mean.
+        As test_model, over test profiles, and ``aggregation``, its name. Baselines are aggregated as the model is,
+        beside ``"trained"`` by what is learned, in the same way, of their own scores of training out of fold; where
+        the model's aggregation reads embeddings, or cannot be fitted to a baseline, by the mean.
 
     Raises:
         ModelFileError: the file is no sound author model, or of another encoder.
@@ -94,8 +96,15 @@ def evaluate_profile_classifier(
     """
     check_adjustment(threshold, abstain_alpha)
     scored = AuthorScores.open(
-        author_model_path, dataset_path, (aggregation,), known=known, device=device, progress=progress
+        author_model_path,
+        dataset_path,
+        () if aggregation is None else (aggregation,),
+        known=known,
+        device=device,
+        progress=progress,
     )
+    if aggregation is None:
+        aggregation = REFERENCE if scored.trained is None or out_of_fold is not None else TRAINED
     rule = scored.scorer.metadata.threshold_rule if threshold is None else threshold
     table = profile_predictions(
         scored.sequences,
@@ -103,20 +112,21 @@ def evaluate_profile_classifier(
         profile_label=profile_label,
         threshold=rule,
         embeddings=scored.embeddings,
+        trained=scored.trained,
         out_of_fold=out_of_fold,
         seed=seed,
     )[aggregation]
-    metrics = measure_profiles(table, rule, seed, abstain_alpha)
+    metrics = measure_profiles(table, rule, seed, abstain_alpha, scored.find_stored(aggregation))
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, rule, out_of_fold, seed)
-    return {**metrics, "test_reads": scored.count_read()}
+    return {**metrics, "aggregation": aggregation, "test_reads": scored.count_read()}
 
 
 def compare_aggregation_methods(
     author_model_path: str | Path,
     dataset_path: str | Path,
     *,
-    aggregations: Sequence[str] = EVERY_AGGREGATION,
+    aggregations: Sequence[str] | None = None,
     profile_label: LabelRule = "majority",
     baselines: bool = True,
     threshold: str | None = None,
@@ -129,19 +139,27 @@ def compare_aggregation_methods(
 ) -> dict[str, Metrics]:
     """Evaluate every aggregation on the same scores, each with its own threshold from validation.
 
+    Args are those of evaluate_profile_classifier, and `aggregations`: which; None = all, the model's own first.
+
     Returns:
         aggregation -> metrics with ``intervals``, ``threshold_choice``, ``differences`` (to the mean: this
         aggregation minus it, paired by group, Holm's p over all), and ``best_by_validation``, true for at most one.
-        The best also stands beside baselines, as of evaluate_profile_classifier. The test split is read once for all
-        of them. Counts of votes have no ``abstention``. A learned aggregation that cannot be fitted, for want of
-        validation profiles, is left out with a warning.
+        ``"trained"``, or without it the best by validation, also stands beside baselines, as of
+        evaluate_profile_classifier. The test split is read once for all of them. Counts of votes have no
+        ``abstention``. A learned aggregation that cannot be fitted, for want of validation profiles, is left out with a
+        warning.
 
     Raises:
         As evaluate_profile_classifier.
     """
     check_adjustment(threshold, abstain_alpha)
     scored = AuthorScores.open(
-        author_model_path, dataset_path, aggregations, known=known, device=device, progress=progress
+        author_model_path,
+        dataset_path,
+        EVERY_AGGREGATION if aggregations is None else aggregations,
+        known=known,
+        device=device,
+        progress=progress,
     )
     rule = scored.scorer.metadata.threshold_rule if threshold is None else threshold
     tables = aggregate_possible(
@@ -150,40 +168,51 @@ def compare_aggregation_methods(
         profile_label=profile_label,
         threshold=rule,
         embeddings=scored.embeddings,
+        trained=scored.trained,
         out_of_fold=out_of_fold,
         seed=seed,
     )
-    best, is_chosen = best_by_validation(tables), can_validation_choose(tables)
+    best, is_chosen, shown = best_by_validation(tables), can_validation_choose(tables), find_default(tables)
     reference = REFERENCE if REFERENCE in tables else next(iter(tables))
     others = {name: table for name, table in tables.items() if name != reference}
     differences = to_plain(subtract(others, reference, tables[reference], seed=seed))
     reads = scored.count_read()
     results: dict[str, Metrics] = {}
     for name, table in tables.items():
-        metrics = measure_profiles(table, rule, seed, None if name in COUNTS else abstain_alpha)
+        alpha = None if name in COUNTS else abstain_alpha
+        metrics = measure_profiles(table, rule, seed, alpha, scored.find_stored(name))
         metrics["differences"] = {reference: differences[name]} if name in differences else {}
         results[name] = {**metrics, "best_by_validation": is_chosen and name == best, "test_reads": reads}
     if baselines:
-        beside = scored.measure_beside(tables[best], best, profile_label, rule, out_of_fold, seed)
-        beside["differences"] = {**results[best]["differences"], **beside["differences"]}
-        results[best] |= beside
+        beside = scored.measure_beside(tables[shown], shown, profile_label, rule, out_of_fold, seed)
+        beside["differences"] = {**results[shown]["differences"], **beside["differences"]}
+        results[shown] |= beside
     return results
 
 
-def measure_profiles(table: Predictions, rule: str, seed: int, abstain_alpha: float | None = None) -> Metrics:
+def measure_profiles(
+    table: Predictions,
+    rule: str,
+    seed: int,
+    abstain_alpha: float | None = None,
+    stored: Metrics | None = None,
+) -> Metrics:
     """A table's metrics on test with intervals, and under ``threshold_choice`` how sure its threshold is.
 
-    With `abstain_alpha` also ``abstention``.
+    With `abstain_alpha` also ``abstention``. With `stored`, a choice in the model's file, that is the threshold's where
+    the table has the same one.
 
     Raises:
         UsageError: an alpha with scores that are counts, which say nothing of how sure a decision is.
     """
     deciding = ("train", "validation")  # a training profile stands here only if it was scored out of fold
     choice = None
-    if table.threshold is not None:
+    if table.threshold is not None and stored is not None and stored.get("value") == table.threshold:
+        choice = {**stored, "chosen_on": ON_TRAINING_TOO}
+    elif table.threshold is not None:
         choice = asdict(choose_by_rule(table, rule, seed=seed, splits=deciding))
         if (table.splits == "train").any():
-            choice["chosen_on"] = "training authors out of fold and validation"
+            choice["chosen_on"] = ON_TRAINING_TOO
     metrics = {**measure_test(table, seed=seed), "threshold_choice": choice}
     if abstain_alpha is not None:
         metrics["abstention"] = measure_abstention(table, abstain_alpha, seed=seed)
@@ -233,6 +262,18 @@ class AuthorScores:
             embeddings = scorer.embed(corpus, splits, labelled=True)
         return cls(scorer, corpus, sequences, embeddings)
 
+    @property
+    def trained(self) -> TrainedAggregation | None:
+        """The aggregation in the model's file."""
+        return self.scorer.metadata.trained_aggregation
+
+    def find_stored(self, aggregation: str) -> Metrics | None:
+        """How the threshold in the model's file was chosen, of the aggregation there."""
+        if aggregation != TRAINED:
+            return None
+        found: Metrics | None = self.scorer.metadata.training.get("thresholds", {}).get(TRAINED)
+        return found
+
     def count_read(self) -> int | None:
         """Count this reading of the test split, at level profile."""
         return self.scorer.count_read(self.corpus, "profile")
@@ -248,13 +289,13 @@ class AuthorScores:
     ) -> Metrics:
         """An aggregation's profiles beside those of the baselines, fitted as it was; see aggregate_baselines."""
         sequences, notes = find_baselines(self.corpus, self.sequences, threshold=threshold)
-        training = {}
-        if out_of_fold is not None and sequences and name not in ATTENTIONS:
-            try:
-                training = score_baselines_out_of_fold(view_sequences(self.corpus, "author"))
-            except TrainingError as error:
-                name, notes = REFERENCE, (*notes, f"the baselines' profiles are by the {REFERENCE}: {error}")
-        rivals = aggregate_baselines(
-            sequences, name, profile_label=profile_label, threshold=threshold, out_of_fold=training, seed=seed
-        )
+        method = name
+        if name == TRAINED and self.trained is not None:
+            method = self.trained.fitted.method
+        options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
+        if name == TRAINED or (out_of_fold is not None and name not in ATTENTIONS):
+            rivals, more = aggregate_on_training(sequences, self.corpus, method, **options)
+            notes = (*notes, *more)
+        else:
+            rivals = aggregate_baselines(sequences, method, **options)
         return {**measure_beside(table, rivals, seed=seed), "notes": list(notes)}

@@ -5,7 +5,7 @@ Never sees a test row: choose_threshold refuses them. Needs predictions alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -15,6 +15,9 @@ from tenor.errors import SplitError
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.thresholds import Threshold
 from tenor.predictions import Predictions
+
+#: Where the thresholds of profiles are chosen whose training authors were scored out of fold.
+ON_TRAINING_TOO = "training authors out of fold and validation"
 
 #: A threshold chosen again may differ by so much from the one in the file: scores differ in the last bits.
 _SAME = 1e-4
@@ -58,7 +61,9 @@ def apply_rule(
     return replace(predictions, threshold=chosen.value), asdict(chosen)
 
 
-def describe_threshold(predictions: Predictions, objective: str | None) -> dict[str, Any] | None:
+def describe_threshold(
+    predictions: Predictions, objective: str | None, stored: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
     """How sure the threshold is that predictions come with, ready for JSON; None where there is none.
 
     It is chosen anew on these validation rows; where that gives another one, it was chosen on other rows, and
@@ -67,10 +72,13 @@ def describe_threshold(predictions: Predictions, objective: str | None) -> dict[
     Args:
         predictions: with their threshold.
         objective: the rule that it was chosen by, as the model file says; None = not known.
+        stored: a choice in the model file; where it is of the same threshold, it says how sure that is.
     """
     value = predictions.threshold
     if value is None:
         return None
+    if stored is not None and stored.get("value") == value:
+        return {**stored, "chosen_on": ON_TRAINING_TOO}
     unknown: dict[str, Any] = {
         "value": value,
         "objective": objective,

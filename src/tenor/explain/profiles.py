@@ -1,7 +1,7 @@
 """Why a profile has its score: what each of an author's conversations adds to it.
 
-Leave-one-out through the fixed aggregations, which stand in ``tenor.aggregation.fixed`` alone. Learned
-aggregations are not explained here.
+Leave-one-out through the fixed aggregations, which stand in ``tenor.aggregation.fixed`` alone, and the one in the
+model's file. Those that are learned where profiles are evaluated are not explained here.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from tenor.aggregation.fixed import (
     aggregate_scores,
     normalize_rows,
 )
+from tenor.aggregation.learned import LearnedAggregation
+from tenor.aggregation.trained import TRAINED
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.explain.records import ConversationContribution, ProfileExplanation
@@ -27,13 +29,16 @@ from tenor.logits import to_probs
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
+#: Sequences that are aggregated at once where each of a profile's is left out.
+_MOST_ROWS = 1 << 20
+
 
 def explain_profile(
     model_path: str | Path,
     dataset_path: str | Path | Corpus,
     author: str,
     *,
-    aggregation: str = "mean",
+    aggregation: str | None = None,
     split: str | None = None,
     device: str | None = None,
     progress: bool = False,
@@ -41,39 +46,55 @@ def explain_profile(
     """Explain an author's score: the score minus the score without each conversation.
 
     Of two classes the score is that of the second; of several it is that of the class with the highest. A profile
-    of one conversation has, without it, the score of an empty one (see aggregate_scores).
+    of one conversation has, without it, the score of an empty one (see aggregate_scores and LearnedAggregation.logits).
 
     Args:
         model_path: a model file of ``train_model("author", ...)``.
         dataset_path: a corpus encoded with the model's encoder.
         author: whose profile.
-        aggregation: ``"mean"``, ``"median"``, ``"mean_vote"`` or ``"total_vote"``.
+        aggregation: ``"trained"``, the one in the model's file; ``"mean"``, ``"median"``, ``"mean_vote"`` or
+            ``"total_vote"``. None = the model's own, or without it the mean.
         split: needed where the author's sequences are in several; None = the one that they are in.
         device: where to compute; None = the best there is.
         progress: show a bar.
 
     Raises:
-        UsageError: an unknown author or aggregation, or a split that is missing or not the author's.
+        UsageError: an unknown author or aggregation, one that the model's file lacks, or a split that is missing or not
+            the author's.
         ModelFileError: no sound author model, or one of another encoder.
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
     """
-    if aggregation not in AGGREGATIONS:
-        raise UsageError(f"aggregation must be one of {', '.join(AGGREGATIONS)}, not {aggregation!r}")
+    known = (*AGGREGATIONS, TRAINED)
+    if aggregation not in (None, *known):
+        raise UsageError(f"aggregation must be one of {', '.join(known)}, not {aggregation!r}")
     subsets = SubsetScorer.open(model_path, dataset_path, device=device, progress=progress)
     subsets.scorer.require_level("author")
     return explain_author(subsets, author, aggregation, split)
 
 
 def explain_author(
-    subsets: SubsetScorer, author: str, aggregation: Aggregation = "mean", split: str | None = None
+    subsets: SubsetScorer, author: str, aggregation: str | None = None, split: str | None = None
 ) -> ProfileExplanation:
     """Explain one author of the subsets' view; see explain_profile."""
     view, metadata = subsets.view, subsets.scorer.metadata
     indices = _find_sequences(subsets, author, split)
-    probs = to_probs(subsets.score_whole(indices).total)  # (S,) or (S, C)
-    cut = 0.5 if metadata.threshold is None else metadata.threshold
-    score = aggregate_scores(probs, np.zeros(len(probs), dtype=np.int64), 1, aggregation, cut)[0]
-    contributions = score - leave_one_out_scores(probs, aggregation, cut)
+    logits = subsets.score_whole(indices).total  # (S,) or (S, C)
+    probs, trained = to_probs(logits), metadata.trained_aggregation
+    if aggregation is None:
+        aggregation = TRAINED if trained is not None else "mean"
+    if aggregation == TRAINED:
+        if trained is None:
+            raise UsageError(
+                f"{subsets.scorer.path} has no aggregation of its own (name one of {', '.join(AGGREGATIONS)})"
+            )
+        whole = trained.fitted.logits(logits, np.zeros(len(logits), dtype=np.int64), 1)
+        score = to_probs(whole)[0]
+        contributions = score - to_probs(_leave_out_each_trained(logits, trained.fitted))
+    else:
+        fixed = next(name for name in AGGREGATIONS if name == aggregation)
+        cut = 0.5 if metadata.threshold is None else metadata.threshold
+        score = aggregate_scores(probs, np.zeros(len(probs), dtype=np.int64), 1, fixed, cut)[0]
+        contributions = score - leave_one_out_scores(probs, fixed, cut)
     target = 1
     if probs.ndim == 2:
         target = int(score.argmax())
@@ -140,6 +161,19 @@ def _leave_out_each(probs: Floats, aggregation: Aggregation, threshold: float) -
     if aggregation == "median":
         return np.asarray(0.5 * (pick((count - 2) // 2) + pick((count - 1) // 2)))
     return np.asarray(np.clip((values.sum() - probs) / (count - 1), pick(0), pick(count - 2)))
+
+
+def _leave_out_each_trained(logits: Floats, fitted: LearnedAggregation) -> Floats:
+    """A profile's logit without each of its sequences, (S,) or (S, C)."""
+    count = len(logits)
+    at_once = max(1, _MOST_ROWS // count)
+    found = []
+    for begin in range(0, count, at_once):
+        left_out = np.arange(begin, min(begin + at_once, count))
+        codes, rows = np.divmod(np.arange(len(left_out) * count), count)
+        kept = rows != left_out[codes]
+        found.append(fitted.logits(logits[rows[kept]], codes[kept], len(left_out)))
+    return np.concatenate(found)
 
 
 def _find_sequences(subsets: SubsetScorer, author: str, split: str | None) -> Integers:

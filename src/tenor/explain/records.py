@@ -117,7 +117,7 @@ class ProfileExplanation:
     Attributes:
         author: whose profile.
         split: of the profile; "" = in none.
-        aggregation: one of tenor.aggregation.fixed.AGGREGATIONS.
+        aggregation: one of tenor.aggregation.fixed.AGGREGATIONS, or ``"trained"``.
         label: the most frequent of the sequences' labels; None = unlabelled.
         target: the class whose score is explained: the second of two, else the one of the highest score.
         score: of the target class.

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from tenor.aggregation.fixed import Aggregation
 from tenor.corpus.corpus import Corpus
 from tenor.errors import ModelFileError
 from tenor.evaluation.mistakes import find_errors, predict_classes
@@ -27,7 +26,7 @@ def worst_errors(
     *,
     split: str = "test",
     method: str = "leave_one_out",
-    aggregation: Aggregation = "mean",
+    aggregation: str = "mean",
     with_text: bool = False,
     device: str | None = None,
 ) -> tuple[WrongPrediction, ...]:
@@ -43,7 +42,7 @@ def worst_errors(
         count: at most so many.
         split: of the rows.
         method: see explain_sequence; a sequence too long for ``leave_one_out`` comes without messages.
-        aggregation: that made the scores, at level profile.
+        aggregation: that made the scores, at level profile: a fixed one, or ``"trained"``.
         with_text: bring the messages' texts.
         device: where to compute; None = the best there is.
 
@@ -69,7 +68,7 @@ def _explain_row(
     rows: Predictions,
     row: int,
     method: Method,
-    aggregation: Aggregation,
+    aggregation: str,
     with_text: bool,
 ) -> WrongPrediction:
     predicted = int(predict_classes(rows)[row])

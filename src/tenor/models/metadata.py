@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tenor import __version__
+from tenor.aggregation.trained import TRAINED, TrainedAggregation, from_json
 from tenor.corpus.schema import Label
-from tenor.errors import ModelFileError
+from tenor.errors import ModelFileError, UsageError
 
 #: Written into every model file; a file with a higher number is refused.
 MODEL_FORMAT_VERSION = 1
@@ -33,6 +34,8 @@ class ModelMetadata:
         threshold: of the probability, chosen on validation; None for several classes or when not chosen.
         threshold_objective: what the threshold was chosen by, such as "f1".
         profile_thresholds: a threshold for each aggregation that has one.
+        aggregation: of an author model, how its training learned to make profiles (tenor.aggregation.trained); None
+            where it did not.
         feature_names: names of the features, in order; may be empty.
         encoder_name: the encoder that made the features; None for features made elsewhere.
         encoder_hash: its hash; None for features made elsewhere.
@@ -48,6 +51,7 @@ class ModelMetadata:
     threshold: float | None = None
     threshold_objective: str | None = None
     profile_thresholds: dict[str, float] = field(default_factory=dict)
+    aggregation: dict[str, Any] | None = None
     feature_names: tuple[str, ...] = ()
     encoder_name: str | None = None
     encoder_hash: str | None = None
@@ -68,6 +72,14 @@ class ModelMetadata:
         return prior != "none" and self.training.get("best_epoch") == 0
 
     @property
+    def trained_aggregation(self) -> TrainedAggregation | None:
+        """The aggregation in the file, with its threshold."""
+        if self.aggregation is None:
+            return None
+        fitted = from_json(self.aggregation, len(self.classes))
+        return TrainedAggregation(fitted, self.profile_thresholds.get(TRAINED), self.threshold_rule)
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What to know of how its scores come about, in sentences."""
         found = []
@@ -84,6 +96,8 @@ class ModelMetadata:
             ModelFileError: a field that the format does not allow.
         """
         values = {entry.name: _plain(getattr(self, entry.name)) for entry in dataclasses.fields(self)}
+        if self.aggregation is None:  # so that versions that know none read the file
+            del values["aggregation"]
         parse_metadata(values)
         return values
 
@@ -120,6 +134,8 @@ def parse_metadata(values: Any) -> ModelMetadata:  # noqa: ANN401 - any JSON val
     Raises:
         ModelFileError: an unknown or missing key, a wrong type, a value out of range; it names the key.
     """
+    if isinstance(values, dict):
+        values = {"aggregation": None, **values}  # earlier versions wrote none
     metadata: ModelMetadata = _read_fields(ModelMetadata, values, "metadata")
     config: _Config = _read_fields(_Config, metadata.config, "metadata.config")
     settings = metadata.training.get("config")
@@ -138,6 +154,12 @@ def parse_metadata(values: Any) -> ModelMetadata:  # noqa: ANN401 - any JSON val
     if config.hidden_size % config.num_heads:
         raise ModelFileError("metadata.config.hidden_size must be a multiple of num_heads")
     _check_classes(metadata.classes, config.num_classes)
+    if metadata.aggregation is not None and metadata.level != "author":
+        raise ModelFileError(f"metadata.aggregation is for authors, found level {metadata.level!r}")
+    try:
+        metadata.trained_aggregation  # noqa: B018 - read for its checks
+    except UsageError as error:
+        raise ModelFileError(f"metadata.aggregation: {error}") from error
     _check_json(metadata.training, "metadata.training", _MAX_DEPTH)
     if metadata.format_version != MODEL_FORMAT_VERSION:
         raise ModelFileError(
@@ -202,7 +224,7 @@ def _matches(value: object, hint: Any) -> bool:  # noqa: ANN401 - a type annotat
         return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+    return isinstance(value, get_origin(hint) or hint)
 
 
 def _is_finite(value: float) -> bool:

@@ -167,7 +167,7 @@ def _describe_scores(level: ScoredLevel) -> list[str]:
     """How sure the threshold is, and whether probabilities mean what they say."""
     predictions = level.predictions
     objective = "f1" if level.metadata is None else level.metadata.threshold_objective
-    choice = describe_threshold(predictions, objective)
+    choice = describe_threshold(predictions, objective, level.stored_choice)
     sentences = [describe_choice(choice)] if choice is not None and choice["low"] is not None else []
     if (predictions.probs <= 1).all():
         has_validation = bool((predictions.in_split("validation").labels >= 0).any())

@@ -10,20 +10,22 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tenor.aggregation.trained import TRAINED, TrainedAggregation
 from tenor.corpus.audit import AuditReport, audit_corpus
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.errors import InputError, MissingExtraError, UsageError
 from tenor.evaluation.aggregation import (
     EVERY_AGGREGATION,
-    aggregate_baselines,
     aggregate_possible,
-    best_by_validation,
     can_validation_choose,
+    find_default,
 )
+from tenor.evaluation.rivals import aggregate_baselines, aggregate_on_training
 from tenor.evaluation.standing import find_baselines
 from tenor.files import sha256_file
 from tenor.models.metadata import ModelMetadata
@@ -63,6 +65,14 @@ class ScoredLevel:
         """The rule by which the model chose its threshold; f1 where that is not known."""
         return "f1" if self.metadata is None else self.metadata.threshold_rule
 
+    @property
+    def stored_choice(self) -> Mapping[str, Any] | None:
+        """How the threshold was chosen, where the level's own is the aggregation in the model's file."""
+        if self.metadata is None or self.name != TRAINED:
+            return None
+        found: Mapping[str, Any] | None = self.metadata.training.get("thresholds", {}).get(TRAINED)
+        return found
+
 
 def score_model(
     model_path: Path, corpus: Corpus, *, seed: int = 0, device: str | None = None, progress: bool = False
@@ -84,7 +94,7 @@ def score_model(
         notes = (*reads, *_describe_start(metadata))
         own = ScoredLevel(scores.sequences, "tenor", model_path, metadata, notes=notes)
         author = add_baselines(own, corpus)
-        profile = make_profiles(author, scores.embeddings, seed=seed)
+        profile = make_profiles(author, scores.embeddings, corpus, seed=seed)
         return [author, replace(profile, notes=(*profile.notes, *_describe_reads(scores.count_read())))]
     scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
     predictions = scorer.score(corpus, ("validation", "test"), labelled=True, optional=("validation",))
@@ -112,23 +122,61 @@ def add_baselines(level: ScoredLevel, corpus: Corpus) -> ScoredLevel:
     return replace(level, baselines=baselines, notes=(*level.notes, *note))
 
 
-def make_profiles(author: ScoredLevel, embeddings: Embeddings | None = None, *, seed: int = 0) -> ScoredLevel:
-    """Aggregate author sequences in every way that their validation rows allow; the best there is the level's own."""
+def make_profiles(
+    author: ScoredLevel, embeddings: Embeddings | None = None, corpus: Corpus | None = None, *, seed: int = 0
+) -> ScoredLevel:
+    """Aggregate author sequences in every way that there is; the level's own is the model's, or the best by validation.
+
+    Args:
+        author: the author level, with its baselines.
+        embeddings: (S, E) of its sequences, for attention.
+        corpus: whose training sequences the baselines learn the model's aggregation on; None = on validation.
+        seed: of what is learned.
+    """
     rule = author.threshold_rule
+    trained = None if author.metadata is None else author.metadata.trained_aggregation
     tables = aggregate_possible(
-        author.predictions, EVERY_AGGREGATION, threshold=rule, embeddings=embeddings, seed=seed
+        author.predictions, threshold=rule, embeddings=embeddings, trained=trained, seed=seed
     )
-    best = best_by_validation(tables)
-    notes = (
+    best = find_default(tables)
+    notes = [
         "A profile's label is the majority of its author's sequences; ties count as positive.",
-        f"The aggregation shown, {best}, has the best average precision on validation."
-        if can_validation_choose(tables)
-        else f"The aggregation shown, {best}, is the first: validation's labels are of one class, and cannot choose.",
-    )
-    baselines = (
-        aggregate_baselines(author.baselines, best, threshold=rule, seed=seed) if author.baselines else {}
-    )
-    return ScoredLevel(tables[best], best, author.model_path, author.metadata, baselines, tables, notes)
+        _describe_choice(tables, trained),
+    ]
+    level = ScoredLevel(tables[best], best, author.model_path, author.metadata, aggregations=tables)
+    baselines, more = _aggregate_rivals(level, author.baselines, corpus, seed)
+    return replace(level, baselines=baselines, notes=(*notes, *more))
+
+
+def _describe_choice(tables: Mapping[str, Predictions], trained: TrainedAggregation | None) -> str:
+    """Why one of the aggregations is the level's own."""
+    best = find_default(tables)
+    if trained is not None:
+        return (
+            f"The aggregation shown is the model's own: {trained.fitted.method}, learned on training authors, whose "
+            "sequences were scored out of fold. Its threshold was chosen on these and validation's."
+        )
+    if can_validation_choose(tables):
+        return f"The aggregation shown, {best}, has the best average precision on validation."
+    return f"The aggregation shown, {best}, is the first: validation's labels are of one class, and cannot choose."
+
+
+def _aggregate_rivals(
+    level: ScoredLevel, sequences: Mapping[str, Predictions], corpus: Corpus | None, seed: int
+) -> tuple[Mapping[str, Predictions], tuple[str, ...]]:
+    """Baselines' profiles, made as the level's own are, and what to know of them."""
+    rule = level.threshold_rule
+    trained = None if level.metadata is None else level.metadata.trained_aggregation
+    if not sequences:
+        return {}, ()
+    if level.name != TRAINED or trained is None:
+        return aggregate_baselines(sequences, level.name, threshold=rule, seed=seed), ()
+    if corpus is None:
+        found = aggregate_baselines(sequences, trained.fitted.method, threshold=rule, seed=seed)
+        return found, ("The baselines learn their aggregation on validation, for there is no corpus here.",)
+    found, notes = aggregate_on_training(sequences, corpus, trained.fitted.method, threshold=rule, seed=seed)
+    # the reason may name groups, which a report must not
+    return found, ("The baselines' profiles are by the mean; tenor profile says why.",) if notes else ()
 
 
 def read_run(run: Path) -> list[ScoredLevel]:
@@ -180,7 +228,7 @@ def _collect_level(run: Path, level: str, tables: Mapping[Path, Predictions]) ->
     others = [table for path, table in tables.items() if path not in own]
     if level == "profile":
         named = {_name_aggregation(path): table for path, table in own.items()}
-        best = best_by_validation(named)
+        best = find_default(named)
         return ScoredLevel(named[best], best, *_find_model(run, named[best]), aggregations=named)
     if not hashes and len({table.model for table in own.values()}) > 1:
         raise UsageError(f"{run} has baselines of level {level}, but no model's predictions beside them")
@@ -194,6 +242,8 @@ def _collect_level(run: Path, level: str, tables: Mapping[Path, Predictions]) ->
 def _name_aggregation(path: Path) -> str:
     """The longest name of an aggregation in the file's name; else the file's name."""
     known = [name for name in EVERY_AGGREGATION if name in path.stem]
+    if TRAINED in path.stem and not known:
+        return TRAINED
     return max(known, key=len) if known else path.stem
 
 
@@ -262,8 +312,8 @@ def _with_corpus(levels: Sequence[ScoredLevel], corpus: Corpus, seed: int) -> li
         if name != "profile":
             level = add_baselines(level, corpus)
         elif "author" in found:
-            rivals = aggregate_baselines(found["author"].baselines, level.name, seed=seed)
-            level = replace(level, baselines=rivals)
+            rivals, notes = _aggregate_rivals(level, found["author"].baselines, corpus, seed)
+            level = replace(level, baselines=rivals, notes=(*level.notes, *notes))
         found[name] = level
     return list(found.values())
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tenor.aggregation.fixed import AGGREGATIONS
+from tenor.aggregation.trained import TRAINED
 from tenor.corpus.corpus import Corpus
 from tenor.evaluation.mistakes import find_errors, predict_classes
 from tenor.predictions import Predictions
@@ -30,7 +31,7 @@ def find_worst(
 
     Args:
         level: with its model's file, for contributions: each message's in a sequence, each conversation's in a
-            profile (of a fixed aggregation).
+            profile (of a fixed aggregation, or of the model's own).
         corpus: that was scored; without it errors come bare.
         count: at most so many.
         with_text: bring the messages' texts, where the corpus has them.
@@ -38,7 +39,7 @@ def find_worst(
     """
     if count < 1:
         return ()
-    explained = level.predictions.level != "profile" or level.name in AGGREGATIONS
+    explained = level.predictions.level != "profile" or level.name in (TRAINED, *AGGREGATIONS)
     if corpus is None or level.model_path is None or not explained:
         return _find_bare(level.predictions, count)
     from tenor.explain.worst import worst_errors

@@ -10,7 +10,7 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from tenor.aggregation.learned import LearnedAggregation
+from tenor.aggregation.trained import TRAINED, to_json
 from tenor.batching import StepLoader, hold_on_gpu, make_loader, require_level
 from tenor.devices import Runtime
 from tenor.errors import TrainingError
@@ -40,6 +42,7 @@ from tenor.training.interruption import Interruption
 from tenor.training.loop import StepResult, evaluate_loader, make_passes, run_steps
 from tenor.training.passes import Pass
 from tenor.training.preparation import TrainingData, build_criterion, build_model
+from tenor.training.profiles import learn_aggregation
 from tenor.training.schedule import Schedule, make_schedule
 from tenor.training.settings import TrainSettings
 from tenor.training.state import Progress, pack_state, unpack_state
@@ -89,7 +92,8 @@ class Run:
     kept: dict[str, torch.Tensor] = field(default_factory=dict)
     kept_probs: npt.NDArray[np.float64] | None = None  # of validation; a resume begins without
     first_losses: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
-    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
+    thresholds: dict[str, Threshold] = field(default_factory=dict)
+    aggregation: LearnedAggregation | None = None
 
     @classmethod
     def start(
@@ -280,14 +284,17 @@ class Run:
         self._track(record)
 
     def _choose_thresholds(self) -> None:
-        """Take up the kept weights, and put every threshold into the model file with how sure it is."""
+        """Take up the kept weights; put thresholds, with how sure they are, and the aggregation into the model file."""
         self.model.load_state_dict(self.kept)
         probs = self.kept_probs
         if probs is None:  # they were kept before the run was resumed
             probs = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime).probs
-        self.thresholds = choose_thresholds(
-            self.data.validation.view, probs, parse_rule(self.settings.threshold), seed=self.settings.seed
-        )
+        rule, seed = parse_rule(self.settings.threshold), self.settings.seed
+        self.thresholds = choose_thresholds(self.data.validation.view, probs, rule, seed=seed)
+        learned = learn_aggregation(self.data, self.progress.kept_record().epoch, probs, rule, seed=seed)
+        if learned is not None:
+            self.aggregation, threshold = learned
+            self.thresholds |= {} if threshold is None else {TRAINED: threshold}
         self._write_results(is_new=True)
 
     def _track(self, record: EpochRecord) -> None:
@@ -341,6 +348,7 @@ class Run:
             profile_thresholds={
                 name: chosen.value for name, chosen in self.thresholds.items() if name != SEQUENCE
             },
+            aggregation=None if self.aggregation is None else to_json(self.aggregation),
             feature_names=corpus.info.feature_names,
             encoder_name=None if encoder is None else encoder.name,
             encoder_hash=None if encoder is None else encoder.hash,

@@ -5,8 +5,6 @@ Chosen on the validation sequences, whose groups are resampled for the intervals
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 import numpy.typing as npt
 
@@ -22,7 +20,7 @@ SEQUENCE = "sequence"
 
 def choose_thresholds(
     view: SequenceView, probs: npt.NDArray[np.float64], rule: ThresholdRule, *, seed: int = 0
-) -> Mapping[str, Threshold]:
+) -> dict[str, Threshold]:
     """Choose the threshold of sequences and, at level author, that of profiles by each fixed aggregation.
 
     Args:

@@ -1,0 +1,96 @@
+"""The baselines' profiles, made as the model's are: what is learned of scores is learned of each one's own.
+
+Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from tenor.aggregation.fixed import LabelRule
+from tenor.aggregation.learned import LearnedAggregationName
+from tenor.baselines import MAJORITY, score_baselines_out_of_fold
+from tenor.corpus.corpus import Corpus
+from tenor.corpus.views import view_sequences
+from tenor.errors import TrainingError
+from tenor.evaluation.aggregation import REFERENCE, profile_predictions
+from tenor.evaluation.learned import ATTENTIONS
+from tenor.predictions import Predictions
+
+
+def aggregate_on_training(
+    tables: Mapping[str, Predictions],
+    corpus: Corpus,
+    aggregation: LearnedAggregationName | str,
+    *,
+    profile_label: LabelRule = "majority",
+    threshold: str = "f1",
+    seed: int = 0,
+) -> tuple[dict[str, Predictions], tuple[str, ...]]:
+    """Aggregate baselines' sequences by what is learned of their own scores of training, out of fold.
+
+    Args:
+        tables: name -> predictions of sequences; {} = no baselines.
+        corpus: that they were fitted on.
+        aggregation: the model's.
+        profile_label: see profile_predictions.
+        threshold: see profile_predictions.
+        seed: of what is learned.
+
+    Returns:
+        name -> profiles, and what to know of them: where training has too few groups, they are by the mean.
+    """
+    notes: tuple[str, ...] = ()
+    training: dict[str, Predictions] = {}
+    if tables:
+        try:
+            training = score_baselines_out_of_fold(view_sequences(corpus, "author"))
+        except TrainingError as error:
+            aggregation = REFERENCE
+            notes = (f"the baselines' profiles are by the {REFERENCE}: {error}",)
+    found = aggregate_baselines(
+        tables, aggregation, profile_label=profile_label, threshold=threshold, out_of_fold=training, seed=seed
+    )
+    return found, notes
+
+
+def aggregate_baselines(
+    tables: Mapping[str, Predictions],
+    aggregation: str,
+    *,
+    profile_label: LabelRule = "majority",
+    threshold: str = "f1",
+    out_of_fold: Mapping[str, Predictions] | None = None,
+    seed: int = 0,
+) -> dict[str, Predictions]:
+    """Aggregate baselines' sequences as the model's are: by the mean where that is attention, or cannot be fitted.
+
+    The majority's scores are all the same, and so are its profiles': the mean, at the threshold of its sequences.
+
+    Args:
+        tables: name -> predictions of sequences.
+        aggregation: the model's.
+        profile_label: see profile_predictions.
+        threshold: see profile_predictions.
+        out_of_fold: each one's own scores out of fold, where the model's aggregation was fitted to such.
+        seed: see profile_predictions.
+    """
+    training = {} if out_of_fold is None else out_of_fold
+    methods = [REFERENCE] if aggregation in ATTENTIONS else [aggregation, REFERENCE]
+    options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
+    for method in methods:
+        try:
+            found = {
+                name: profile_predictions(table, (method,), out_of_fold=training.get(name), **options)[method]
+                for name, table in tables.items()
+            }
+            if MAJORITY in tables:
+                constant = profile_predictions(tables[MAJORITY], (REFERENCE,), **options)[REFERENCE]
+                found[MAJORITY] = replace(constant, threshold=tables[MAJORITY].threshold)
+            return found
+        except TrainingError:
+            if method == REFERENCE:
+                raise
+    return {}

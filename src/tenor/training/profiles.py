@@ -1,0 +1,113 @@
+"""How an author's sequences add up to a profile, learned at the end of the training of an author model.
+
+An aggregation must not see scores that the model knows by heart. Where the model is its start alone, the scores of all
+training sequences out of fold are at hand, so it is learned there, from far more profiles than validation has. Knows
+nothing of models or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from tenor.aggregation.learned import (
+    LEARNED_AGGREGATIONS,
+    LearnedAggregation,
+    LearnedAggregationName,
+    cross_fit,
+    fit_aggregation,
+)
+from tenor.aggregation.profiles import Profiles, build_profiles
+from tenor.corpus.views import SequenceView
+from tenor.lexical import assign_folds
+from tenor.logits import log_losses, log_odds, to_probs
+from tenor.metrics.objectives import ThresholdRule
+from tenor.metrics.thresholds import Threshold
+from tenor.strings import concatenate_strings
+from tenor.training.evidence import CONVINCING, standardized_gain
+from tenor.training.preparation import TrainingData, knows_labels
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Learned unless another one is convincingly better: it holds sums and means of what sequences say, and all between.
+_FIRST: LearnedAggregationName = "log_odds"
+_FOLDS = 5
+
+
+def learn_aggregation(
+    data: TrainingData,
+    kept_epoch: int,
+    validation_probs: FloatArray,
+    rule: ThresholdRule,
+    *,
+    seed: int = 0,
+) -> tuple[LearnedAggregation, Threshold | None] | None:
+    """Learn an aggregation on training profiles, and choose its threshold on these, out of fold, and validation's.
+
+    It is ``log_odds``, unless the log loss of another learned one, each training profile scored by a fit to those of
+    other folds, is lower by CONVINCING standard errors. A profile's label is the majority of its sequences'.
+
+    Args:
+        data: that the model was trained on.
+        kept_epoch: whose weights the model has; 0 = it is its start alone.
+        validation_probs: (V,) or (V, C) of the labelled validation sequences, by the model.
+        rule: what the threshold is for.
+        seed: of the folds, and of the bootstrap that says how sure the threshold is.
+
+    Returns:
+        The aggregation and its threshold (None for several classes). None for conversations; where a network has a
+        part in the scores, or the features know training labels, so that no scores out of fold are at hand; and where
+        some class has fewer than two training groups, too few to say anything.
+    """
+    train, start = data.train.view, data.start
+    if train.level != "author" or start is None or kept_epoch > 0 or knows_labels(data.corpus):
+        return None
+    profiles = _collect(train)
+    num_classes = data.train.num_classes
+    groups = [len(set(profiles.groups[profiles.labels == label].tolist())) for label in range(num_classes)]
+    if min(groups) < 2:
+        return None
+    logits = start.train_logits(train)
+    folds = assign_folds(profiles.labels, profiles.groups, seed=seed, folds=min(_FOLDS, *groups))
+    unseen = {
+        method: cross_fit(method, logits, profiles.codes, profiles.labels, folds)
+        for method in LEARNED_AGGREGATIONS
+    }
+    method = choose_aggregation(unseen, profiles)
+    fitted = fit_aggregation(method, logits, profiles.codes, profiles.labels)
+    if num_classes > 2:
+        return fitted, None
+    others = _collect(data.validation.view)
+    probs = to_probs(fitted.logits(log_odds(validation_probs), others.codes, len(others)))
+    threshold = rule.choose(
+        np.concatenate([profiles.labels, others.labels]),
+        np.concatenate([to_probs(unseen[method]), probs]),
+        groups=concatenate_strings([profiles.groups, others.groups]),
+        splits=concatenate_strings([profiles.splits, others.splits]),
+        seed=seed,
+    )
+    return fitted, threshold
+
+
+def choose_aggregation(
+    unseen: Mapping[LearnedAggregationName, FloatArray], profiles: Profiles
+) -> LearnedAggregationName:
+    """``log_odds``, or what is convincingly better: the one that is so by most standard errors.
+
+    Args:
+        unseen: method -> logits of the profiles, (P,) or (P, C), by fits that have not seen them.
+        profiles: with labels.
+    """
+    losses = {method: log_losses(logits, profiles.labels) for method, logits in unseen.items()}
+    codes = profiles.groups.rank()[0]
+    gains = {method: standardized_gain(losses[_FIRST], loss, codes) for method, loss in losses.items()}
+    best = max(gains, key=lambda method: gains[method])
+    return best if gains[best] >= CONVINCING else _FIRST
+
+
+def _collect(view: SequenceView) -> Profiles:
+    if view.authors is None:
+        raise ValueError("profiles are of authors, found conversations")
+    return build_profiles(view.authors, view.groups, view.splits, view.labels)

@@ -1,0 +1,211 @@
+"""How sequences make a profile, learned with the author model: out of fold, and only where that is honest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tenor.aggregation.learned import LEARNED_AGGREGATIONS, cross_fit
+from tenor.aggregation.profiles import Profiles, build_profiles
+from tenor.aggregation.trained import TRAINED
+from tenor.corpus.importing import import_corpus
+from tenor.errors import ModelFileError, UsageError
+from tenor.evaluation import (
+    compare_aggregation_methods,
+    evaluate_profile_classifier,
+    predict,
+    profile_predictions,
+)
+from tenor.explain.profiles import explain_profile
+from tenor.logits import to_probs
+from tenor.models.metadata import parse_metadata
+from tenor.models.model_file import read_metadata
+from tenor.predictions import Predictions, concatenate_predictions
+from tenor.strings import Strings
+from tenor.training import profiles as learning
+from tenor.training.out_of_fold import score_out_of_fold
+from tenor.training.profiles import choose_aggregation
+from tenor.training.train import train_model
+
+SMALL: dict[str, Any] = {
+    "hidden_size": 8, "num_layers": 1, "num_heads": 2, "kernel_sizes": (3,), "batch_size": 32,
+    "progress": False, "device": "cpu", "copies": "ignore",
+}  # fmt: skip
+
+CLASSES: dict[int, tuple[int | str, ...]] = {2: (0, 1), 3: ("low", "middle", "high")}
+
+
+def write_chats(path: Path, num_classes: int = 2, *, conversations: int = 240) -> Path:
+    """Chats of 60 authors who return, some words of whom tell their class; the features are noise."""
+    draws = np.random.default_rng(5)
+    words = ("apple", "brick", "cloud", "dust", "eel")
+    lines = []
+    for index in range(conversations):
+        numbers = draws.choice(60, 2, replace=False).tolist()
+        messages = []
+        for number in numbers * 2:
+            own = words[number % num_classes] if draws.random() < 0.4 else words[draws.integers(5)]
+            text = f"{own} {words[draws.integers(5)]} {draws.integers(10**6)}"
+            messages.append({"author": f"a{number}", "text": text, "features": draws.normal(size=3).tolist()})
+        labels = {f"a{number}": CLASSES[num_classes][number % num_classes] for number in numbers}
+        record = {"conversation_id": f"c{index}", "messages": messages, "author_labels": labels}
+        lines.append(json.dumps(record | {"label": index % 2}))
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chats")
+    return import_corpus(write_chats(folder / "chats.jsonl"), folder / "corpus", fractions=(0.5, 0.25, 0.25))
+
+
+@pytest.fixture(scope="module")
+def author_model(chats: Path) -> Path:
+    path = train_model("author", chats, 1, model_path=chats.parent / "author.safetensors", **SMALL)
+    assert read_metadata(path).is_start_alone
+    return path
+
+
+@pytest.fixture(scope="module")
+def scored(chats: Path, author_model: Path) -> Predictions:
+    parts = [predict(author_model, chats, split=split, device="cpu") for split in ("validation", "test")]
+    return concatenate_predictions(parts).labelled()
+
+
+def test_it_is_what_scores_out_of_fold_teach(chats: Path, author_model: Path, scored: Predictions) -> None:
+    trained = read_metadata(author_model).trained_aggregation
+    assert trained is not None
+    own = profile_predictions(scored, (TRAINED,), trained=trained)[TRAINED]
+    training = score_out_of_fold(author_model, chats, device="cpu")
+    method = trained.fitted.method
+    known = profile_predictions(scored, (method,), out_of_fold=training)[method]
+    rest = known.select(known.splits != "train")
+    assert own.ids.tolist() == rest.ids.tolist()
+    np.testing.assert_allclose(own.logits, rest.logits, atol=1e-4)
+    assert own.threshold == pytest.approx(known.threshold, abs=1e-4)
+    assert read_metadata(author_model).profile_thresholds[TRAINED] == own.threshold
+    choice = read_metadata(author_model).training["thresholds"][TRAINED]
+    assert choice["low"] <= choice["value"] == own.threshold <= choice["high"]
+
+
+def test_profiles_are_by_it_unless_told_otherwise(
+    chats: Path, author_model: Path, scored: Predictions
+) -> None:
+    trained = read_metadata(author_model).trained_aggregation
+    assert trained is not None
+    found = evaluate_profile_classifier(author_model, chats, device="cpu")
+    assert found["aggregation"] == TRAINED and found["threshold"] == trained.threshold
+    assert found["threshold_choice"]["chosen_on"] == "training authors out of fold and validation"
+    assert found["roc_auc"] > 0.8
+    assert found["baselines"]["lexical"]["roc_auc"] > 0.8
+    assert evaluate_profile_classifier(author_model, chats, "mean", device="cpu")["aggregation"] == "mean"
+    compared = compare_aggregation_methods(author_model, chats, device="cpu")
+    assert next(iter(compared)) == TRAINED
+    assert [name for name, metrics in compared.items() if "baselines" in metrics] == [TRAINED]
+    assert compared[TRAINED]["roc_auc"] == found["roc_auc"]
+    assert sum(metrics["best_by_validation"] for metrics in compared.values()) == 1
+    for given in ({"threshold": "cost:1:20"}, {"profile_label": "any"}):
+        other = evaluate_profile_classifier(author_model, chats, baselines=False, device="cpu", **given)
+        assert "chosen_on" not in other["threshold_choice"]  # not what the file's was chosen for
+
+
+def test_each_conversation_adds_what_is_lost_without_it(
+    chats: Path, author_model: Path, scored: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = read_metadata(author_model).trained_aggregation
+    assert trained is not None and scored.authors is not None
+    authors, counts = np.unique(scored.authors.tolist(), return_counts=True)
+    author = str(authors[counts.argmax()])
+    rows = scored.select(scored.authors == author)
+    assert len(rows) > 2
+    monkeypatch.setattr("tenor.explain.profiles._MOST_ROWS", 2 * len(rows))  # two at a time
+    found = explain_profile(author_model, chats, author, device="cpu")
+    assert (found.aggregation, found.threshold) == (TRAINED, trained.threshold)
+
+    def score(logits: np.ndarray) -> float:
+        return float(to_probs(trained.fitted.logits(logits, np.zeros(len(logits), dtype=np.int64), 1))[0])
+
+    whole = score(rows.logits)
+    assert found.score == pytest.approx(whole, abs=1e-6)
+    expected = [whole - score(np.delete(rows.logits, row)) for row in range(len(rows))]
+    places = [rows.conversation_ids.tolist().index(c.conversation_id) for c in found.conversations]  # type: ignore[union-attr]
+    np.testing.assert_allclose(found.contributions, np.array(expected)[places], atol=1e-6)
+
+
+def test_there_is_none_where_it_could_not_be_learned_honestly(
+    chats: Path, tmp_path: Path, scored: Predictions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    conversation = train_model("conversation", chats, 1, model_path=tmp_path / "c", **SMALL)
+    assert read_metadata(conversation).aggregation is None
+    plain = train_model("author", chats, 1, model_path=tmp_path / "p", prior="none", **SMALL)
+    assert read_metadata(plain).aggregation is None
+    found = evaluate_profile_classifier(plain, chats, baselines=False, device="cpu")
+    assert found["aggregation"] == "mean"
+    with pytest.raises(UsageError, match="'trained' is the aggregation in a model's file, and there is none"):
+        evaluate_profile_classifier(plain, chats, TRAINED, device="cpu")
+    with pytest.raises(UsageError, match="has no aggregation of its own"):
+        explain_profile(plain, chats, str(scored.authors[0]), aggregation=TRAINED, device="cpu")  # type: ignore[index]
+    monkeypatch.setattr(learning, "knows_labels", lambda corpus: True)
+    tuned = train_model("author", chats, 1, model_path=tmp_path / "t", **SMALL)
+    assert read_metadata(tuned).aggregation is None
+
+
+def test_several_classes_have_one_without_a_threshold(tmp_path: Path) -> None:
+    corpus = import_corpus(
+        write_chats(tmp_path / "chats.jsonl", 3), tmp_path / "corpus", fractions=(0.5, 0.25, 0.25)
+    )
+    model = train_model("author", corpus, 1, model_path=tmp_path / "m", **SMALL)
+    trained = read_metadata(model).trained_aggregation
+    assert trained is not None and trained.threshold is None
+    found = evaluate_profile_classifier(model, corpus, device="cpu")
+    assert found["aggregation"] == TRAINED and found["threshold"] is None
+    assert found["accuracy"] > 0.6
+    author = str(predict(model, corpus, split="test", device="cpu").authors[0])  # type: ignore[index]
+    assert explain_profile(model, corpus, author, device="cpu").aggregation == TRAINED
+
+
+def draw_profiles(bad_share: float | None) -> tuple[np.ndarray, Profiles]:
+    """600 profiles of 20 sequences: of guilty ones all are a little higher, or a share of them much."""
+    draws = np.random.default_rng(1)
+    labels = (draws.random(600) < 0.3).astype(np.int64)
+    codes = np.repeat(np.arange(600), 20)
+    guilty = labels[codes] == 1
+    logits = draws.normal(-2, 1, len(codes))
+    logits += 0.5 * guilty if bad_share is None else 5 * (guilty & (draws.random(len(codes)) < bad_share))
+    names = Strings.of([f"{code:03d}" for code in codes])
+    return logits, build_profiles(names, names, Strings.of(["train"] * len(codes)), labels[codes])
+
+
+@pytest.mark.parametrize("bad_share", [None, 0.1])
+def test_log_odds_stand_unless_another_one_convinces(bad_share: float | None) -> None:
+    logits, profiles = draw_profiles(bad_share)
+    folds = np.arange(600) % 5
+    unseen = {
+        method: cross_fit(method, logits, profiles.codes, profiles.labels, folds)
+        for method in LEARNED_AGGREGATIONS
+    }
+    chosen = choose_aggregation(unseen, profiles)
+    assert (
+        chosen == "log_odds" if bad_share is None else chosen in ("noisy_or", "top_k_mean", "score_summary")
+    )
+
+
+def test_a_file_says_nothing_of_profiles_that_it_should_not(author_model: Path) -> None:
+    metadata = read_metadata(author_model)
+    values = metadata.to_json()
+    assert parse_metadata(values) == metadata
+    with pytest.raises(
+        ModelFileError, match="metadata.aggregation is for authors, found level 'conversation'"
+    ):
+        parse_metadata(values | {"level": "conversation"})
+    with pytest.raises(ModelFileError, match="metadata.aggregation: method: expected one of"):
+        parse_metadata(values | {"aggregation": values["aggregation"] | {"method": "mean"}})
+    with pytest.raises(ModelFileError, match="metadata.aggregation must be an object or null, found a list"):
+        parse_metadata(values | {"aggregation": []})
+    del values["aggregation"]  # as earlier versions wrote it
+    assert parse_metadata(values).trained_aggregation is None
