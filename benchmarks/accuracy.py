@@ -4,10 +4,10 @@ For each corpus, level and seed: a new split by groups, the corpus encoded anew 
 nothing of it), a model with tenor's defaults, and on the same sequences the baselines, TF-IDF of words (1-2) and
 characters (2-5) with scikit-learn's logistic regression, and, if asked for, the seed's plain recipe (a network that
 starts from nothing) and a pretrained encoder of text, which Hugging Face's Trainer fine-tunes on the sequence's
-messages as one text (see _finetuned.py). Profiles: tenor's by the aggregation in the model's file (without one by the
-mean), as `tenor profile` makes them unless told otherwise, the rivals' by the mean, and TF-IDF's also by the aggregation
-that is best on validation (``tfidf_chosen``); where authors have labels of their own, TF-IDF also scores a conversation
-as the highest of its authors (``tfidf_authors``). Test average precision and ROC AUC, and the
+messages as one text (see _finetuned.py). Profiles: tenor's by the aggregation in the model's file (without one by
+the mean), as `tenor profile` makes them unless told otherwise, the rivals' by the mean, and TF-IDF's also by the
+aggregation that is best on validation (``tfidf_chosen``); where authors have labels of their own, TF-IDF also scores
+a conversation as the highest of its authors (``tfidf_authors``). Test average precision and ROC AUC, and the
 default's lead with a 95% interval: Student's t over seeds, the variance enlarged by test size over training size, since
 the splits overlap (Nadeau & Bengio 2003, "Inference for the Generalization Error", sec. 5).
 

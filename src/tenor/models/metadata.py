@@ -87,6 +87,9 @@ class ModelMetadata:
             found.append("the model is its start alone: no epoch of the network convinced validation of more")
         if self.training.get("has_authors"):
             found.append("the model also scores each author in a conversation, as authors' labels taught it")
+        if self.aggregation is not None:
+            method = self.aggregation["method"]
+            found.append(f"profiles are by {method}, learned on training authors, who were scored out of fold")
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
