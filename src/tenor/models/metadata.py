@@ -89,7 +89,9 @@ class ModelMetadata:
             found.append("the model also scores each author in a conversation, as authors' labels taught it")
         if self.aggregation is not None:
             method = self.aggregation["method"]
-            found.append(f"profiles are by {method}, learned on training authors, who were scored out of fold")
+            found.append(
+                f"profiles are by {method}, learned on training authors, who were scored out of fold"
+            )
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
