@@ -58,7 +58,7 @@ def render_model_card(report: Report) -> str:
         parts.append(_escape(report.question))
     parts.append(_escape(" ".join(summary)))
     parts.append(f"## Uses\n\n{_USES}\n\n**{NOTICE}**")
-    parts.append("## Numbers\n\nOn the test split; thresholds were chosen on validation.")
+    parts.append("## Numbers\n\nOn the test split, on which no threshold was chosen.")
     for (section, model, baselines), verdict in zip(measured, verdicts, strict=True):
         parts.append(f"### {LEVEL_NAMES[section.level][0]}")
         if verdict is not None:

@@ -192,7 +192,7 @@ def compose_summary(
         for section, model in zip(report.sections, models, strict=True)
     ]
     if any(section.model.predictions.threshold is not None for section in report.sections):
-        chosen = "Thresholds were chosen on validation, never on test."
+        chosen = "No threshold was chosen on test."
     else:
         chosen = "A row gets the class that scores highest."
     last = f"On test, {METRIC_NAMES[HEADLINE]} is {_join(results)}"
