@@ -144,6 +144,15 @@ def test_results_stand_beside_baselines(
     out = succeed("profile", model, analyzed, "--aggregation", "top_k_mean", "--no-progress")
     assert re.search(r"top_k_mean +\d+ ", out) and "lexical" in out
 
+    scores, profiles = tmp_path / "scores.parquet", tmp_path / "profiles.parquet"
+    succeed("predict", model, analyzed, "--split", "all", "--output", scores, "--no-progress")
+    out = succeed("profile", model, scores, "--output", profiles, "--aggregation", "mean")
+    assert re.fullmatch(rf"{profiles}: \d+ profiles, without a threshold\n", out.replace("\n", "") + "\n")
+    done = run_cli("profile", model, analyzed, "--output", profiles)
+    assert done.code == 1 and "expected a file of predictions" in unwrap(done.err)
+    done = run_cli("profile", model, scores, "--engine", "ray")
+    assert done.code == 2 and "the engine ray needs --output" in unwrap(done.err)
+
     done = run_cli("test", model, analyzed, "--threshold", "best", "--no-progress")
     assert done.code == 2
     assert done.err.startswith("error: the threshold rule must be one of f1, f_beta:BETA")

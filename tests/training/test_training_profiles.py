@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,19 @@ from tenor.aggregation.learned import LEARNED_AGGREGATIONS, cross_fit
 from tenor.aggregation.profiles import Profiles, build_profiles
 from tenor.aggregation.trained import TRAINED
 from tenor.corpus.importing import import_corpus
-from tenor.errors import ModelFileError, UsageError
+from tenor.errors import InputError, ModelFileError, UsageError
 from tenor.evaluation import (
     compare_aggregation_methods,
     evaluate_profile_classifier,
     predict,
     profile_predictions,
 )
+from tenor.evaluation.profile_files import profiles_to_file
 from tenor.explain.profiles import explain_profile
 from tenor.logits import to_probs
 from tenor.models.metadata import parse_metadata
 from tenor.models.model_file import read_metadata
-from tenor.predictions import Predictions, concatenate_predictions
+from tenor.predictions import Predictions, concatenate_predictions, read_predictions, write_predictions
 from tenor.strings import Strings
 from tenor.training import profiles as learning
 from tenor.training.out_of_fold import score_out_of_fold
@@ -112,6 +114,50 @@ def test_profiles_are_by_it_unless_told_otherwise(
     for given in ({"threshold": "cost:1:20"}, {"profile_label": "any"}):
         other = evaluate_profile_classifier(author_model, chats, baselines=False, device="cpu", **given)
         assert "chosen_on" not in other["threshold_choice"]  # not what the file's was chosen for
+
+
+def test_profiles_to_act_on_need_no_labels(
+    chats: Path, author_model: Path, scored: Predictions, tmp_path: Path
+) -> None:
+    """From a file of scores of people whom nobody labelled, with the threshold of the model's file."""
+    trained = read_metadata(author_model).trained_aggregation
+    assert trained is not None
+    unlabelled = dataclasses.replace(scored, labels=np.full(len(scored), -1))
+    source = write_predictions(unlabelled, tmp_path / "scores.parquet")
+    made = profiles_to_file(author_model, source, tmp_path / "profiles.parquet")
+    read = read_predictions(tmp_path / "profiles.parquet")
+    expected = profile_predictions(scored, (TRAINED,), trained=trained)[TRAINED]
+    assert read.level == "profile" and (read.labels == -1).all()
+    assert read.ids.tolist() == expected.ids.tolist()
+    assert read.probs.tolist() == made.probs.tolist() == expected.probs.tolist()
+    assert read.threshold == trained.threshold
+    assert (
+        profiles_to_file(author_model, source, tmp_path / "m.parquet", aggregation="mean").threshold is None
+    )
+    other = dataclasses.replace(scored, model_hash="0" * 64)
+    wrong = write_predictions(other, tmp_path / "other.parquet")
+    for arguments, error, message in (
+        (
+            (author_model, wrong, tmp_path / "p"),
+            InputError,
+            "expected predictions of .*, found some of .* again",
+        ),
+        (
+            (author_model, chats, tmp_path / "p"),
+            InputError,
+            "expected a file of predictions .*, found a folder",
+        ),
+        (
+            (author_model, source, source),
+            UsageError,
+            "output: expected another place than that of the predictions",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            profiles_to_file(*arguments)
+    with pytest.raises(UsageError, match="profiles are aggregated by mean, .*, trained, not 'log_odds'"):
+        profiles_to_file(author_model, source, tmp_path / "p", aggregation="log_odds")
+    assert not (tmp_path / "p").exists()
 
 
 def test_each_conversation_adds_what_is_lost_without_it(

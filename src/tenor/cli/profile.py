@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -24,7 +24,10 @@ from tenor.cli.standing import (
     print_standing,
 )
 
-SUMMARY = "Evaluate an author model over whole profiles."
+if TYPE_CHECKING:
+    from tenor.aggregation.fixed import LabelRule
+
+SUMMARY = "Evaluate an author model over whole profiles, or write them."
 
 EXAMPLES = """
 \b
@@ -34,6 +37,7 @@ Examples:
   tenor profile models/author.safetensors analyzed --aggregation compare --json
   tenor profile models/author.safetensors analyzed --aggregation score_summary --out-of-fold 5
   tenor profile models/author.safetensors analyzed --predictions scores.parquet
+  tenor profile models/author.safetensors scores.parquet --output profiles.parquet
   tenor profile models/author.safetensors scores --output profiles --engine ray
 """
 
@@ -70,15 +74,35 @@ def _check_out_of_fold(model: Path, aggregation: str | None) -> None:
         )
 
 
-#: What is done with profiles on one machine only; by Ray they are made, not evaluated.
-_LOCAL = "baselines threshold abstain_alpha seed predictions out_of_fold device json".split()
+def _write_profiles(
+    model: Path, data: str, output: str, aggregation: str | None, profile_label: LabelRule, engine: str
+) -> None:
+    """Profiles of predictions, to act on."""
+    if engine == "ray":
+        from tenor.distributed import profile_shards
+
+        done = profile_shards(
+            data, output, model_path=model, aggregation=aggregation, profile_label=profile_label
+        )
+        print_line(f"{output}: {done.line('profiles')}")
+        return
+    from tenor.evaluation.profile_files import profiles_to_file
+
+    made = profiles_to_file(model, data, output, aggregation=aggregation, profile_label=profile_label)
+    cut = "without a threshold" if made.threshold is None else f"threshold {made.threshold:.4f}"
+    print_line(f"{output}: {len(made):,} profiles, {cut}")
+
+
+#: What serves the evaluation of profiles, and not their making.
+_MEASURING = "baselines threshold abstain_alpha seed predictions out_of_fold device json".split()
 
 
 def run(
     context: typer.Context,
     model: ModelArgument,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="Analyzed corpus; folder of predictions for ray.")
+        str,
+        typer.Argument(metavar="DATA", help="Analyzed corpus; with --output predictions (for ray a folder)."),
     ],
     aggregation: Annotated[
         str | None,
@@ -113,25 +137,21 @@ def run(
     device: DeviceOption = None,
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", metavar="PATH", help="For ray: folder of profiles to write."),
+        typer.Option(
+            "--output", "-o", metavar="PATH", help="Write the profiles of predictions, and measure nothing."
+        ),
     ] = None,
     engine: EngineOption = "local",
     progress: ProgressOption = True,
     json: JsonOption = False,
 ) -> None:
-    """Aggregate an author's sequence scores into one score a profile, and evaluate on the test split."""
-    if engine == "ray" or output is not None:
-        if engine != "ray" or output is None:
-            raise typer.BadParameter("--output and --engine ray go together", param_hint="--engine")
-        refuse_given(
-            context, *_LOCAL, reason="with the engine ray, which makes profiles and measures nothing"
-        )
-        from tenor.distributed import profile_shards
-
-        found = profile_shards(
-            data, output, model_path=model, aggregation=aggregation, profile_label=profile_label
-        )
-        print_line(f"{output}: {found.line('profiles')}")
+    """Aggregate an author's sequence scores into one score a profile, and evaluate on the test split, or write them."""
+    if engine == "ray" and output is None:
+        raise typer.BadParameter("the engine ray needs --output", param_hint="--engine")
+    if output is not None:
+        how = "the engine ray" if engine == "ray" else "--output"
+        refuse_given(context, *_MEASURING, reason=f"with {how}, which makes profiles and measures nothing")
+        _write_profiles(model, data, output, aggregation, profile_label, engine)
         return
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier
     from tenor.evaluation.calibration import check_adjustment

@@ -6,7 +6,7 @@ The deal and the grouping are Ray's own operators; the aggregation is that of on
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -157,21 +157,15 @@ def _deal(folder: ShardFolder, name: str, buckets: int, done: frozenset[int]) ->
 
 def _profiles_of(table: pa.Table, work: ProfileWork) -> pa.Table:
     """The profiles of some sequences' predictions; of none, an empty table."""
-    from tenor.evaluation.aggregation import profile_predictions
+    from tenor.evaluation.aggregation import make_profiles
     from tenor.predictions import from_arrow, to_arrow
 
     schema = pa.schema(pa.ipc.read_schema(pa.py_buffer(work.schema)))
     whole = pa.table({name: table[name] for name in schema.names}) if table.num_rows else schema.empty_table()
     sequences = from_arrow(whole.cast(schema).replace_schema_metadata(schema.metadata), work.dest)
-    found = profile_predictions(
-        sequences,
-        (work.aggregation,),
-        profile_label=work.profile_label,
-        threshold=None,
-        trained=work.trained,
-    )[work.aggregation]
-    is_own = work.aggregation == TRAINED and work.trained is not None and work.profile_label == "majority"
-    return to_arrow(replace(found, threshold=work.trained.threshold if is_own and work.trained else None))
+    return to_arrow(
+        make_profiles(sequences, work.trained, work.aggregation, profile_label=work.profile_label)
+    )
 
 
 def _read_trained(model_path: Path) -> TrainedAggregation | None:

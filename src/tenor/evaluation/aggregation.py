@@ -102,6 +102,40 @@ def profile_predictions(
     return tables
 
 
+def make_profiles(
+    sequences: Predictions,
+    trained: TrainedAggregation | None,
+    aggregation: str | None = None,
+    *,
+    profile_label: LabelRule = "majority",
+) -> Predictions:
+    """Profiles to act on, of sequences of any split, labelled or not: nothing is learned of them.
+
+    Args:
+        sequences: level author.
+        trained: of the model's file; None = it has none.
+        aggregation: a fixed one, or ``"trained"``; None = the latter, or without it the mean.
+        profile_label: see profile_predictions.
+
+    Returns:
+        Predictions of level profile, with the model's threshold where they are made by its own aggregation and carry
+        labels of the rule that it was chosen for; else without.
+
+    Raises:
+        UsageError: another aggregation, or as profile_predictions.
+    """
+    if aggregation is None:
+        aggregation = REFERENCE if trained is None else TRAINED
+    known = AGGREGATIONS if trained is None else (*AGGREGATIONS, TRAINED)
+    if aggregation not in known:
+        raise UsageError(f"profiles are aggregated by {', '.join(known)}, not {aggregation!r}")
+    found = profile_predictions(
+        sequences, (aggregation,), profile_label=profile_label, threshold=None, trained=trained
+    )[aggregation]
+    is_own = aggregation == TRAINED and profile_label == "majority"
+    return replace(found, threshold=trained.threshold if trained is not None and is_own else None)
+
+
 def aggregate_possible(
     sequences: Predictions,
     aggregations: Sequence[str] | None = None,

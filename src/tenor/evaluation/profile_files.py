@@ -1,0 +1,63 @@
+"""From a file of sequences' scores to one of profiles' scores, to act on. Knows nothing of how scores came to be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tenor.aggregation.fixed import LabelRule
+from tenor.errors import InputError, ModelFileError
+from tenor.evaluation.aggregation import make_profiles
+from tenor.files import require_apart, sha256_file
+from tenor.models.model_file import read_metadata
+from tenor.predictions import Predictions, read_predictions, write_predictions
+
+
+def profiles_to_file(
+    model_path: str | Path,
+    predictions_path: str | Path,
+    output: str | Path,
+    *,
+    aggregation: str | None = None,
+    profile_label: LabelRule = "majority",
+) -> Predictions:
+    """Aggregate an author model's predictions to profiles and write these.
+
+    Args:
+        model_path: the model that made the predictions.
+        predictions_path: the file of ``predict``, of any splits.
+        output: the Parquet file to write, see write_predictions.
+        aggregation: ``"trained"``, the one in the model's file, or a fixed one, whose profiles have no threshold; None
+            = the former, or without it the mean.
+        profile_label: see evaluate_profile_classifier.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ModelFileError: no sound author model.
+        InputError: no predictions file, or one of another model.
+        UsageError: an aggregation that has to be fitted or that the model's file lacks; an output that is an input.
+        StorageError: the file cannot be written.
+    """
+    require_apart({"output": output}, {"model": model_path, "predictions": predictions_path})
+    metadata = read_metadata(model_path)
+    if metadata.level != "author":
+        raise ModelFileError(
+            f"{model_path}: profiles need a model of level 'author', found one of level {metadata.level!r}"
+        )
+    if Path(predictions_path).is_dir():
+        raise InputError(
+            "expected a file of predictions (tenor predict --split all), found a folder",
+            path=predictions_path,
+        )
+    sequences = read_predictions(predictions_path)
+    if sequences.model_hash != sha256_file(Path(model_path)):
+        raise InputError(
+            f"expected predictions of {model_path}, found some of {sequences.model} (predict again)",
+            path=predictions_path,
+        )
+    profiles = make_profiles(
+        sequences, metadata.trained_aggregation, aggregation, profile_label=profile_label
+    )
+    write_predictions(profiles, output)
+    return profiles
