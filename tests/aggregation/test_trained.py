@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import numpy as np
@@ -38,30 +37,38 @@ def test_what_was_written_comes_back_to_the_bit(method: LearnedAggregationName, 
     fitted = fit_aggregation(method, logits, codes, labels)
     read = from_json(json.loads(json.dumps(to_json(fitted))), num_classes)
     assert read.logits(logits, codes, 60).tolist() == fitted.logits(logits, codes, 60).tolist()
-    with pytest.raises(UsageError, match="numbers, found the shape"):
+    with pytest.raises(UsageError, match="numbers, found another shape"):
         from_json(to_json(fitted), num_classes + 2)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"method": "mean"}, "method: expected one of noisy_or, .*, found 'mean'"),
-        ({"method": []}, r"method: expected one of .*, found \[\]"),
-        ({"k": 1.5}, "k: expected a whole number from 0 to 1099511627776, found 1.5"),
+        ({"method": "mean"}, "method: expected one of noisy_or, .*, found another value"),
+        ({"method": []}, "method: expected one of"),
+        ({"k": 1.5}, "k: expected a whole number from 0 to 100 for log_odds"),
         ({"k": True}, "k: expected a whole number"),
-        ({"k": -1}, "k: expected a whole number"),
-        ({"mean": [0.0]}, r"std: expected 1 numbers, found the shape \(2,\)"),
-        ({"std": [1.0, 0.0]}, "std: expected numbers above 0"),
-        ({"mean": "ab"}, "mean: expected some numbers, found other values"),
-        ({"mean": [[0.0, 1.0]]}, r"mean: expected some numbers, found the shape \(1, 2\)"),
-        ({"coefficients": [[1.0]]}, "coefficients: expected a row for each number of mean, found 1"),
+        ({"k": 101}, "k: expected a whole number"),
+        ({"mean": [0.0]}, "mean: expected 2 numbers, found another shape"),
+        ({"std": [1.0, 0.0]}, "std: expected numbers from 1e-12 on"),
+        ({"mean": "ab"}, "mean: expected 2 numbers, found another shape"),
+        ({"mean": [[0.0], [1.0]]}, "mean: expected numbers within .*, found another value"),
+        ({"mean": ["1", "2"]}, "mean: expected numbers"),
+        ({"mean": [True, False]}, "mean: expected numbers"),
+        ({"mean": [10**400, 0]}, "mean: expected numbers within"),
+        ({"coefficients": [[1.0]]}, "coefficients: expected 2 by 1 numbers"),
+        ({"coefficients": [[1.0], [2.0, 3.0]]}, "coefficients: expected 2 by 1 numbers"),
+        ({"coefficients": [[1e308], [0.0]]}, "coefficients: expected numbers within"),
+        ({"intercept": [float("nan")]}, "intercept: expected numbers within"),
+        ({"intercept": [None]}, "intercept: expected numbers within"),
+        ({"code": "import os"}, "expected the keys method, k, .*, found others"),
+        ({"method": "top_k_mean", "k": 0}, "k: expected a whole number from 1 to"),
+        ({"method": "top_k_mean", "k": 1}, "mean: expected 1 numbers"),
+        ({"method": "score_summary", "k": 0}, "mean: expected 8 numbers"),
         (
-            {"coefficients": [[1.0], [2.0, 3.0]]},
-            "coefficients: expected some by 1 numbers, found other values",
+            {"method": "noisy_or", "k": 0, "mean": [], "std": [], "coefficients": [[1.0], [1.0], [2.0]]},
+            "noisy_or: expected parameters from 0 to 1, found others",
         ),
-        ({"intercept": [float("nan")]}, "intercept: expected finite numbers"),
-        ({"intercept": [None]}, "intercept: expected finite numbers"),
-        ({"code": "import os"}, "expected method, k, .*, found 'code', "),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> None:
@@ -72,5 +79,5 @@ def test_what_does_not_fit_is_refused(change: dict[str, Any], message: str) -> N
 
 def test_a_missing_key_is_refused() -> None:
     left = {key: value for key, value in FORMAT.items() if key != "std"}
-    with pytest.raises(UsageError, match=re.escape("'intercept', 'k', 'mean', 'method'")):
+    with pytest.raises(UsageError, match="expected the keys method, .*, found others"):
         from_json(left, 2)

@@ -147,7 +147,7 @@ def test_results_stand_beside_baselines(
     scores, profiles = tmp_path / "scores.parquet", tmp_path / "profiles.parquet"
     succeed("predict", model, analyzed, "--split", "all", "--output", scores, "--no-progress")
     out = succeed("profile", model, scores, "--output", profiles, "--aggregation", "mean")
-    assert re.fullmatch(rf"{profiles}: \d+ profiles, without a threshold\n", out.replace("\n", "") + "\n")
+    assert re.fullmatch(rf"{profiles}: \d+ profiles, threshold 0\.\d{{4}}", out.replace("\n", ""))
     done = run_cli("profile", model, analyzed, "--output", profiles)
     assert done.code == 1 and "expected a file of predictions" in unwrap(done.err)
     done = run_cli("profile", model, scores, "--engine", "ray")

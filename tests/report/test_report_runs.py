@@ -137,7 +137,7 @@ def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> Non
     assert (author.level, profile.level) == ("author", "profile")
     assert [s.name for s in author.baselines] == ["majority", "length", "lexical", "pooled", "blend"]
     assert [s.name for s in profile.baselines] == [s.name for s in author.baselines]
-    assert len(profile.aggregations) == 11  # the model's own among them
+    assert len(profile.aggregations) == 10
     assert author.history and author.best_epoch is not None
     assert {part.column for part in author.subgroups} == {"messages", "channel"}
     assert {part.column for part in profile.subgroups} == {"conversations"}
@@ -228,17 +228,7 @@ def test_a_folder_of_predictions_is_put_together(scores: Path, caplog: pytest.Lo
     assert levels["conversation"].baselines == {}
     assert set(levels["profile"].baselines) == set(levels["author"].baselines)
     assert set(levels["profile"].aggregations) == {
-        *(
-            "trained",
-            "mean",
-            "median",
-            "mean_vote",
-            "total_vote",
-            "noisy_or",
-            "top_k_mean",
-            "log_odds",
-            "score_summary",
-        )
+        *("mean", "median", "mean_vote", "total_vote", "noisy_or", "top_k_mean", "log_odds", "score_summary")
     }
     report = report_run(scores)
     assert [section.level for section in report.sections] == ["conversation", "author", "profile"]
@@ -253,6 +243,24 @@ def test_with_the_corpus_a_folder_gets_baselines_and_explanations(scores: Path, 
     assert len(author.baselines) == len(profile.baselines) == 5
     assert any(message.contribution is not None for message in conversation.errors[0].messages)
     assert report.audit
+
+
+def test_profiles_of_any_name_stand_beside_the_baselines(scores: Path, folder: Path, tmp_path: Path) -> None:
+    for path in scores.iterdir():
+        shutil.copy(path, tmp_path / path.name)
+    table = concatenate_predictions(
+        [read_predictions(scores / f"author_{split}.parquet") for split in ("validation", "test")]
+    )
+    made = profile_predictions(table, ("mean",))["mean"]
+    write_predictions(
+        made, tmp_path / "pretrained-people.parquet"
+    )  # holds the name of an aggregation, in a word
+    (section,) = [
+        s for s in report_run(tmp_path, folder / "corpus", device="cpu").sections if s.level == "profile"
+    ]
+    assert section.model.name == "tenor, pretrained-people"
+    assert "The baselines' profiles are by the mean." in section.notes
+    assert len(section.baselines) == 5
 
 
 def test_profiles_that_are_there_are_taken_as_they_are(folder: Path, tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ import pytest
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS, cross_fit
 from tenor.aggregation.profiles import Profiles, build_profiles
 from tenor.aggregation.trained import TRAINED
+from tenor.baselines import fit_baselines, score_baselines_out_of_fold
+from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
+from tenor.corpus.views import view_sequences
 from tenor.errors import InputError, ModelFileError, UsageError
 from tenor.evaluation import (
     compare_aggregation_methods,
@@ -23,14 +26,18 @@ from tenor.evaluation import (
 )
 from tenor.evaluation.profile_files import profiles_to_file
 from tenor.explain.profiles import explain_profile
+from tenor.lexical import assign_folds
 from tenor.logits import to_probs
+from tenor.metrics.objectives import parse_rule
 from tenor.models.metadata import parse_metadata
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, concatenate_predictions, read_predictions, write_predictions
 from tenor.strings import Strings
 from tenor.training import profiles as learning
 from tenor.training.out_of_fold import score_out_of_fold
-from tenor.training.profiles import choose_aggregation
+from tenor.training.preparation import fit_data, prepare_data
+from tenor.training.profiles import choose_aggregation, learn_aggregation
+from tenor.training.settings import TrainSettings
 from tenor.training.train import train_model
 
 SMALL: dict[str, Any] = {
@@ -41,13 +48,13 @@ SMALL: dict[str, Any] = {
 CLASSES: dict[int, tuple[int | str, ...]] = {2: (0, 1), 3: ("low", "middle", "high")}
 
 
-def write_chats(path: Path, num_classes: int = 2, *, conversations: int = 240) -> Path:
-    """Chats of 60 authors who return, some words of whom tell their class; the features are noise."""
+def write_chats(path: Path, num_classes: int = 2, *, authors: int = 160) -> Path:
+    """Chats, three times as many as authors, who return: some of their words tell their class; features are noise."""
     draws = np.random.default_rng(5)
     words = ("apple", "brick", "cloud", "dust", "eel")
     lines = []
-    for index in range(conversations):
-        numbers = draws.choice(60, 2, replace=False).tolist()
+    for index in range(3 * authors):
+        numbers = draws.choice(authors, 2, replace=False).tolist()
         messages = []
         for number in numbers * 2:
             own = words[number % num_classes] if draws.random() < 0.4 else words[draws.integers(5)]
@@ -111,9 +118,9 @@ def test_profiles_are_by_it_unless_told_otherwise(
     assert [name for name, metrics in compared.items() if "baselines" in metrics] == [TRAINED]
     assert compared[TRAINED]["roc_auc"] == found["roc_auc"]
     assert sum(metrics["best_by_validation"] for metrics in compared.values()) == 1
-    for given in ({"threshold": "cost:1:20"}, {"profile_label": "any"}):
+    for given in ({"threshold": "cost:1:20"}, {"threshold": "f1"}, {"profile_label": "any"}):
         other = evaluate_profile_classifier(author_model, chats, baselines=False, device="cpu", **given)
-        assert "chosen_on" not in other["threshold_choice"]  # not what the file's was chosen for
+        assert "chosen_on" not in other["threshold_choice"]  # a rule that is given chooses here
 
 
 def test_profiles_to_act_on_need_no_labels(
@@ -131,9 +138,8 @@ def test_profiles_to_act_on_need_no_labels(
     assert read.ids.tolist() == expected.ids.tolist()
     assert read.probs.tolist() == made.probs.tolist() == expected.probs.tolist()
     assert read.threshold == trained.threshold
-    assert (
-        profiles_to_file(author_model, source, tmp_path / "m.parquet", aggregation="mean").threshold is None
-    )
+    means = profiles_to_file(author_model, source, tmp_path / "m.parquet", aggregation="mean")
+    assert means.threshold == read_metadata(author_model).profile_thresholds["mean"]
     other = dataclasses.replace(scored, model_hash="0" * 64)
     wrong = write_predictions(other, tmp_path / "other.parquet")
     for arguments, error, message in (
@@ -194,11 +200,79 @@ def test_there_is_none_where_it_could_not_be_learned_honestly(
     assert found["aggregation"] == "mean"
     with pytest.raises(UsageError, match="'trained' is the aggregation in a model's file, and there is none"):
         evaluate_profile_classifier(plain, chats, TRAINED, device="cpu")
-    with pytest.raises(UsageError, match="has no aggregation of its own"):
+    with pytest.raises(UsageError, match="'trained' is the aggregation in a model's file, and there is none"):
         explain_profile(plain, chats, str(scored.authors[0]), aggregation=TRAINED, device="cpu")  # type: ignore[index]
+    config = dict(read_metadata(plain).training["config"]) | {"prior": "auto"}
+    settings = TrainSettings(**{name: config[name] for name in TrainSettings.__dataclass_fields__})
+    data = fit_data(prepare_data(chats, settings, copies="ignore"), settings)
+    probs = np.full(len(data.validation), 0.5)
+    rule = parse_rule("f1")
+    assert learn_aggregation(data, 0, probs, rule)[0] is not None
+    assert learn_aggregation(data, 1, probs, rule) == (None, None)  # a network has a part in the scores
+    assert learn_aggregation(dataclasses.replace(data, start=None), 0, probs, rule) == (None, None)
+    monkeypatch.setattr(learning, "FEWEST", 60)
+    assert learn_aggregation(data, 0, probs, rule) == (None, None)
+    monkeypatch.setattr(learning, "FEWEST", 20)
     monkeypatch.setattr(learning, "knows_labels", lambda corpus: True)
-    tuned = train_model("author", chats, 1, model_path=tmp_path / "t", **SMALL)
-    assert read_metadata(tuned).aggregation is None
+    assert learn_aggregation(data, 0, probs, rule) == (None, None)
+
+
+def test_authors_in_several_groups_teach_nothing(tmp_path: Path) -> None:
+    """Models of other folds have read them: where only names tell, scores "out of fold" would look perfect."""
+    draws = np.random.default_rng(0)
+    lines = []
+    for index in range(400):
+        numbers = draws.choice(100, 2, replace=False).tolist()
+        messages = [
+            {"author": f"a{number}", "text": f"it is me w{number} {draws.integers(9**9)}", "features": [0.0]}
+            for number in numbers
+        ]
+        labels = {f"a{number}": number % 2 for number in numbers}
+        record = {"conversation_id": f"c{index}", "messages": messages, "author_labels": labels}
+        lines.append(json.dumps(record | {"group": f"g{index}"}))
+    (tmp_path / "chats.jsonl").write_text("\n".join(lines) + "\n")
+    corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus")
+    model = train_model("author", corpus, 1, model_path=tmp_path / "m", **SMALL)
+    assert read_metadata(model).is_start_alone and read_metadata(model).aggregation is None
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_class_that_one_fold_may_take_away_ends_no_training(seed: int) -> None:
+    """Two groups alone hold the lower class, beside the higher one by which groups are dealt into folds."""
+    groups = Strings.of([f"g{number // 6}" for number in range(60)])
+    names = Strings.of([f"a{number:02d}" for number in range(60)])
+    labels = np.where(np.isin(np.arange(60), (0, 6)), 0, 1)
+    profiles = build_profiles(names, groups, Strings.of(["train"] * 60), labels)
+    folds = assign_folds(profiles.labels, profiles.groups, seed=seed, folds=5)
+    gone = len(set(folds[profiles.labels == 0].tolist())) < 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning, "FEWEST", 1)
+        assert learning._are_enough(profiles, folds, 2) is not gone
+
+
+def test_baselines_learn_of_their_own_scores_of_training(chats: Path, author_model: Path) -> None:
+    found = evaluate_profile_classifier(author_model, chats, device="cpu")["baselines"]
+    trained = read_metadata(author_model).trained_aggregation
+    assert trained is not None
+    view = view_sequences(open_corpus(chats), "author").labelled()
+    tables, training = fit_baselines(view), score_baselines_out_of_fold(view)
+    method = trained.fitted.method
+    for name in ("lexical", "length"):
+        expected = profile_predictions(tables[name], (method,), out_of_fold=training[name])[method]
+        assert found[name]["threshold"] == pytest.approx(expected.threshold, abs=1e-9)
+        test = expected.in_split("test")
+        assert found[name]["accuracy"] == np.mean((test.probs >= expected.threshold) == test.labels)
+
+
+def test_on_another_corpus_the_threshold_is_said_to_be_the_model_s(
+    author_model: Path, tmp_path: Path
+) -> None:
+    source = write_chats(tmp_path / "chats.jsonl", authors=150)
+    corpus = import_corpus(source, tmp_path / "corpus", fractions=(0.4, 0.3, 0.3))
+    found = evaluate_profile_classifier(author_model, corpus, baselines=False, device="cpu")
+    choice = found["threshold_choice"]
+    assert choice["value"] == read_metadata(author_model).profile_thresholds[TRAINED]
+    assert choice["chosen_on"].endswith("validation of the corpus that the model was trained on")
 
 
 def test_several_classes_have_one_without_a_threshold(tmp_path: Path) -> None:
@@ -253,5 +327,12 @@ def test_a_file_says_nothing_of_profiles_that_it_should_not(author_model: Path) 
         parse_metadata(values | {"aggregation": values["aggregation"] | {"method": "mean"}})
     with pytest.raises(ModelFileError, match="metadata.aggregation must be an object or null, found a list"):
         parse_metadata(values | {"aggregation": []})
+    fixed = {name: value for name, value in values["profile_thresholds"].items() if name != TRAINED}
+    with pytest.raises(ModelFileError, match="profile_thresholds must have 'trained' of two classes"):
+        parse_metadata(values | {"profile_thresholds": fixed})
+    assert metadata.trained_choice is not None
+    for choices in ("x", None, {TRAINED: "x"}, {TRAINED: {"value": metadata.profile_thresholds[TRAINED]}}):
+        odd = parse_metadata(values | {"training": {**values["training"], "thresholds": choices}})
+        assert odd.trained_choice is None
     del values["aggregation"]  # as earlier versions wrote it
     assert parse_metadata(values).trained_aggregation is None

@@ -180,7 +180,7 @@ def cross_fit(
         known = np.where(fitted_on, targets, -1)
         return fit_aggregation(method, logits[rows], codes[rows], known).logits(logits, codes, len(targets))
 
-    scores = fit_and_score(dealt >= 0)
+    scores = np.zeros((len(targets), *logits.shape[1:])) if (dealt >= 0).all() else fit_and_score(dealt >= 0)
     for fold in range(int(dealt.max(initial=-1)) + 1):
         scores[dealt == fold] = fit_and_score((dealt >= 0) & (dealt != fold))[dealt == fold]
     return scores
@@ -290,6 +290,7 @@ def _noisy_or(parameters: FloatArray, group: GroupedScores) -> tuple[FloatArray,
     return power * odds, gradient
 
 
+NOISY_OR_BOUNDS = ((0.0, 20.0), (0.0, 20.0), (0.0, 1.0), (-60.0, 60.0))  # of a, c, g and b
 _NOISY_OR = np.array([1.0, 1.0, 0.0, -1.0])
 _NOISY_OR_STARTS = (_NOISY_OR, np.array([0.3, 3.0, 1.0, -1.0]))  # a maximum-like and a mean-like one
 
@@ -309,7 +310,7 @@ def _fit_noisy_or(
                 args=(group, positive, known),
                 jac=True,
                 method="L-BFGS-B",
-                bounds=[(0.0, 20.0), (0.0, 20.0), (0.0, 1.0), (-60.0, 60.0)],
+                bounds=NOISY_OR_BOUNDS,
             )
             for start in _NOISY_OR_STARTS
         ]

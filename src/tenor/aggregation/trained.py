@@ -13,13 +13,27 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tenor.aggregation.learned import LEARNED_AGGREGATIONS, LearnedAggregation
+from tenor.aggregation.learned import (
+    LEARNED_AGGREGATIONS,
+    NOISY_OR_BOUNDS,
+    QUANTILES,
+    LearnedAggregation,
+    LearnedAggregationName,
+)
 from tenor.errors import UsageError
 
 #: What it is called beside the other aggregations.
 TRAINED = "trained"
 
-_MOST_NUMBERS = 1 << 24  # of one array in a file
+#: What `k` may be.
+_K: dict[LearnedAggregationName, tuple[int, int]] = {
+    "noisy_or": (0, 0),
+    "top_k_mean": (1, 1 << 40),
+    "log_odds": (0, 100),
+    "score_summary": (0, 0),
+}
+#: Bounds that no fit comes near, and within which no score overflows.
+_LARGEST, _LEAST_STD = 1e12, 1e-12
 
 
 @dataclass(frozen=True)
@@ -57,44 +71,43 @@ def from_json(values: Mapping[str, Any], num_classes: int) -> LearnedAggregation
         num_classes: of the model.
 
     Raises:
-        UsageError: other keys, an unknown method, or numbers that are none, not finite, or of another shape.
+        UsageError: other keys, an unknown method, or numbers that are none, too large, or of another shape.
     """
     expected = ("method", "k", "mean", "std", "coefficients", "intercept")
     if set(values) != set(expected):
-        raise UsageError(f"expected {', '.join(expected)}, found {', '.join(map(repr, sorted(values)))}")
+        raise UsageError(f"expected the keys {', '.join(expected)}, found others")
     method = next((name for name in LEARNED_AGGREGATIONS if name == values["method"]), None)
     if method is None:
+        raise UsageError(f"method: expected one of {', '.join(LEARNED_AGGREGATIONS)}, found another value")
+    k, (least, most) = values["k"], _K[method]
+    if not isinstance(k, int) or isinstance(k, bool) or not least <= k <= most:
         raise UsageError(
-            f"method: expected one of {', '.join(LEARNED_AGGREGATIONS)}, found {values['method']!r}"
+            f"k: expected a whole number from {least} to {most} for {method}, found another value"
         )
-    k = values["k"]
-    if not isinstance(k, int) or isinstance(k, bool) or not 0 <= k <= 1 << 40:
-        raise UsageError(f"k: expected a whole number from 0 to {1 << 40}, found {k!r}")
     outputs = 1 if num_classes == 2 else num_classes
-    mean = _read_numbers("mean", values["mean"], (None,))
-    std = _read_numbers("std", values["std"], (len(mean),))
-    if (std <= 0).any():
-        raise UsageError("std: expected numbers above 0")
-    coefficients = _read_numbers("coefficients", values["coefficients"], (None, outputs))
-    if len(coefficients) != (3 if method == "noisy_or" else len(mean)):
-        raise UsageError(f"coefficients: expected a row for each number of mean, found {len(coefficients)}")
-    return LearnedAggregation(
-        method, k, mean, std, coefficients, _read_numbers("intercept", values["intercept"], (outputs,))
+    columns = {"noisy_or": 0, "top_k_mean": outputs, "log_odds": outputs + 1}.get(
+        method, 1 + outputs * (2 + len(QUANTILES))
     )
+    mean, std = (_read_numbers(name, values[name], (columns,)) for name in ("mean", "std"))
+    if (std < _LEAST_STD).any():
+        raise UsageError(f"std: expected numbers from {_LEAST_STD:g} on")
+    rows = 3 if method == "noisy_or" else columns
+    coefficients = _read_numbers("coefficients", values["coefficients"], (rows, outputs))
+    intercept = _read_numbers("intercept", values["intercept"], (outputs,))
+    if method == "noisy_or":  # outside of them a power overflows
+        for row, (low, high) in zip([*coefficients, intercept], NOISY_OR_BOUNDS, strict=True):
+            if (row < low).any() or (row > high).any():
+                raise UsageError(f"noisy_or: expected parameters from {low:g} to {high:g}, found others")
+    return LearnedAggregation(method, k, mean, std, coefficients, intercept)
 
 
-def _read_numbers(name: str, value: object, shape: tuple[int | None, ...]) -> npt.NDArray[np.float64]:
-    """An array of finite numbers; None in `shape` stands for any length."""
-    wanted = " by ".join("some" if size is None else str(size) for size in shape)
-    try:
-        numbers = np.array(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"{name}: expected {wanted} numbers, found other values") from error
-    fits = numbers.ndim == len(shape) and all(
-        size in (None, found) for size, found in zip(shape, numbers.shape, strict=True)
-    )
-    if not fits or numbers.size > _MOST_NUMBERS:
-        raise UsageError(f"{name}: expected {wanted} numbers, found the shape {numbers.shape}")
-    if not np.isfinite(numbers).all():
-        raise UsageError(f"{name}: expected finite numbers")
-    return numbers
+def _read_numbers(name: str, value: object, shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    """An array of numbers of this shape, one or two dimensions."""
+    rows: list[Any] = value if len(shape) == 2 and isinstance(value, list) else [value]
+    fits = len(rows) == (shape[0] if len(shape) == 2 else 1)
+    if not fits or any(not isinstance(row, list) or len(row) != shape[-1] for row in rows):
+        raise UsageError(f"{name}: expected {' by '.join(map(str, shape))} numbers, found another shape")
+    for number in (number for row in rows for number in row):
+        if not isinstance(number, int | float) or isinstance(number, bool) or not abs(number) <= _LARGEST:
+            raise UsageError(f"{name}: expected numbers within ±{_LARGEST:g}, found another value")
+    return np.array(value, dtype=np.float64).reshape(shape)

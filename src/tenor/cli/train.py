@@ -208,6 +208,8 @@ def run(
         metadata = read_metadata(path)
         validations[path] = metadata.training.get("validation", {})
         remarks.update(metadata.remarks)
+        if metadata.aggregation is not None:
+            remarks[f"profiles are by {metadata.aggregation['method']}, learned on training authors"] += 1
     if seeds is not None:
         print_runs(validations, level)
     elif validations[path]:

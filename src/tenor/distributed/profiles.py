@@ -20,7 +20,7 @@ from tenor.aggregation.trained import TRAINED, TrainedAggregation
 from tenor.distributed.shards import ShardFolder, make_mark
 from tenor.distributed.stages import ShardSummary, make_absolute, start_ray
 from tenor.errors import InputError, TenorError, UsageError
-from tenor.evaluation.aggregation import REFERENCE
+from tenor.evaluation.aggregation import name_default
 from tenor.files import sha256_file
 
 _BUCKET = "bucket"
@@ -75,8 +75,7 @@ def profile_shards(
         MissingExtraError: Ray is not installed.
     """
     trained = None if model_path is None else _read_trained(Path(model_path))
-    if aggregation is None:
-        aggregation = REFERENCE if trained is None else TRAINED
+    aggregation = name_default(trained) if aggregation is None else aggregation
     known = (*AGGREGATIONS, TRAINED) if trained is not None else AGGREGATIONS
     if aggregation not in known:
         raise UsageError(f"shards are aggregated by {', '.join(known)}, not {aggregation!r}")
@@ -157,14 +156,14 @@ def _deal(folder: ShardFolder, name: str, buckets: int, done: frozenset[int]) ->
 
 def _profiles_of(table: pa.Table, work: ProfileWork) -> pa.Table:
     """The profiles of some sequences' predictions; of none, an empty table."""
-    from tenor.evaluation.aggregation import make_profiles
+    from tenor.evaluation.aggregation import apply_aggregation
     from tenor.predictions import from_arrow, to_arrow
 
     schema = pa.schema(pa.ipc.read_schema(pa.py_buffer(work.schema)))
     whole = pa.table({name: table[name] for name in schema.names}) if table.num_rows else schema.empty_table()
     sequences = from_arrow(whole.cast(schema).replace_schema_metadata(schema.metadata), work.dest)
     return to_arrow(
-        make_profiles(sequences, work.trained, work.aggregation, profile_label=work.profile_label)
+        apply_aggregation(sequences, work.trained, work.aggregation, profile_label=work.profile_label)
     )
 
 

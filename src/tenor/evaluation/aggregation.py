@@ -56,7 +56,7 @@ def profile_predictions(
             none is.
         embeddings: (S, E) of the sequences; needed for attention, which reads logits and probs beside them.
         trained: of the model's file (ModelMetadata.trained_aggregation); needed for ``"trained"``. Its threshold is
-            kept where it was chosen by the same rule and labels, else chosen on validation.
+            kept where it was chosen by the same rule and labels; else, or without one, it is chosen on validation.
         out_of_fold: of score_out_of_fold: what is learned of scores is fitted to these instead of to validation, and
             thresholds are chosen on training profiles too; attention knows nothing of them.
         seed: of what is learned.
@@ -102,7 +102,12 @@ def profile_predictions(
     return tables
 
 
-def make_profiles(
+def name_default(trained: TrainedAggregation | None) -> str:
+    """The aggregation of a model where none is asked for: its own, or without one the mean."""
+    return REFERENCE if trained is None else TRAINED
+
+
+def apply_aggregation(
     sequences: Predictions,
     trained: TrainedAggregation | None,
     aggregation: str | None = None,
@@ -124,8 +129,7 @@ def make_profiles(
     Raises:
         UsageError: another aggregation, or as profile_predictions.
     """
-    if aggregation is None:
-        aggregation = REFERENCE if trained is None else TRAINED
+    aggregation = name_default(trained) if aggregation is None else aggregation
     known = AGGREGATIONS if trained is None else (*AGGREGATIONS, TRAINED)
     if aggregation not in known:
         raise UsageError(f"profiles are aggregated by {', '.join(known)}, not {aggregation!r}")
@@ -211,6 +215,21 @@ def require_aggregations(names: Sequence[str]) -> None:
             raise UsageError(f"aggregation must be one of {', '.join(known)}, not {name!r}")
 
 
+def require_trained(trained: TrainedAggregation | None) -> TrainedAggregation:
+    """What a model's file has.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if trained is None:
+        raise UsageError(
+            f"{TRAINED!r} is the aggregation in a model's file, and there is none (name another one, such as "
+            f"{REFERENCE!r}; a model has none whose network has a part in the scores, whose authors stand in several "
+            "groups, or that was trained on few)"
+        )
+    return trained
+
+
 def find_default(tables: Mapping[str, Predictions]) -> str:
     """The aggregation that profiles are shown by: the model's own, or where it has none the best by validation."""
     return TRAINED if TRAINED in tables else best_by_validation(tables)
@@ -251,14 +270,11 @@ def _aggregate_trained(
     profile_label: LabelRule,
 ) -> Predictions:
     """Profiles by the aggregation of the model's file."""
-    if trained is None:
-        raise UsageError(
-            f"{TRAINED!r} is the aggregation in a model's file, and there is none (name another one, such as "
-            f"{REFERENCE!r}; models whose network has a part in their scores have none)"
-        )
+    trained = require_trained(trained)
     logits = trained.fitted.logits(sequences.logits, profiles.codes, len(profiles))
     table = _as_predictions(sequences, profiles, logits, to_probs(logits))
-    if rule is not None and (parse_rule(trained.rule), "majority") == (rule, profile_label):
+    is_theirs = rule is not None and (parse_rule(trained.rule), "majority") == (rule, profile_label)
+    if is_theirs and trained.threshold is not None:
         return replace(table, threshold=trained.threshold)
     return replace(table, threshold=_choose_threshold(table.in_split("validation").labelled(), rule))
 

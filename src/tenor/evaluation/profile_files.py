@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from pathlib import Path
 
 from tenor.aggregation.fixed import LabelRule
 from tenor.errors import InputError, ModelFileError
-from tenor.evaluation.aggregation import make_profiles
+from tenor.evaluation.aggregation import apply_aggregation, name_default
 from tenor.files import require_apart, sha256_file
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, read_predictions, write_predictions
+
+logger = logging.getLogger(__name__)
 
 
 def profiles_to_file(
@@ -26,9 +30,10 @@ def profiles_to_file(
         model_path: the model that made the predictions.
         predictions_path: the file of ``predict``, of any splits.
         output: the Parquet file to write, see write_predictions.
-        aggregation: ``"trained"``, the one in the model's file, or a fixed one, whose profiles have no threshold; None
-            = the former, or without it the mean.
-        profile_label: see evaluate_profile_classifier.
+        aggregation: ``"trained"``, the one in the model's file, or a fixed one; None = the former, or without it the
+            mean.
+        profile_label: see evaluate_profile_classifier; of ``"majority"`` profiles have the threshold of the model's
+            file.
 
     Returns:
         What was written.
@@ -56,8 +61,18 @@ def profiles_to_file(
             f"expected predictions of {model_path}, found some of {sequences.model} (predict again)",
             path=predictions_path,
         )
-    profiles = make_profiles(
+    profiles = apply_aggregation(
         sequences, metadata.trained_aggregation, aggregation, profile_label=profile_label
     )
+    if profiles.threshold is None and profile_label == "majority":
+        name = name_default(metadata.trained_aggregation) if aggregation is None else aggregation
+        profiles = replace(profiles, threshold=metadata.profile_thresholds.get(name))
+    known = int((profiles.splits == "train").sum())
+    if known:
+        logger.warning(
+            "%s of the profiles are of training authors, whose sequences the model knows: their scores are surer than "
+            "they should be",
+            f"{known:,}",
+        )
     write_predictions(profiles, output)
     return profiles

@@ -6,7 +6,7 @@ Knows nothing of how an aggregation is made.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,10 @@ from tenor.evaluation.aggregation import (
     best_by_validation,
     can_validation_choose,
     find_default,
+    name_default,
     profile_predictions,
     require_aggregations,
+    require_trained,
 )
 from tenor.evaluation.calibration import check_adjustment, measure_abstention
 from tenor.evaluation.learned import ATTENTIONS
@@ -40,7 +42,7 @@ from tenor.evaluation.standing import (
     subtract,
     to_plain,
 )
-from tenor.evaluation.thresholds import ON_TRAINING_TOO, choose_by_rule
+from tenor.evaluation.thresholds import ON_TRAINING_TOO, choose_by_rule, describe_stored
 from tenor.predictions import Predictions, read_predictions
 
 
@@ -72,7 +74,8 @@ def evaluate_profile_classifier(
             to the higher class) or ``"constant"`` (differing ones are an error).
         baselines: fit baselines on the training split's sequences, aggregate and compare them too.
         threshold: the rule by which the threshold is chosen on validation profiles
-            (tenor.metrics.objectives.FORMS); None = the one that the model was trained with.
+            (tenor.metrics.objectives.FORMS); None = the one that the model was trained with, and for ``"trained"`` the
+            threshold in its file.
         abstain_alpha: also measure decisions about authors that may abstain; see test_model.
         seed: of the bootstrap and of what is learned.
         out_of_fold: of ``score_out_of_fold``: training authors' scores, which a learned aggregation is fitted to
@@ -103,8 +106,9 @@ def evaluate_profile_classifier(
         device=device,
         progress=progress,
     )
+    trained = scored.find_trained(threshold)
     if aggregation is None:
-        aggregation = REFERENCE if scored.trained is None or out_of_fold is not None else TRAINED
+        aggregation = REFERENCE if out_of_fold is not None else name_default(trained)
     rule = scored.scorer.metadata.threshold_rule if threshold is None else threshold
     table = profile_predictions(
         scored.sequences,
@@ -112,7 +116,7 @@ def evaluate_profile_classifier(
         profile_label=profile_label,
         threshold=rule,
         embeddings=scored.embeddings,
-        trained=scored.trained,
+        trained=trained,
         out_of_fold=out_of_fold,
         seed=seed,
     )[aggregation]
@@ -168,7 +172,7 @@ def compare_aggregation_methods(
         profile_label=profile_label,
         threshold=rule,
         embeddings=scored.embeddings,
-        trained=scored.trained,
+        trained=scored.find_trained(threshold),
         out_of_fold=out_of_fold,
         seed=seed,
     )
@@ -208,7 +212,7 @@ def measure_profiles(
     deciding = ("train", "validation")  # a training profile stands here only if it was scored out of fold
     choice = None
     if table.threshold is not None and stored is not None and stored.get("value") == table.threshold:
-        choice = {**stored, "chosen_on": ON_TRAINING_TOO}
+        choice = dict(stored)
     elif table.threshold is not None:
         choice = asdict(choose_by_rule(table, rule, seed=seed, splits=deciding))
         if (table.splits == "train").any():
@@ -250,6 +254,8 @@ class AuthorScores:
         require_aggregations(aggregations)
         scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
         scorer.require_level("author")
+        if TRAINED in aggregations:
+            require_trained(scorer.metadata.trained_aggregation)
         corpus = open_corpus(dataset_path)
         splits: tuple[Split, ...] = ("validation", "test")
         scorer.require_encoder(corpus)
@@ -262,17 +268,14 @@ class AuthorScores:
             embeddings = scorer.embed(corpus, splits, labelled=True)
         return cls(scorer, corpus, sequences, embeddings)
 
-    @property
-    def trained(self) -> TrainedAggregation | None:
-        """The aggregation in the model's file."""
-        return self.scorer.metadata.trained_aggregation
+    def find_trained(self, threshold: str | None) -> TrainedAggregation | None:
+        """The aggregation in the model's file; with its threshold, unless a rule is given that is to choose one."""
+        found = self.scorer.metadata.trained_aggregation
+        return found if found is None or threshold is None else replace(found, threshold=None)
 
     def find_stored(self, aggregation: str) -> Metrics | None:
         """How the threshold in the model's file was chosen, of the aggregation there."""
-        if aggregation != TRAINED:
-            return None
-        found: Metrics | None = self.scorer.metadata.training.get("thresholds", {}).get(TRAINED)
-        return found
+        return describe_stored(self.scorer.metadata, self.corpus) if aggregation == TRAINED else None
 
     def count_read(self) -> int | None:
         """Count this reading of the test split, at level profile."""
@@ -290,8 +293,9 @@ class AuthorScores:
         """An aggregation's profiles beside those of the baselines, fitted as it was; see aggregate_baselines."""
         sequences, notes = find_baselines(self.corpus, self.sequences, threshold=threshold)
         method = name
-        if name == TRAINED and self.trained is not None:
-            method = self.trained.fitted.method
+        trained = self.scorer.metadata.trained_aggregation
+        if name == TRAINED and trained is not None:
+            method = trained.fitted.method
         options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
         if name == TRAINED or (out_of_fold is not None and name not in ATTENTIONS):
             rivals, more = aggregate_on_training(sequences, self.corpus, method, **options)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from tenor.aggregation.fixed import LabelRule
-from tenor.aggregation.learned import LearnedAggregationName
 from tenor.baselines import MAJORITY, score_baselines_out_of_fold
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.views import view_sequences
@@ -23,7 +22,7 @@ from tenor.predictions import Predictions
 def aggregate_on_training(
     tables: Mapping[str, Predictions],
     corpus: Corpus,
-    aggregation: LearnedAggregationName | str,
+    aggregation: str,
     *,
     profile_label: LabelRule = "majority",
     threshold: str = "f1",
@@ -42,18 +41,15 @@ def aggregate_on_training(
     Returns:
         name -> profiles, and what to know of them: where training has too few groups, they are by the mean.
     """
-    notes: tuple[str, ...] = ()
-    training: dict[str, Predictions] = {}
-    if tables:
-        try:
-            training = score_baselines_out_of_fold(view_sequences(corpus, "author"))
-        except TrainingError as error:
-            aggregation = REFERENCE
-            notes = (f"the baselines' profiles are by the {REFERENCE}: {error}",)
-    found = aggregate_baselines(
-        tables, aggregation, profile_label=profile_label, threshold=threshold, out_of_fold=training, seed=seed
-    )
-    return found, notes
+    options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
+    if not tables:
+        return {}, ()
+    try:
+        training = score_baselines_out_of_fold(view_sequences(corpus, "author"))
+        return _aggregate_all(tables, aggregation, training, options), ()
+    except TrainingError as error:
+        found = aggregate_baselines(tables, REFERENCE, **options)
+        return found, (f"the baselines' profiles are by the {REFERENCE}: {error}",)
 
 
 def aggregate_baselines(
@@ -78,19 +74,28 @@ def aggregate_baselines(
         seed: see profile_predictions.
     """
     training = {} if out_of_fold is None else out_of_fold
-    methods = [REFERENCE] if aggregation in ATTENTIONS else [aggregation, REFERENCE]
     options: dict[str, Any] = {"profile_label": profile_label, "threshold": threshold, "seed": seed}
-    for method in methods:
+    if aggregation not in (REFERENCE, *ATTENTIONS):
         try:
-            found = {
-                name: profile_predictions(table, (method,), out_of_fold=training.get(name), **options)[method]
-                for name, table in tables.items()
-            }
-            if MAJORITY in tables:
-                constant = profile_predictions(tables[MAJORITY], (REFERENCE,), **options)[REFERENCE]
-                found[MAJORITY] = replace(constant, threshold=tables[MAJORITY].threshold)
-            return found
+            return _aggregate_all(tables, aggregation, training, options)
         except TrainingError:
-            if method == REFERENCE:
-                raise
-    return {}
+            pass
+    return _aggregate_all(tables, REFERENCE, training, options)
+
+
+def _aggregate_all(
+    tables: Mapping[str, Predictions],
+    aggregation: str,
+    training: Mapping[str, Predictions],
+    options: dict[str, Any],
+) -> dict[str, Predictions]:
+    found = {
+        name: profile_predictions(table, (aggregation,), out_of_fold=training.get(name), **options)[
+            aggregation
+        ]
+        for name, table in tables.items()
+    }
+    if MAJORITY in tables:
+        constant = profile_predictions(tables[MAJORITY], (REFERENCE,), **options)[REFERENCE]
+        found[MAJORITY] = replace(constant, threshold=tables[MAJORITY].threshold)
+    return found

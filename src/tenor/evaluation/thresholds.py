@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from tenor.corpus.corpus import Corpus
 from tenor.errors import SplitError
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.thresholds import Threshold
+from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Predictions
 
 #: Where the thresholds of profiles are chosen whose training authors were scored out of fold.
@@ -72,13 +74,13 @@ def describe_threshold(
     Args:
         predictions: with their threshold.
         objective: the rule that it was chosen by, as the model file says; None = not known.
-        stored: a choice in the model file; where it is of the same threshold, it says how sure that is.
+        stored: of describe_stored; where it is of the same threshold, it says how sure that is.
     """
     value = predictions.threshold
     if value is None:
         return None
     if stored is not None and stored.get("value") == value:
-        return {**stored, "chosen_on": ON_TRAINING_TOO}
+        return dict(stored)
     unknown: dict[str, Any] = {
         "value": value,
         "objective": objective,
@@ -95,3 +97,22 @@ def describe_threshold(
     if abs(chosen.value - value) > _SAME:
         return unknown | {"warning": "chosen on other rows than this corpus's validation"}
     return asdict(chosen) | {"value": value}
+
+
+def describe_stored(metadata: ModelMetadata, corpus: Corpus | None) -> dict[str, Any] | None:
+    """How the threshold of the aggregation in a model's file was chosen, and on what; None where that is not known.
+
+    Args:
+        metadata: of the model.
+        corpus: that is scored; None = not at hand.
+    """
+    choice = metadata.trained_choice
+    if choice is None:
+        return None
+    config = metadata.training.get("config", {})
+    is_own = corpus is not None and (config.get("corpus"), config.get("split_hash")) == (
+        corpus.info.fingerprint,
+        corpus.info.split_hash,
+    )
+    where = "" if is_own else " of the corpus that the model was trained on"
+    return {**choice, "chosen_on": f"{ON_TRAINING_TOO}{where}"}

@@ -22,12 +22,17 @@ from tenor.aggregation.learned import LearnedAggregation
 from tenor.aggregation.trained import TRAINED
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
+from tenor.evaluation.aggregation import name_default, require_trained
 from tenor.explain.records import ConversationContribution, ProfileExplanation
 from tenor.explain.subsets import SubsetScorer
 from tenor.logits import to_probs
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+
+#: Sequences of a profile that are left out of the aggregation in the model's file, one after another, at most: the
+#: time grows with their square (4 s for 8,000).
+MAX_TRAINED = 10_000
 
 #: Sequences that are aggregated at once where each of a profile's is left out.
 _MOST_ROWS = 1 << 20
@@ -77,15 +82,16 @@ def explain_author(
 ) -> ProfileExplanation:
     """Explain one author of the subsets' view; see explain_profile."""
     view, metadata = subsets.view, subsets.scorer.metadata
-    indices = _find_sequences(subsets, author, split)
+    indices = find_sequences(subsets, author, split)
     logits = subsets.score_whole(indices).total  # (S,) or (S, C)
     probs, trained = to_probs(logits), metadata.trained_aggregation
-    if aggregation is None:
-        aggregation = TRAINED if trained is not None else "mean"
+    aggregation = name_default(trained) if aggregation is None else aggregation
     if aggregation == TRAINED:
-        if trained is None:
+        trained = require_trained(trained)
+        if len(logits) > MAX_TRAINED:
             raise UsageError(
-                f"{subsets.scorer.path} has no aggregation of its own (name one of {', '.join(AGGREGATIONS)})"
+                f"author {author!r} has {len(logits):,} sequences: {TRAINED} is explained for up to {MAX_TRAINED:,} "
+                "(name a fixed aggregation)"
             )
         whole = trained.fitted.logits(logits, np.zeros(len(logits), dtype=np.int64), 1)
         score = to_probs(whole)[0]
@@ -176,7 +182,8 @@ def _leave_out_each_trained(logits: Floats, fitted: LearnedAggregation) -> Float
     return np.concatenate(found)
 
 
-def _find_sequences(subsets: SubsetScorer, author: str, split: str | None) -> Integers:
+def find_sequences(subsets: SubsetScorer, author: str, split: str | None) -> Integers:
+    """An author's sequences in the subsets' view; errors as of explain_profile."""
     view = subsets.view
     if view.authors is None:
         raise UsageError("a profile needs a model of level author")

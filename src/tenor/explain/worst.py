@@ -8,10 +8,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from tenor.aggregation.trained import TRAINED
 from tenor.corpus.corpus import Corpus
 from tenor.errors import ModelFileError
 from tenor.evaluation.mistakes import find_errors, predict_classes
-from tenor.explain.profiles import explain_author
+from tenor.explain.profiles import MAX_TRAINED, explain_author, find_sequences
 from tenor.explain.records import Method, WrongPrediction, require_method
 from tenor.explain.sequences import MAX_LEFT_OUT, explain_index
 from tenor.explain.subsets import SubsetScorer
@@ -83,6 +84,9 @@ def _explain_row(
     )
     if conversation_id is None:
         subsets.scorer.require_level("author")
+        count = len(find_sequences(subsets, str(author), rows.splits[row]))
+        if aggregation == TRAINED and count > MAX_TRAINED:
+            return wrong
         profile = explain_author(subsets, str(author), aggregation, rows.splits[row])
         return replace(wrong, conversations=profile.conversations)
     index = subsets.find(conversation_id, author)

@@ -15,6 +15,7 @@ from tenor import __version__
 from tenor.aggregation.trained import TRAINED, TrainedAggregation, from_json
 from tenor.corpus.schema import Label
 from tenor.errors import ModelFileError, UsageError
+from tenor.metrics.thresholds import Threshold
 
 #: Written into every model file; a file with a higher number is refused.
 MODEL_FORMAT_VERSION = 1
@@ -80,6 +81,19 @@ class ModelMetadata:
         return TrainedAggregation(fitted, self.profile_thresholds.get(TRAINED), self.threshold_rule)
 
     @property
+    def trained_choice(self) -> dict[str, Any] | None:
+        """How the threshold of ``trained`` was chosen, as Threshold's fields; None where the file does not say."""
+        choices = self.training.get("thresholds")
+        found = choices.get(TRAINED) if isinstance(choices, dict) else None
+        if not isinstance(found, dict):
+            return None
+        try:
+            _read_fields(Threshold, found, "training.thresholds")
+        except ModelFileError:
+            return None
+        return found if found["value"] == self.profile_thresholds.get(TRAINED) else None
+
+    @property
     def remarks(self) -> tuple[str, ...]:
         """What to know of how its scores come about, in sentences."""
         found = []
@@ -87,11 +101,6 @@ class ModelMetadata:
             found.append("the model is its start alone: no epoch of the network convinced validation of more")
         if self.training.get("has_authors"):
             found.append("the model also scores each author in a conversation, as authors' labels taught it")
-        if self.aggregation is not None:
-            method = self.aggregation["method"]
-            found.append(
-                f"profiles are by {method}, learned on training authors, who were scored out of fold"
-            )
         return tuple(found)
 
     def to_json(self) -> dict[str, Any]:
@@ -161,6 +170,12 @@ def parse_metadata(values: Any) -> ModelMetadata:  # noqa: ANN401 - any JSON val
     _check_classes(metadata.classes, config.num_classes)
     if metadata.aggregation is not None and metadata.level != "author":
         raise ModelFileError(f"metadata.aggregation is for authors, found level {metadata.level!r}")
+    if metadata.aggregation is not None and (len(metadata.classes) == 2) != (
+        TRAINED in metadata.profile_thresholds
+    ):
+        raise ModelFileError(
+            f"metadata.profile_thresholds must have {TRAINED!r} of two classes, and of two alone"
+        )
     try:
         metadata.trained_aggregation  # noqa: B018 - read for its checks
     except UsageError as error:

@@ -11,11 +11,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tenor.aggregation.trained import TRAINED
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration, measure_calibration
 from tenor.evaluation.sentences import describe_calibration, describe_choice
-from tenor.evaluation.thresholds import describe_threshold
+from tenor.evaluation.thresholds import describe_stored, describe_threshold
 from tenor.metrics.intervals import FEW_GROUPS
 from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Label, Predictions
@@ -118,7 +119,7 @@ def _make_section(
 ) -> LevelSection:
     test = level.predictions.in_split("test").labelled()
     columns: dict[str, Strings] | None = None
-    notes = [*level.notes, *_describe_groups(test), *_describe_scores(level)]
+    notes = [*level.notes, *_describe_groups(test), *_describe_scores(level, corpus)]
     if attributes is not None:
         columns = attributes.join(test)
         if columns is None:
@@ -163,11 +164,14 @@ def _describe_groups(test: Predictions) -> list[str]:
     ]
 
 
-def _describe_scores(level: ScoredLevel) -> list[str]:
+def _describe_scores(level: ScoredLevel, corpus: Corpus | None) -> list[str]:
     """How sure the threshold is, and whether probabilities mean what they say."""
     predictions = level.predictions
     objective = "f1" if level.metadata is None else level.metadata.threshold_objective
-    choice = describe_threshold(predictions, objective, level.stored_choice)
+    stored = None
+    if level.name == TRAINED and level.metadata is not None:
+        stored = describe_stored(level.metadata, corpus)
+    choice = describe_threshold(predictions, objective, stored)
     sentences = [describe_choice(choice)] if choice is not None and choice["low"] is not None else []
     if (predictions.probs <= 1).all():
         has_validation = bool((predictions.in_split("validation").labels >= 0).any())

@@ -7,10 +7,10 @@ loaded only where a model has to score or to explain. Knows nothing of how a rep
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.errors import InputError, MissingExtraError, UsageError
 from tenor.evaluation.aggregation import (
     EVERY_AGGREGATION,
+    REFERENCE,
     aggregate_possible,
     can_validation_choose,
     find_default,
@@ -34,6 +35,8 @@ from tenor.predictions import Predictions, concatenate_predictions, read_predict
 Embeddings = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
+
+_WITHOUT_CORPUS = "The baselines learn their aggregation on validation, for there is no corpus here."
 
 LEVELS = ("conversation", "author", "profile")
 
@@ -64,14 +67,6 @@ class ScoredLevel:
     def threshold_rule(self) -> str:
         """The rule by which the model chose its threshold; f1 where that is not known."""
         return "f1" if self.metadata is None else self.metadata.threshold_rule
-
-    @property
-    def stored_choice(self) -> Mapping[str, Any] | None:
-        """How the threshold was chosen, where the level's own is the aggregation in the model's file."""
-        if self.metadata is None or self.name != TRAINED:
-            return None
-        found: Mapping[str, Any] | None = self.metadata.training.get("thresholds", {}).get(TRAINED)
-        return found
 
 
 def score_model(
@@ -154,7 +149,7 @@ def _describe_choice(tables: Mapping[str, Predictions], trained: TrainedAggregat
     if trained is not None:
         return (
             f"The aggregation shown is the model's own: {trained.fitted.method}, learned on training authors, whose "
-            "sequences were scored out of fold. Its threshold was chosen on these and validation's."
+            "sequences were scored out of fold."
         )
     if can_validation_choose(tables):
         return f"The aggregation shown, {best}, has the best average precision on validation."
@@ -169,11 +164,14 @@ def _aggregate_rivals(
     trained = None if level.metadata is None else level.metadata.trained_aggregation
     if not sequences:
         return {}, ()
+    if level.name not in (TRAINED, *EVERY_AGGREGATION) or (level.name == TRAINED and trained is None):
+        found = aggregate_baselines(sequences, REFERENCE, threshold=rule, seed=seed)
+        return found, (f"The baselines' profiles are by the {REFERENCE}.",)
     if level.name != TRAINED or trained is None:
         return aggregate_baselines(sequences, level.name, threshold=rule, seed=seed), ()
     if corpus is None:
         found = aggregate_baselines(sequences, trained.fitted.method, threshold=rule, seed=seed)
-        return found, ("The baselines learn their aggregation on validation, for there is no corpus here.",)
+        return found, (_WITHOUT_CORPUS,)
     found, notes = aggregate_on_training(sequences, corpus, trained.fitted.method, threshold=rule, seed=seed)
     # the reason may name groups, which a report must not
     return found, ("The baselines' profiles are by the mean; tenor profile says why.",) if notes else ()
@@ -242,7 +240,7 @@ def _collect_level(run: Path, level: str, tables: Mapping[Path, Predictions]) ->
 def _name_aggregation(path: Path) -> str:
     """The longest name of an aggregation in the file's name; else the file's name."""
     known = [name for name in EVERY_AGGREGATION if name in path.stem]
-    if TRAINED in path.stem and not known:
+    if not known and TRAINED in re.split(r"[^a-z]+", path.stem.lower()):
         return TRAINED
     return max(known, key=len) if known else path.stem
 
@@ -313,7 +311,8 @@ def _with_corpus(levels: Sequence[ScoredLevel], corpus: Corpus, seed: int) -> li
             level = add_baselines(level, corpus)
         elif "author" in found:
             rivals, notes = _aggregate_rivals(level, found["author"].baselines, corpus, seed)
-            level = replace(level, baselines=rivals, notes=(*level.notes, *notes))
+            kept = [note for note in level.notes if note != _WITHOUT_CORPUS]
+            level = replace(level, baselines=rivals, notes=(*kept, *notes))
         found[name] = level
     return list(found.values())
 

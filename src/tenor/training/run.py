@@ -291,10 +291,12 @@ class Run:
             probs = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime).probs
         rule, seed = parse_rule(self.settings.threshold), self.settings.seed
         self.thresholds = choose_thresholds(self.data.validation.view, probs, rule, seed=seed)
-        learned = learn_aggregation(self.data, self.progress.kept_record().epoch, probs, rule, seed=seed)
-        if learned is not None:
-            self.aggregation, threshold = learned
-            self.thresholds |= {} if threshold is None else {TRAINED: threshold}
+        with self.runtime.together():
+            if self.runtime.is_main:  # which alone writes it
+                epoch = self.progress.kept_record().epoch
+                self.aggregation, threshold = learn_aggregation(self.data, epoch, probs, rule, seed=seed)
+                if threshold is not None:
+                    self.thresholds[TRAINED] = threshold
         self._write_results(is_new=True)
 
     def _track(self, record: EpochRecord) -> None:

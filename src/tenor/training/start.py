@@ -41,6 +41,9 @@ IntArray = npt.NDArray[np.int64]
 
 FOLDS = 5
 
+#: Sequences whose features are pooled at once, where all of training are scored.
+_BLOCK = 4096
+
 
 @dataclass(frozen=True, eq=False)
 class Start:
@@ -64,11 +67,13 @@ class Start:
         Each part's model of a sequence has not seen its group. The handful of weights of the blend, and how strong
         the pooled part is held, were chosen by all of them.
         """
-        return (
-            self.train_prior
-            if self.pooled is None
-            else self.train_prior + self.pooled.logits(pool_features(view))
-        )
+        if self.pooled is None:
+            return self.train_prior
+        logits = self.train_prior.copy()
+        for begin in range(0, len(view), _BLOCK):
+            rows = np.arange(begin, min(begin + _BLOCK, len(view)))
+            logits[rows] += self.pooled.logits(pool_features(view.select(rows)))
+        return logits
 
 
 def draw_sequences(
