@@ -217,23 +217,33 @@ def test_there_is_none_where_it_could_not_be_learned_honestly(
     assert learn_aggregation(data, 0, probs, rule) == (None, None)
 
 
-def test_authors_in_several_groups_teach_nothing(tmp_path: Path) -> None:
-    """Models of other folds have read them: where only names tell, scores "out of fold" would look perfect."""
+@pytest.mark.parametrize("held_apart", [False, True])
+def test_authors_in_several_groups_teach_only_of_such_as_are_known_too(
+    tmp_path: Path, held_apart: bool
+) -> None:
+    """Models of other folds have read them, so where only names tell, scores "out of fold" look perfect."""
     draws = np.random.default_rng(0)
     lines = []
     for index in range(400):
-        numbers = draws.choice(100, 2, replace=False).tolist()
+        split = ("train", "train", "validation", "test")[index % 4]
+        first, count = (
+            {"train": (0, 60), "validation": (60, 20), "test": (80, 20)}[split] if held_apart else (0, 100)
+        )
+        numbers = (first + draws.choice(count, 2, replace=False)).tolist()
         messages = [
             {"author": f"a{number}", "text": f"it is me w{number} {draws.integers(9**9)}", "features": [0.0]}
             for number in numbers
         ]
         labels = {f"a{number}": number % 2 for number in numbers}
         record = {"conversation_id": f"c{index}", "messages": messages, "author_labels": labels}
-        lines.append(json.dumps(record | {"group": f"g{index}"}))
+        lines.append(json.dumps(record | {"group": f"g{index}", "split": split}))
     (tmp_path / "chats.jsonl").write_text("\n".join(lines) + "\n")
     corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus")
     model = train_model("author", corpus, 1, model_path=tmp_path / "m", **SMALL)
-    assert read_metadata(model).is_start_alone and read_metadata(model).aggregation is None
+    metadata = read_metadata(model)
+    assert metadata.is_start_alone and (metadata.aggregation is None) is held_apart
+    if not held_apart:
+        assert evaluate_profile_classifier(model, corpus, baselines=False, device="cpu")["roc_auc"] > 0.95
 
 
 @pytest.mark.parametrize("seed", range(8))

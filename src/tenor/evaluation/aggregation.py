@@ -224,8 +224,7 @@ def require_trained(trained: TrainedAggregation | None) -> TrainedAggregation:
     if trained is None:
         raise UsageError(
             f"{TRAINED!r} is the aggregation in a model's file, and there is none (name another one, such as "
-            f"{REFERENCE!r}; a model has none whose network has a part in the scores, whose authors stand in several "
-            "groups, or that was trained on few)"
+            f"{REFERENCE!r}; a model has none whose network has a part in the scores, or of few training groups)"
         )
     return trained
 

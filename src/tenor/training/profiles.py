@@ -62,8 +62,9 @@ def learn_aggregation(
 
     Returns:
         The aggregation and its threshold (None for several classes). No aggregation for conversations; where a network
-        has a part in the scores, or the features know training labels, or authors stand in several groups, so that no
-        scores out of fold are at hand; and where some class has fewer than FEWEST training groups.
+        has a part in the scores, or the features know training labels, so that no scores out of fold are at hand; where
+        training authors are better known to models of other folds than those to come; and where some class has fewer
+        than FEWEST training groups.
     """
     train, start = data.train.view, data.start
     if train.authors is None or start is None or kept_epoch > 0 or knows_labels(data.corpus):
@@ -71,7 +72,7 @@ def learn_aggregation(
     profiles = _collect(train)
     num_classes = data.train.num_classes
     folds = assign_folds(profiles.labels, profiles.groups, seed=seed, folds=_FOLDS)
-    if _know_themselves(train) or not _are_enough(profiles, folds, num_classes):
+    if _are_better_known(train, data.validation.view) or not _are_enough(profiles, folds, num_classes):
         return None, None
     logits = start.train_logits(train)
     unseen = {
@@ -110,12 +111,18 @@ def choose_aggregation(
     return best if gains[best] >= CONVINCING else _FIRST
 
 
-def _know_themselves(view: SequenceView) -> bool:
-    """Whether some author stands in several groups, so that models of other folds have read that author too."""
-    if view.author_codes is None:
+def _are_better_known(train: SequenceView, validation: SequenceView) -> bool:
+    """Whether models of other folds have read training authors, but no model those that are to come.
+
+    So it is where an author stands in several groups, and splits were given that hold authors apart. Where groups alone
+    are held apart, such as the episodes of a series, authors of validation and test are as well known.
+    """
+    if train.authors is None or train.author_codes is None or validation.authors is None:
         return False
-    pairs = np.stack([view.author_codes, view.group_codes], axis=1)
-    return len(np.unique(pairs, axis=0)) > len(np.unique(view.author_codes))
+    pairs = np.stack([train.author_codes, train.group_codes], axis=1)
+    if len(np.unique(pairs, axis=0)) == len(np.unique(train.author_codes)):
+        return False
+    return not set(train.authors.tolist()) & set(validation.authors.tolist())
 
 
 def _are_enough(profiles: Profiles, folds: npt.NDArray[np.int64], num_classes: int) -> bool:
