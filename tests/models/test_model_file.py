@@ -227,6 +227,20 @@ def test_golden_file_of_version_1_loads_and_scores_as_ever() -> None:
     assert loaded.model(features, mask).tolist() == pytest.approx([0.220479, 0.137603], abs=1e-5)
 
 
+def test_golden_file_with_an_aggregation_makes_profiles_as_ever() -> None:
+    """Written when author models learned an aggregation; never written again."""
+    trained = read_metadata(GOLDEN / "v1-profiles.safetensors").trained_aggregation
+    assert trained is not None
+    assert (trained.threshold, trained.rule, trained.fitted.method) == (0.375, "f1", "log_odds")
+    found = trained.fitted.logits(np.array([1.0, -2.0, 0.5]), np.array([0, 0, 1]), 2)
+    # the sum times 2^-.5 and the count times 2^-.5, standardised, weighed
+    expected = [
+        1.25 * (-1 / 2**0.5 - 0.25) / 2 + 0.5 * (2**0.5 - 1.5) / 0.5 - 0.75,
+        1.25 * (0.5 - 0.25) / 2 + 0.5 * (1 - 1.5) / 0.5 - 0.75,
+    ]
+    assert found.tolist() == pytest.approx(expected, abs=1e-12)
+
+
 def test_golden_file_with_every_part_of_a_prior_loads_and_scores_as_ever() -> None:
     """Written when authors joined the prior of conversations; never written again."""
     prior = load_model(GOLDEN / "v1-authors.safetensors").lexical
