@@ -28,7 +28,7 @@ def profiles_to_file(
 
     Args:
         model_path: the model that made the predictions.
-        predictions_path: the file of ``predict``, of any splits.
+        predictions_path: the file of ``predict``, of any splits, not calibrated.
         output: the Parquet file to write, see write_predictions.
         aggregation: ``"trained"``, the one in the model's file, or a fixed one; None = the former, or without it the
             mean.
