@@ -143,6 +143,7 @@ def test_shards_give_the_numbers_of_one_process_though_a_worker_is_killed(cluste
         assert profiles.labels.tolist() == whole.labels.tolist()
         assert profiles.lengths.tolist() == whole.lengths.tolist()
         assert np.abs(profiles.probs - whole.probs).max() <= 1e-6
+        assert profiles.threshold == read_metadata(model).profile_thresholds[aggregation]
     assert (
         profile_shards(str(job / "scores"), str(dest), aggregation="mean_vote", buckets=4).reused_shards == 4
     )

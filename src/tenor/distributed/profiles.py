@@ -15,13 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tenor.aggregation.fixed import AGGREGATIONS, LabelRule
-from tenor.aggregation.trained import TRAINED, TrainedAggregation
+from tenor.aggregation.fixed import LabelRule
 from tenor.distributed.shards import ShardFolder, make_mark
 from tenor.distributed.stages import ShardSummary, make_absolute, start_ray
 from tenor.errors import InputError, TenorError, UsageError
-from tenor.evaluation.aggregation import name_default
+from tenor.evaluation.aggregation import apply_aggregation, find_applicable
 from tenor.files import sha256_file
+from tenor.models.model_file import ModelMetadata, read_metadata
 
 _BUCKET = "bucket"
 
@@ -39,7 +39,7 @@ class ProfileWork:
     schema: bytes
     mark: str
     buckets: int
-    trained: TrainedAggregation | None
+    metadata: ModelMetadata | None
 
     def name(self, bucket: int) -> str:
         """The file of a bucket."""
@@ -57,7 +57,7 @@ def profile_shards(
 ) -> ShardSummary:
     """Aggregate predictions of authors' sequences into predictions of profiles.
 
-    Their threshold is that of the model's own aggregation, where they are made by it; else there is none.
+    Their threshold is the one that the model's file has for the aggregation; without the file there is none.
 
     Args:
         source: a folder or URL of predictions files of one author model.
@@ -74,11 +74,8 @@ def profile_shards(
         InputError: no predictions files, or of different models or another level.
         MissingExtraError: Ray is not installed.
     """
-    trained = None if model_path is None else _read_trained(Path(model_path))
-    aggregation = name_default(trained) if aggregation is None else aggregation
-    known = (*AGGREGATIONS, TRAINED) if trained is not None else AGGREGATIONS
-    if aggregation not in known:
-        raise UsageError(f"shards are aggregated by {', '.join(known)}, not {aggregation!r}")
+    metadata = None if model_path is None else read_metadata(model_path)
+    aggregation = find_applicable(metadata, aggregation)
     if buckets < 1:
         raise UsageError(f"buckets must be 1 or more, not {buckets}")
     folder, target = ShardFolder(make_absolute(source)), ShardFolder(make_absolute(dest))
@@ -94,7 +91,7 @@ def profile_shards(
             )
     versions = [folder.version(name) for name in names]
     mark = make_mark("profile", aggregation, profile_label, str(buckets), *versions)
-    work = ProfileWork(target.url, aggregation, profile_label, schema, mark, buckets, trained)
+    work = ProfileWork(target.url, aggregation, profile_label, schema, mark, buckets, metadata)
     target.filesystem.makedirs(target.path("").rstrip("/"), exist_ok=True)
     strangers = sorted(set(target.names()) - {work.name(bucket) for bucket in range(buckets)})
     if strangers:
@@ -156,21 +153,14 @@ def _deal(folder: ShardFolder, name: str, buckets: int, done: frozenset[int]) ->
 
 def _profiles_of(table: pa.Table, work: ProfileWork) -> pa.Table:
     """The profiles of some sequences' predictions; of none, an empty table."""
-    from tenor.evaluation.aggregation import apply_aggregation
     from tenor.predictions import from_arrow, to_arrow
 
     schema = pa.schema(pa.ipc.read_schema(pa.py_buffer(work.schema)))
     whole = pa.table({name: table[name] for name in schema.names}) if table.num_rows else schema.empty_table()
     sequences = from_arrow(whole.cast(schema).replace_schema_metadata(schema.metadata), work.dest)
     return to_arrow(
-        apply_aggregation(sequences, work.trained, work.aggregation, profile_label=work.profile_label)
+        apply_aggregation(sequences, work.metadata, work.aggregation, profile_label=work.profile_label)
     )
-
-
-def _read_trained(model_path: Path) -> TrainedAggregation | None:
-    from tenor.models.model_file import read_metadata
-
-    return read_metadata(model_path).trained_aggregation
 
 
 def _read_shared_schema(folder: ShardFolder, names: list[str]) -> bytes:

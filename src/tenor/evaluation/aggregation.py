@@ -22,6 +22,7 @@ from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned,
 from tenor.logits import log_odds, to_probs
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.scores import calculate_metrics
+from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Predictions, concatenate_predictions
 
 logger = logging.getLogger(__name__)
@@ -107,9 +108,27 @@ def name_default(trained: TrainedAggregation | None) -> str:
     return REFERENCE if trained is None else TRAINED
 
 
+def find_applicable(metadata: ModelMetadata | None, aggregation: str | None) -> str:
+    """The aggregation that profiles to act on are made by: the one asked for, or the model's default.
+
+    Args:
+        metadata: of the model; None = its file is not at hand.
+        aggregation: a fixed one, or ``"trained"``; None = the latter, or where the file has none the mean.
+
+    Raises:
+        UsageError: one that has to be fitted, or that the model's file lacks.
+    """
+    trained = None if metadata is None else metadata.trained_aggregation
+    known = AGGREGATIONS if trained is None else (*AGGREGATIONS, TRAINED)
+    name = name_default(trained) if aggregation is None else aggregation
+    if name not in known:
+        raise UsageError(f"profiles are aggregated by {', '.join(known)}, not {name!r}")
+    return name
+
+
 def apply_aggregation(
     sequences: Predictions,
-    trained: TrainedAggregation | None,
+    metadata: ModelMetadata | None,
     aggregation: str | None = None,
     *,
     profile_label: LabelRule = "majority",
@@ -118,26 +137,25 @@ def apply_aggregation(
 
     Args:
         sequences: level author.
-        trained: of the model's file; None = it has none.
-        aggregation: a fixed one, or ``"trained"``; None = the latter, or without it the mean.
+        metadata: see find_applicable.
+        aggregation: see find_applicable.
         profile_label: see profile_predictions.
 
     Returns:
-        Predictions of level profile, with the model's threshold where they are made by its own aggregation and carry
-        labels of the rule that it was chosen for; else without.
+        Predictions of level profile, with the threshold that the model's file has for the aggregation, where their
+        labels are of the rule that it was chosen for.
 
     Raises:
-        UsageError: another aggregation, or as profile_predictions.
+        UsageError: as find_applicable and profile_predictions.
     """
-    aggregation = name_default(trained) if aggregation is None else aggregation
-    known = AGGREGATIONS if trained is None else (*AGGREGATIONS, TRAINED)
-    if aggregation not in known:
-        raise UsageError(f"profiles are aggregated by {', '.join(known)}, not {aggregation!r}")
+    name = find_applicable(metadata, aggregation)
+    trained = None if metadata is None else metadata.trained_aggregation
     found = profile_predictions(
-        sequences, (aggregation,), profile_label=profile_label, threshold=None, trained=trained
-    )[aggregation]
-    is_own = aggregation == TRAINED and profile_label == "majority"
-    return replace(found, threshold=trained.threshold if trained is not None and is_own else None)
+        sequences, (name,), profile_label=profile_label, threshold=None, trained=trained
+    )[name]
+    if metadata is None or profile_label != "majority":
+        return found
+    return replace(found, threshold=metadata.profile_thresholds.get(name))
 
 
 def aggregate_possible(

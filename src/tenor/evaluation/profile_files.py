@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 from tenor.aggregation.fixed import LabelRule
 from tenor.errors import InputError, ModelFileError
-from tenor.evaluation.aggregation import apply_aggregation, name_default
+from tenor.evaluation.aggregation import apply_aggregation
 from tenor.files import require_apart, sha256_file
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, read_predictions, write_predictions
@@ -61,12 +60,7 @@ def profiles_to_file(
             f"expected predictions of {model_path}, found some of {sequences.model} (predict again)",
             path=predictions_path,
         )
-    profiles = apply_aggregation(
-        sequences, metadata.trained_aggregation, aggregation, profile_label=profile_label
-    )
-    if profiles.threshold is None and profile_label == "majority":
-        name = name_default(metadata.trained_aggregation) if aggregation is None else aggregation
-        profiles = replace(profiles, threshold=metadata.profile_thresholds.get(name))
+    profiles = apply_aggregation(sequences, metadata, aggregation, profile_label=profile_label)
     known = int((profiles.splits == "train").sum())
     if known:
         logger.warning(

@@ -168,24 +168,29 @@ def parse_metadata(values: Any) -> ModelMetadata:  # noqa: ANN401 - any JSON val
     if config.hidden_size % config.num_heads:
         raise ModelFileError("metadata.config.hidden_size must be a multiple of num_heads")
     _check_classes(metadata.classes, config.num_classes)
-    if metadata.aggregation is not None and metadata.level != "author":
-        raise ModelFileError(f"metadata.aggregation is for authors, found level {metadata.level!r}")
-    if metadata.aggregation is not None and (len(metadata.classes) == 2) != (
-        TRAINED in metadata.profile_thresholds
-    ):
-        raise ModelFileError(
-            f"metadata.profile_thresholds must have {TRAINED!r} of two classes, and of two alone"
-        )
-    try:
-        metadata.trained_aggregation  # noqa: B018 - read for its checks
-    except UsageError as error:
-        raise ModelFileError(f"metadata.aggregation: {error}") from error
+    _check_aggregation(metadata)
     _check_json(metadata.training, "metadata.training", _MAX_DEPTH)
     if metadata.format_version != MODEL_FORMAT_VERSION:
         raise ModelFileError(
             f"metadata.format_version must be {MODEL_FORMAT_VERSION}, found {metadata.format_version}"
         )
     return metadata
+
+
+def _check_aggregation(metadata: ModelMetadata) -> None:
+    """Refuse an aggregation that is not an author model's, whole, and with a threshold where there are two classes."""
+    if metadata.aggregation is None:
+        return
+    if metadata.level != "author":
+        raise ModelFileError(f"metadata.aggregation is for authors, found level {metadata.level!r}")
+    if (len(metadata.classes) == 2) != (TRAINED in metadata.profile_thresholds):
+        raise ModelFileError(
+            f"metadata.profile_thresholds must have {TRAINED!r} of two classes, and of two alone"
+        )
+    try:
+        from_json(metadata.aggregation, len(metadata.classes))
+    except UsageError as error:
+        raise ModelFileError(f"metadata.aggregation: {error}") from error
 
 
 def _check_classes(classes: tuple[Label, ...], num_classes: int) -> None:
