@@ -157,11 +157,11 @@ class Runtime:
 
 
 @contextlib.contextmanager
-def _naming_lost_peers() -> Iterator[None]:
-    """Turn what torch says of a broken connection into a ProcessError."""
+def _naming_lost_peers(error_type: type[RuntimeError] = RuntimeError) -> Iterator[None]:
+    """Turn what torch says of a broken connection, an error of this type, into a ProcessError."""
     try:
         yield
-    except RuntimeError as error:
+    except error_type as error:
         atexit.unregister(_leave_group)  # it would wait for the one that has gone
         logger.info("torch lost the connection to another process: %s", error)
         raise ProcessError(
@@ -197,6 +197,7 @@ def start_runtime(
     Raises:
         UsageError: an unknown precision or tracker, a device that this machine does not have, or one that several
             processes cannot share out.
+        ProcessError: another of several processes ended before all had joined.
     """
     if mixed_precision not in PRECISIONS:
         raise UsageError(f"mixed_precision must be one of {', '.join(PRECISIONS)}, not {mixed_precision!r}")
@@ -209,12 +210,13 @@ def start_runtime(
     # A second run in one process may ask for another device or precision; the bond between processes stays.
     AcceleratorState._reset_state(reset_partial_state=not torch.distributed.is_initialized())
     logging.getLogger("accelerate").setLevel(logging.ERROR)
-    accelerator = Accelerator(
-        cpu=_must_use_cpu(device),
-        log_with=list(trackers) if trackers else None,
-        project_dir=project_dir,
-        mixed_precision="no",  # autocast is ours: see Runtime.autocast
-    )
+    with _naming_lost_peers(torch.distributed.DistError):  # one may end before the others have joined it
+        accelerator = Accelerator(
+            cpu=_must_use_cpu(device),
+            log_with=list(trackers) if trackers else None,
+            project_dir=project_dir,
+            mixed_precision="no",  # autocast is ours: see Runtime.autocast
+        )
     if accelerator.num_processes < process_count():
         raise UsageError(
             f"{process_count()} processes were launched, but they cannot work together on device {device!r} (use "

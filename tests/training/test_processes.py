@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from tenor.batching import load_dataset, make_loader
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
+from tenor.devices import start_runtime
 from tenor.encoding.encode import encode_corpus
-from tenor.errors import TrainingError
+from tenor.errors import ProcessError, TrainingError
 from tenor.models.model_file import read_metadata
 from tenor.predictions import read_predictions
 from tenor.training.checkpoint import RunFolder
@@ -310,6 +312,17 @@ def make_static_model(folder: Path) -> Path:
     vectors = np.random.default_rng(0).standard_normal((len(words), 16), dtype=np.float32)
     model2vec.StaticModel(vectors, tokenizer, {}, normalize=True).save_pretrained(folder)
     return folder
+
+
+def test_a_process_that_ends_before_the_others_have_joined_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(**options: Any) -> None:  # noqa: ANN401 - what accelerate takes
+        raise torch.distributed.DistNetworkError("Connection reset by peer")
+
+    monkeypatch.setattr("accelerate.Accelerator", refuse)
+    with pytest.raises(ProcessError, match="another process of this run has ended"):
+        start_runtime("cpu")
 
 
 def test_an_encoding_that_fails_on_the_first_process_ends_both(
