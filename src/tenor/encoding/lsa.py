@@ -126,7 +126,7 @@ def fit_lsa(
     space = NgramSpace() if space is None else space
     if not 1 <= input_size <= space.num_columns:
         raise UsageError(f"input_size: expected 1 to {space.num_columns} for lsa, found {input_size}")
-    counts = count_ngrams(texts, space)
+    counts = _count(texts, space)
     idf = _fit_idf(counts)
     components = np.zeros((space.num_columns, input_size), np.float32)
     explained_variance = np.zeros(input_size, np.float32)
@@ -142,6 +142,16 @@ def fit_lsa(
             components[:, :kept] = found.vectors[:, :kept]
         explained_variance[:kept] = found.variance_shares[:kept]
     return LsaEncoder(idf, components, explained_variance, space)
+
+
+def _count(texts: Sequence[str], space: NgramSpace) -> csr_matrix:
+    """(N, D) counts of N texts' n-grams, found on all cores."""
+    from scipy.sparse import vstack
+
+    starts = range(0, max(1, len(texts)), _TEXTS_PER_TASK)
+    with ThreadPoolExecutor(count_cores()) as pool:
+        parts = pool.map(lambda start: count_ngrams(texts[start : start + _TEXTS_PER_TASK], space), starts)
+        return vstack(list(parts), format="csr")
 
 
 def _fit_idf(counts: csr_matrix) -> FloatArray:

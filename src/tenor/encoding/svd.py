@@ -100,14 +100,16 @@ def _rotate(basis: DoubleArray, image: DoubleArray, count: int) -> tuple[DoubleA
     With Q^T A A^T Q = E L E^T, the columns of A^T Q E L^(-1/2) are an orthonormal basis of the row space, and A
     maps it to H = A A^T Q E L^(-1/2), whose own singular vectors turn it into the leading ones.
     """
-    energies, turns = np.linalg.eigh(basis.T @ image)
+
+    def square(rows: slice) -> DoubleArray:
+        turned = image[rows] @ whitening
+        found: DoubleArray = turned.T @ turned
+        return found
+
+    energies, turns = np.linalg.eigh(_sum_over_rows(lambda rows: basis[rows].T @ image[rows], len(image)))
     kept = energies > _LEAST_ENERGY_SHARE * energies[-1]
     whitening = turns[:, kept] / np.sqrt(energies[kept])
-    squares = np.zeros((whitening.shape[1],) * 2)
-    for start in range(0, len(image), _ROWS_AT_A_TIME):
-        rows = image[start : start + _ROWS_AT_A_TIME] @ whitening
-        squares += rows.T @ rows
-    energies, turns = np.linalg.eigh(squares)
+    energies, turns = np.linalg.eigh(_sum_over_rows(square, len(image)))
     leading = np.flatnonzero(energies > 0)[::-1][:count]
     return whitening @ turns[:, leading], energies[leading]
 
@@ -133,7 +135,20 @@ def _total_variance(matrix: csr_matrix) -> float:
 
 def _for_each_slab(work: Callable[[slice], None], width: int) -> None:
     """Call `work` on all columns, some at a time, on all cores: sparse products release the interpreter's lock."""
-    slabs = [slice(start, start + _SLAB) for start in range(0, width, _SLAB)]
     with ThreadPoolExecutor(count_cores()) as pool:
-        for _ in pool.map(work, slabs):
+        for _ in pool.map(work, _cut(width, _SLAB)):
             pass
+
+
+def _sum_over_rows(work: Callable[[slice], DoubleArray], num_rows: int) -> DoubleArray:
+    """The sum of what `work` makes of the rows, some at a time, on all cores, added in their order."""
+    with ThreadPoolExecutor(count_cores()) as pool:
+        parts = pool.map(work, _cut(num_rows, _ROWS_AT_A_TIME))
+        total = next(parts)
+        for part in parts:
+            total += part
+    return total
+
+
+def _cut(count: int, size: int) -> list[slice]:
+    return [slice(start, start + size) for start in range(0, count, size)]
