@@ -28,8 +28,6 @@ from training import BATCH, CORPORA, MODELS, make_model, make_optimizer, read_tr
 
 #: Steps that are measured, in whole epochs, and those before, which record what is replayed.
 STEPS, WARM_UP = 300, 100
-#: Padded messages of the Trainer's measured batches: all.
-WHOLE = 10**12
 
 
 def synchronized(device: torch.device, function: Callable[[], object]) -> float:
@@ -92,7 +90,7 @@ def measure(
     epochs = count_epochs(-(-len(dataset) // BATCH), min(steps, WARM_UP))
     for layers, make in MODELS.items():
         for count in (1,) if quick else (1, epochs):  # the first of two runs warms up
-            rate = run_trainer(dataset, make(dataset), on_gpu=on_gpu, messages=WHOLE, epochs=count)
+            rate = run_trainer(dataset, make(dataset), on_gpu=on_gpu, epochs=count)
         speed = f"{rate * float(dataset.lengths.mean()):,.0f}"
         rows.append((f"Hugging Face Trainer, bf16; {layers}", speed, f"{sequences / rate:.1f}", ""))
     return rows

@@ -10,8 +10,8 @@ The peers train the same model in torch's own layers (`nn.TransformerEncoder`, `
 scores), which is what one has without tenor; the Trainer and skorch also tenor's own module.
 
 - seed's recipe: every sequence padded to 256, no mask.
-- Trainer: train_sampling_strategy="group_by_length", a padding collate with a mask. Some of the epoch's batches are
-  run; its rate follows from their padded messages and those of the whole epoch.
+- Trainer: train_sampling_strategy="group_by_length", a padding collate with a mask. It runs a whole epoch by its own
+  sampler, which sorts by length within four parts of the data or more: of 1,600 sequences, within batches alone.
 - skorch: random batches, a padding collate with a mask.
 
     python benchmarks/training.py [--quick] [--threads N]
@@ -52,8 +52,6 @@ from tenor.training.loop import run_steps
 
 BATCH = 256
 LONGEST = 256
-#: Padded messages of the Trainer's measured batches, about.
-TRAINER_MESSAGES = 15_000
 CORPORA: list[tuple[str, SequenceLevel, int]] = [  # and how many of tenor's steps
     ("conda", "conversation", 8),
     ("chitchat", "conversation", 2),
@@ -188,35 +186,14 @@ class WithLoss(nn.Module):
         return {"loss": nn.functional.binary_cross_entropy_with_logits(logits, labels), "logits": logits}
 
 
-def grouped_blocks(lengths: np.ndarray) -> list[np.ndarray]:
-    """The Trainer's batches of an epoch: megabatches of 50 batches at random, each sorted by length."""
-    order = np.random.default_rng(0).permutation(len(lengths))
-    blocks = []
-    for first in range(0, len(order), 50 * BATCH):
-        mega = order[first : first + 50 * BATCH]
-        mega = mega[np.argsort(-lengths[mega], kind="stable")]
-        blocks += [mega[start : start + BATCH] for start in range(0, len(mega), BATCH)]
-    return blocks
-
-
 def run_trainer(
-    dataset: SequenceDataset,
-    model: nn.Module,
-    *,
-    on_gpu: bool = False,
-    messages: int = TRAINER_MESSAGES,
-    epochs: int = 1,
+    dataset: SequenceDataset, model: nn.Module, *, on_gpu: bool = False, epochs: int = 1
 ) -> float:
-    """Sequences/s of an epoch of Hugging Face's Trainer, from batches of some `messages` in all; on a GPU in bf16."""
+    """Sequences/s of Hugging Face's Trainer over whole epochs; on a GPU in bf16."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
     from transformers.trainer_pt_utils import LengthGroupedSampler
 
-    blocks = grouped_blocks(dataset.lengths)
-    padded = np.array([len(block) * dataset.lengths[block].max() for block in blocks])
-    every = max(1, round(padded.sum() / messages))
-    chosen = list(range(min(every // 2, len(blocks) - 1), len(blocks), every))
-    indices = np.concatenate([blocks[index] for index in chosen])
-    data = InMemory(dataset, indices)
+    data = InMemory(dataset, np.arange(len(dataset)))
 
     class Grouped(Trainer):  # type: ignore[misc]
         """The Trainer's own sampler, told the lengths that it cannot find in plain tensors."""
@@ -236,8 +213,7 @@ def run_trainer(
         )  # fmt: skip
         trainer = Grouped(model=WithLoss(model), args=arguments, train_dataset=data, data_collator=collate)
         trainer.remove_callback(PrinterCallback)
-        seconds = seconds_of(trainer.train) / epochs
-    return len(dataset) / (seconds * padded.sum() / padded[chosen].sum())
+        return len(dataset) * epochs / seconds_of(trainer.train)
 
 
 def run_skorch(dataset: SequenceDataset, model: nn.Module, batches: int) -> float:
