@@ -18,11 +18,12 @@ from tenor.corpus.views import SequenceView, view_sequences
 from tenor.encoding.encode import encode_corpus
 from tenor.evaluation import test_model as measure_model
 from tenor.explain import explain_sequence
-from tenor.lexical import LexicalPrior, read_out
+from tenor.lexical import LexicalPrior, helpers, read_out
 from tenor.linear import fit_best_strength
 from tenor.models.model_file import load_model, read_metadata
+from tenor.training import start as starting
 from tenor.training.authors import find_labelled_authors, fit_authors, score_conversations
-from tenor.training.start import _add_up, _fit_all, fit_start
+from tenor.training.start import Start, _add_up, _fit_all, fit_start
 from tenor.training.train import train_model
 
 WORDS = "yes no maybe fine later today game match talk think read play good hello thanks sure why".split()
@@ -284,3 +285,22 @@ def test_a_model_file_keeps_them_and_says_so(tmp_path: Path) -> None:
         "author", analyzed, model_path=tmp_path / "a.safetensors", copies="ignore", progress=False, **size
     )
     assert remark not in read_metadata(authors).remarks
+
+
+def test_helpers_fit_the_start_that_is_fitted_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = open_view(make_records("differ", 120), tmp_path)
+    monkeypatch.setattr(helpers, "LEAST_COUNTS", 0)
+
+    def fit(count: int) -> Start:
+        monkeypatch.setattr(starting, "count_helpers", lambda: count)
+        return fit_start(view, seed=0, with_pooled=False)
+
+    alone, together = fit(1), fit(2)
+    np.testing.assert_array_equal(together.train_prior, alone.train_prior)
+    assert together.lexical is not None
+    assert alone.lexical is not None
+    assert together.lexical.authors is not None, "the authors' models were fitted by helpers too"
+    tensors, others = together.lexical.to_tensors(), alone.lexical.to_tensors()
+    assert list(tensors) == list(others)
+    for name, tensor in tensors.items():
+        np.testing.assert_array_equal(tensor, others[name])

@@ -116,18 +116,35 @@ def fit_out_of_fold(
     Raises:
         UsageError: labels or groups that do not fit the texts.
     """
-    counts = keep_ngrams(as_counts(texts), recipe.ngrams)
+    counts = as_counts(texts)
     checked = _check_labels(labels, counts.shape[0], num_classes)
     codes = assign_folds(checked, groups, seed=seed, folds=folds)
+    return fit_in_folds(counts, checked, codes, num_classes=num_classes, folds=folds, recipe=recipe)
+
+
+def fit_in_folds(
+    counts: csr_matrix, labels: IntArray, codes: IntArray, *, num_classes: int, folds: int, recipe: Recipe
+) -> tuple[LexicalModel, FloatArray]:
+    """The same with the folds known.
+
+    Args:
+        counts: (N, columns) of texts, of all their n-grams.
+        labels: (N,) in [-1, num_classes).
+        codes: (N,) each text's fold.
+        num_classes: as for fit_out_of_fold.
+        folds: as for fit_out_of_fold.
+        recipe: as for fit_out_of_fold.
+    """
+    counts = keep_ngrams(counts, recipe.ngrams)
     num_compared = min(max(_NGRAMS_TO_CHOOSE_BY // max(counts.nnz, 1), 1), folds)
-    compared = (codes < num_compared) & (checked >= 0)
-    weighted = _Weighted.of(counts, checked, num_classes, recipe.weighting)
+    compared = (codes < num_compared) & (labels >= 0)
+    weighted = _Weighted.of(counts, labels, num_classes, recipe.weighting)
     scored: dict[float, FloatArray] = {}
 
     def loss(strength: float) -> float:
         if strength not in scored:
             scored[strength] = weighted.score_folds(codes, num_compared, strength)
-        return log_loss(scored[strength][compared], checked[compared])
+        return log_loss(scored[strength][compared], labels[compared])
 
     strengths, place = recipe.strengths, recipe.strengths.index(recipe.first)
     for step in (1, -1):
@@ -136,7 +153,7 @@ def fit_out_of_fold(
     logits = scored.get(strengths[place])
     if logits is None or num_compared < folds:
         logits = weighted.score_folds(codes, folds, strengths[place])
-    return weighted.fit(checked >= 0, strengths[place]), logits
+    return weighted.fit(labels >= 0, strengths[place]), logits
 
 
 def assign_folds(labels: npt.ArrayLike, groups: npt.ArrayLike, *, seed: int, folds: int = 5) -> IntArray:

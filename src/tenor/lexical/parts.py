@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -16,7 +17,8 @@ from tenor.corpus.schema import Level
 from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import VOICES, Voice, count_spoken, lay_out_voices, read_voice
 from tenor.errors import UsageError
-from tenor.lexical.fitting import BAYES, CHARACTER_BAYES, CHARACTERS, TFIDF, Recipe, fit_out_of_fold
+from tenor.lexical.fitting import BAYES, CHARACTER_BAYES, CHARACTERS, TFIDF, Recipe, assign_folds
+from tenor.lexical.helpers import Fitted, Helpers, Job
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks
 from tenor.lexical.weighting import are_in, count_texts
@@ -150,30 +152,58 @@ def naming(part: str) -> Iterator[None]:
         raise UsageError(f"{part}: {error}") from error
 
 
-def fit_parts(
+def start_parts(
     view: SequenceView,
     parts: Sequence[Part],
+    helpers: Helpers,
     *,
     seed: int,
     num_classes: int,
     folds: int,
     advance: Callable[[int], None] = lambda _: None,
-) -> dict[Part, tuple[LexicalModel, FloatArray]]:
-    """Fit parts, and score all sequences out of fold: part -> the model, and (S,) or (S, C).
-
-    `advance` is told of each part that is done.
-    """
+) -> dict[Part, Callable[[], Fitted]]:
+    """Have parts fitted, and all sequences scored out of fold: part -> what waits for it; see fit_parts."""
     labels, groups = view.labels, view.groups
-    options: dict[str, int] = {"seed": seed, "num_classes": num_classes, "folds": folds}
-    fitted: dict[Part, tuple[LexicalModel, FloatArray]] = {}
+    codes = assign_folds(labels, groups, seed=seed, folds=folds)
+    pending: dict[Part, Callable[[], Fitted]] = {}
     counted, counts = None, None  # as in LexicalPrior
     for part in parts:
         if part == "peak":
-            fitted[part] = fit_peaks(list(view.texts()), labels, groups, **options)
-        else:
-            voice = voice_of(part)
-            if voice != counted or counts is None:
-                counted, counts = voice, count_voice(view, voice)
-            fitted[part] = fit_out_of_fold(counts, labels, groups, recipe=recipe_of(part), **options)
-        advance(1)
-    return fitted
+            peaks = fit_peaks(
+                list(view.texts()), labels, groups, seed=seed, num_classes=num_classes, folds=folds
+            )
+            pending[part] = partial(lambda found: found, peaks)
+            advance(1)
+            continue
+        voice = voice_of(part)
+        if voice != counted or counts is None:
+            counted, counts = voice, count_voice(view, voice)
+        job = Job(counts, labels, codes, num_classes, folds, recipe_of(part))
+        pending[part] = helpers.start(job, partial(advance, 1))
+    return pending
+
+
+def fit_parts(
+    view: SequenceView,
+    parts: Sequence[Part],
+    helpers: Helpers | None = None,
+    *,
+    seed: int,
+    num_classes: int,
+    folds: int,
+    advance: Callable[[int], None] = lambda _: None,
+) -> dict[Part, Fitted]:
+    """Fit parts, and score all sequences out of fold: part -> the model, and (S,) or (S, C).
+
+    `advance` is told of each part that is done; without helpers all is done here.
+    """
+    pending = start_parts(
+        view,
+        parts,
+        Helpers(1) if helpers is None else helpers,
+        seed=seed,
+        num_classes=num_classes,
+        folds=folds,
+        advance=advance,
+    )
+    return {part: wait() for part, wait in pending.items()}

@@ -14,7 +14,7 @@ from tenor.corpus.linking import hold_authors_together, view_authors_in
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
-from tenor.lexical import AUTHOR_PARTS, AuthorsModel, assign_folds, fit_parts, read_out
+from tenor.lexical import AUTHOR_PARTS, AuthorsModel, Helpers, assign_folds, fit_parts, read_out
 from tenor.lexical.authors import add_intercepts
 from tenor.lexical.spoken import SpokenCounts
 from tenor.linear import fit_best_strength
@@ -47,6 +47,7 @@ def find_labelled_authors(conversations: SequenceView) -> SequenceView | None:
 def fit_authors(
     conversations: SequenceView,
     authors: SequenceView,
+    helpers: Helpers | None = None,
     *,
     seed: int,
     num_classes: int,
@@ -60,6 +61,7 @@ def fit_authors(
     Args:
         conversations: labelled training conversations, in the corpus's order.
         authors: of find_labelled_authors.
+        helpers: who fit; None = this process.
         seed: of the folds, into which the conversations' groups are dealt, and those of authors (see
             hold_authors_together).
         num_classes: of the conversations.
@@ -73,7 +75,13 @@ def fit_authors(
     authors = hold_authors_together(authors)
     num_author_classes = max(2, len(authors.classes))
     fitted = fit_parts(
-        authors, AUTHOR_PARTS, seed=seed, num_classes=num_author_classes, folds=folds, advance=advance
+        authors,
+        AUTHOR_PARTS,
+        helpers,
+        seed=seed,
+        num_classes=num_author_classes,
+        folds=folds,
+        advance=advance,
     )
     is_labelled = authors.labels != UNLABELLED
     found, shift = blend_weights(

@@ -21,14 +21,16 @@ from tenor.corpus.voices import count_spoken
 from tenor.lexical import (
     AUTHOR_PARTS,
     AuthorsModel,
+    Helpers,
     LexicalModel,
     LexicalPrior,
     Part,
     SurfaceModel,
     assign_folds,
+    count_helpers,
     describe_surface,
     find_parts,
-    fit_parts,
+    start_parts,
 )
 from tenor.linear import LinearModel, Table, fit_best_strength
 from tenor.pooled import pool_features
@@ -187,22 +189,28 @@ def _fit_all(
     codes = assign_folds(view.labels, view.groups, seed=seed, folds=folds)
     options: dict[str, int] = {"seed": seed, "num_classes": num_classes, "folds": folds}
     num_steps = len(parts) + len(names) + (0 if authors is None else len(AUTHOR_PARTS))
-    with progress_bar("fitting the start", num_steps, enabled=progress) as advance:
-        by_part = fit_parts(view, parts, advance=advance, **options)
-        scores: dict[str, FloatArray] = {part: unseen for part, (_, unseen) in by_part.items()}
+    with (
+        progress_bar("fitting the start", num_steps, enabled=progress) as advance,
+        Helpers(count_helpers()) as helpers,
+    ):
+        pending = start_parts(view, parts, helpers, advance=advance, **options)
         tables: dict[str, Table] = {}
         linear: dict[str, LinearModel] = {}
+        unseen: dict[str, FloatArray] = {}
         for name in names:
             tables[name] = _read_table(name, view)
             held = None if judge is None else (_read_table(name, judge), judge.labels)
-            linear[name], scores[name] = fit_best_strength(
+            linear[name], unseen[name] = fit_best_strength(
                 tables[name], view.labels, codes, num_classes=num_classes, judge=held
             )
             advance(1)
         linked = None
         if authors is not None:
-            linked, scores["authors"] = fit_authors(view, authors, advance=advance, **options)
-    return _Fitted({part: model for part, (model, _) in by_part.items()}, linear, tables, linked, scores)
+            linked, unseen["authors"] = fit_authors(view, authors, helpers, advance=advance, **options)
+        by_part = {part: wait() for part, wait in pending.items()}
+    scores: dict[str, FloatArray] = {part: logits for part, (_, logits) in by_part.items()}
+    models = {part: model for part, (model, _) in by_part.items()}
+    return _Fitted(models, linear, tables, linked, scores | unseen)
 
 
 def _read_table(name: str, view: SequenceView) -> Table:
