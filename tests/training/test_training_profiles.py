@@ -17,7 +17,7 @@ from tenor.baselines import fit_baselines, score_baselines_out_of_fold
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import view_sequences
-from tenor.errors import InputError, ModelFileError, UsageError
+from tenor.errors import InputError, ModelFileError, SplitError, UsageError
 from tenor.evaluation import (
     compare_aggregation_methods,
     evaluate_profile_classifier,
@@ -283,6 +283,20 @@ def test_on_another_corpus_the_threshold_is_said_to_be_the_model_s(
     choice = found["threshold_choice"]
     assert choice["value"] == read_metadata(author_model).profile_thresholds[TRAINED]
     assert choice["chosen_on"].endswith("validation of the corpus that the model was trained on")
+
+
+def test_a_corpus_for_test_alone_needs_no_validation(author_model: Path, tmp_path: Path) -> None:
+    """Its aggregation and threshold are the model's; what would choose there says what is missing."""
+    source = write_chats(tmp_path / "chats.jsonl", authors=40)
+    lines = [json.loads(line) | {"split": "test"} for line in source.read_text().splitlines()]
+    source.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    corpus = import_corpus(source, tmp_path / "corpus")
+    found = evaluate_profile_classifier(author_model, corpus, device="cpu")
+    assert found["count"] == 40 and found["roc_auc"] > 0.8
+    assert found["threshold"] == read_metadata(author_model).profile_thresholds[TRAINED]
+    for options in ({"aggregation": "mean"}, {"threshold": "f1"}):
+        with pytest.raises(SplitError, match="split validation is empty"):
+            evaluate_profile_classifier(author_model, corpus, device="cpu", **options)
 
 
 def test_several_classes_have_one_without_a_threshold(tmp_path: Path) -> None:

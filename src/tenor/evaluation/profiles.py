@@ -92,7 +92,7 @@ def evaluate_profile_classifier(
 
     Raises:
         ModelFileError: the file is no sound author model, or of another encoder.
-        SplitError: the validation or the test split is empty.
+        SplitError: the test split is empty, or validation where it chooses: all but ``"trained"`` at its own threshold.
         UsageError: an unknown aggregation or rule, alpha out of range or with ``"total_vote"``, or labels that differ
             under ``"constant"``; or scores out of fold that are none.
         TrainingError: too few validation profiles for a learned aggregation.
@@ -103,6 +103,7 @@ def evaluate_profile_classifier(
         dataset_path,
         () if aggregation is None else (aggregation,),
         known=known,
+        chooses=threshold is not None or out_of_fold is not None,
         device=device,
         progress=progress,
     )
@@ -247,10 +248,15 @@ class AuthorScores:
         aggregations: Sequence[str] = EVERY_AGGREGATION,
         *,
         known: str | Path | Predictions | None = None,
+        chooses: bool = True,
         device: str | None = None,
         progress: bool = False,
     ) -> AuthorScores:
-        """Score a corpus; see evaluate_profile_classifier for arguments and errors."""
+        """Score a corpus; see evaluate_profile_classifier for arguments and errors.
+
+        Where nothing more is to be chosen, as `chooses` and no other aggregation than the model's own say, validation
+        may be empty.
+        """
         require_aggregations(aggregations)
         scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
         scorer.require_level("author")
@@ -259,7 +265,9 @@ class AuthorScores:
         corpus = open_corpus(dataset_path)
         splits: tuple[Split, ...] = ("validation", "test")
         scorer.require_encoder(corpus)
-        view = scorer.find(corpus, splits, labelled=True)
+        is_settled = scorer.metadata.trained_aggregation is not None and {*aggregations} <= {TRAINED}
+        optional: tuple[Split, ...] = ("validation",) if is_settled and not chooses else ()
+        view = scorer.find(corpus, splits, labelled=True, optional=optional)
         known = read_predictions(known, splits=splits) if isinstance(known, str | Path) else known
         # of the splits alone that were read of them, known rows do not account for whole conversations
         sequences = scorer.score_view(view, known, may_have_grown=False)
