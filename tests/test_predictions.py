@@ -74,6 +74,8 @@ def test_a_file_reads_back_as_it_was_written(level: str, classes: tuple[Any, ...
     path = write_predictions(predictions, tmp_path / "deep" / "p.parquet")
     assert path == tmp_path / "deep" / "p.parquet"
     assert_equal(read_predictions(path), predictions)
+    mended = dataclasses.replace(predictions, calibration="platt")
+    assert_equal(read_predictions(write_predictions(mended, path)), mended)
 
 
 @pytest.mark.parametrize("level", ["conversation", "profile"])
@@ -222,6 +224,7 @@ def rewrite(
         (lambda t: t, {"format_version": "1"}, "metadata", "no format_version"),
         (lambda t: t, {"level": "person"}, "metadata.level", "unknown level"),
         (lambda t: t, {"threshold": "high"}, "metadata.threshold", "wrong type"),
+        (lambda t: t, {"calibration": 1}, "metadata.calibration", "wrong type"),
         (lambda t: t, {"classes": [0, "1"]}, "metadata.classes", "all integers or all strings"),
         (lambda t: t, {"classes": [1, 1]}, "metadata.classes", "two different classes"),
         (

@@ -24,10 +24,12 @@ from tenor.evaluation import (
     predict,
     profile_predictions,
 )
+from tenor.evaluation.calibration import calibrate
 from tenor.evaluation.profile_files import profiles_to_file
 from tenor.explain.profiles import explain_profile
 from tenor.lexical import assign_folds
 from tenor.logits import to_probs
+from tenor.metrics.calibration import fit_calibrator
 from tenor.metrics.objectives import parse_rule
 from tenor.models.metadata import parse_metadata
 from tenor.models.model_file import read_metadata
@@ -140,6 +142,9 @@ def test_profiles_to_act_on_need_no_labels(
     assert read.threshold == trained.threshold
     means = profiles_to_file(author_model, source, tmp_path / "m.parquet", aggregation="mean")
     assert means.threshold == read_metadata(author_model).profile_thresholds["mean"]
+    known = scored.in_split("validation")
+    mender = fit_calibrator(known.labels, known.logits, groups=known.groups, method="platt")
+    calibrated = write_predictions(calibrate(scored, mender), tmp_path / "calibrated.parquet")
     other = dataclasses.replace(scored, model_hash="0" * 64)
     wrong = write_predictions(other, tmp_path / "other.parquet")
     for arguments, error, message in (
@@ -152,6 +157,11 @@ def test_profiles_to_act_on_need_no_labels(
             (author_model, chats, tmp_path / "p"),
             InputError,
             "expected a file of predictions .*, found a folder",
+        ),
+        (
+            (author_model, calibrated, tmp_path / "p"),
+            UsageError,
+            "found some calibrated by platt .predict without --calibrate",
         ),
         (
             (author_model, source, source),

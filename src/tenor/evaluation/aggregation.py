@@ -146,9 +146,15 @@ def apply_aggregation(
         labels are of the rule that it was chosen for.
 
     Raises:
-        UsageError: as find_applicable and profile_predictions.
+        UsageError: as find_applicable and profile_predictions; or scores that were calibrated, beside a model whose
+            aggregation and thresholds are of its own.
     """
     name = find_applicable(metadata, aggregation)
+    if metadata is not None and sequences.calibration is not None:
+        raise UsageError(
+            f"profiles are made of scores as the model gives them, found some calibrated by {sequences.calibration} "
+            "(predict without --calibrate)"
+        )
     trained = None if metadata is None else metadata.trained_aggregation
     found = profile_predictions(
         sequences, (name,), profile_label=profile_label, threshold=None, trained=trained
@@ -405,4 +411,5 @@ def _as_predictions(sequences: Predictions, profiles: Profiles, logits: Floats, 
         threshold=None,
         model=sequences.model,
         model_hash=sequences.model_hash,
+        calibration=sequences.calibration,
     )

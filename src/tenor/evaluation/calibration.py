@@ -47,7 +47,8 @@ def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
     # one beyond stays: it calls no row positive, or every row
     if threshold is not None and 0 < threshold <= 1:
         threshold = float(calibrator.apply(log_odds([threshold]))[0])
-    return replace(predictions, logits=logits, probs=probs, threshold=threshold)
+    method = None if calibrator.method == "identity" else calibrator.method
+    return replace(predictions, logits=logits, probs=probs, threshold=threshold, calibration=method)
 
 
 @dataclass(frozen=True)

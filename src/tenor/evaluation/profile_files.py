@@ -40,7 +40,8 @@ def profiles_to_file(
     Raises:
         ModelFileError: no sound author model.
         InputError: no predictions file, or one of another model.
-        UsageError: an aggregation that has to be fitted or that the model's file lacks; an output that is an input.
+        UsageError: an aggregation that has to be fitted or that the model's file lacks; calibrated predictions; an
+            output that is an input.
         StorageError: the file cannot be written.
     """
     require_apart({"output": output}, {"model": model_path, "predictions": predictions_path})

@@ -48,6 +48,7 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
         ("level", known.level, level),
         ("classes", known.classes, metadata.classes),
         ("model hash", known.model_hash[:12], digest[:12]),
+        ("calibration", known.calibration, None),
         ("threshold", known.threshold, metadata.threshold),
     ):
         if found != expected:

@@ -57,6 +57,7 @@ class Predictions:
         threshold: a row is positive at probs >= threshold; None when there is none (several classes).
         model: the model's name.
         model_hash: what the model's file hashes to; empty when there is no file.
+        calibration: the method that mended logits and probs; None = they are as the model gives them.
     """
 
     level: Level
@@ -72,6 +73,7 @@ class Predictions:
     threshold: float | None
     model: str
     model_hash: str
+    calibration: str | None = None
 
     def __post_init__(self) -> None:
         for name, values in _columns(self).items():
@@ -187,7 +189,7 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
     if not parts:
         raise UsageError("nothing to concatenate: pass one table of predictions or more")
     first = parts[0]
-    for name in ("level", "classes", "threshold", "model", "model_hash"):
+    for name in ("level", "classes", "threshold", "model", "model_hash", "calibration"):
         found = {getattr(part, name) for part in parts}
         if len(found) > 1:
             raise UsageError(

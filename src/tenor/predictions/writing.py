@@ -42,6 +42,8 @@ METADATA_TYPES: dict[str, tuple[type, ...]] = {
     "model": (str,),
     "model_hash": (str,),
 }
+#: Stands there too where the scores were mended (see Predictions).
+CALIBRATION = "calibration"
 
 _STRING_COLUMNS = ["conversation_id", "author", "group", "split"]
 _ABSTENTION_KEY = b"tenor.abstention"
@@ -77,7 +79,7 @@ def write_predictions(
 ) -> Path:
     """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob.
 
-    Level, classes, threshold, model and format version stand in the schema's metadata as JSON. For several
+    Level, classes, threshold, model, calibration and format version stand in the schema's metadata as JSON. For several
     classes logit and prob are lists with one entry a class. With `sets` two columns are added, which read_predictions
     passes over: ``prediction_set``, the labels that are not ruled out, and ``decision``, the one label of a set of
     one, null where the rule abstains; the rule stands in the metadata under ``tenor.abstention``.
@@ -147,6 +149,8 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
         columns[name] = flat if scores.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, scores.shape[1])
     metadata = {name: getattr(predictions, name) for name in METADATA_TYPES}
     metadata["format_version"] = FORMAT_VERSION
+    if predictions.calibration is not None:
+        metadata[CALIBRATION] = predictions.calibration
     described = {METADATA_KEY: json.dumps(metadata).encode()}
     if sets is not None:
         columns |= _set_columns(predictions, sets.holds, pa.string() if strings else pa.int64())
