@@ -11,7 +11,8 @@ scores), which is what one has without tenor; the Trainer and skorch also tenor'
 
 - seed's recipe: every sequence padded to 256, no mask.
 - Trainer: train_sampling_strategy="group_by_length", a padding collate with a mask. It runs a whole epoch by its own
-  sampler, which sorts by length within four parts of the data or more: of 1,600 sequences, within batches alone.
+  sampler, which sorts by length within four parts of the data or more: of 1,600 sequences, within batches alone. Its
+  setup counts, a third of a second.
 - skorch: random batches, a padding collate with a mask.
 
     python benchmarks/training.py [--quick] [--threads N]

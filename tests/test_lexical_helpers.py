@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +22,8 @@ from tenor.lexical.fitting import BAYES, CHARACTERS, TFIDF, Recipe
 from tenor.lexical.helpers import MAX_HELPERS, Helpers, Job, count_helpers
 
 WORDS = "yes no maybe fine later today game match talk think read play good hello thanks sure why".split()
-BAYES_ALONE = Recipe("presence", (0.03,), 0.03, "words")
+#: As long as somebody may want to wait: 3,000 fits.
+ENDLESS = Recipe("presence", (0.1, 0.3, 1.0, 3.0, 10.0), 0.1, "words")
 
 
 def nothing() -> None:
@@ -41,6 +46,12 @@ def make_job(num_classes: int, recipe: Recipe, *, seed: int = 0, count: int = 24
     ]
     codes = generator.integers(0, 5, size=count)
     return Job(count_texts(texts), labels, codes, num_classes, 5, recipe)
+
+
+def make_endless_job() -> Job:
+    """One that takes far longer than any test."""
+    job = make_job(2, ENDLESS, count=6000)
+    return dataclasses.replace(job, codes=np.arange(6000) % 3000, folds=3000)
 
 
 def require_equal(found: tuple[LexicalModel, np.ndarray], expected: tuple[LexicalModel, np.ndarray]) -> None:
@@ -90,15 +101,10 @@ def test_small_jobs_and_those_without_helpers_are_done_at_once() -> None:
 
 
 @pytest.mark.usefixtures("all_handed_out")
-def test_a_job_whose_helper_is_killed_is_done_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    launch = Helpers._launch
-
-    def launch_and_kill(crew: Helpers) -> subprocess.Popen[bytes]:
-        process = launch(crew)
-        process.send_signal(signal.SIGKILL)
-        return process
-
-    monkeypatch.setattr(Helpers, "_launch", launch_and_kill)
+def test_a_job_whose_helper_is_killed_is_done_here(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(helpers, "_PROGRAM", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     jobs = [make_job(2, recipe) for recipe in (TFIDF, BAYES, CHARACTERS)]
     with Helpers(2) as crew:
         found = [crew.start(job, nothing) for job in jobs]
@@ -106,6 +112,70 @@ def test_a_job_whose_helper_is_killed_is_done_here(monkeypatch: pytest.MonkeyPat
             require_equal(wait(), job.run())
         assert crew._all
         assert {process.wait() for process in crew._all} == {-signal.SIGKILL}
+    said = "a helper process ended as it started (exit code -9): its part is fitted in this process"
+    assert 1 <= caplog.text.count(said) == len(caplog.records) <= 2, "not once a part"
+
+
+@pytest.mark.usefixtures("all_handed_out")
+def test_a_job_whose_helper_dies_in_its_middle_is_done_here(caplog: pytest.LogCaptureFixture) -> None:
+    with Helpers(2) as crew:
+        crew.start(make_job(2, TFIDF), nothing)()
+        (process,) = crew._all
+        process.kill()
+        job = make_job(2, BAYES)
+        require_equal(crew.start(job, nothing)(), job.run())
+    assert "a helper process ended in the middle of a job" in caplog.text
+
+
+@pytest.mark.usefixtures("all_handed_out")
+def test_an_error_in_a_job_is_this_process_s() -> None:
+    job = dataclasses.replace(make_job(2, TFIDF), labels=np.zeros(3, np.int64))
+    with Helpers(2) as crew, pytest.raises(ValueError, match="broadcast"):
+        crew.start(job, nothing)()
+
+
+@pytest.mark.usefixtures("all_handed_out")
+def test_what_is_printed_as_python_starts_is_no_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("import os\nprint('hi')\nos.write(1, b'no line end')\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    job = make_job(2, TFIDF)
+    with Helpers(2) as crew:
+        require_equal(crew.start(job, nothing)(), job.run())
+        assert [process.poll() for process in crew._all] == [None], "it was a helper's answer"
+
+
+@pytest.mark.usefixtures("all_handed_out")
+def test_a_job_that_is_done_is_let_go_of() -> None:
+    job = make_job(2, TFIDF)
+    alive = weakref.ref(job)
+    with Helpers(2) as crew:
+        wait = crew.start(job, nothing)
+        wait()
+        del job
+        wait_until(lambda: alive() is None, "nobody holds the job")
+        assert len(wait()[1]) == 240, "its result is still there"
+
+
+@pytest.mark.usefixtures("all_handed_out")
+def test_jobs_wait_where_helpers_are_busy() -> None:
+    started: list[int] = []
+    with Helpers(2) as crew:
+
+        def ask() -> None:
+            with contextlib.suppress(RuntimeError):  # it is told so when they have ended
+                for number in range(5):
+                    crew.start(make_endless_job(), nothing)
+                    started.append(number)
+
+        thread = threading.Thread(target=ask, daemon=True)
+        thread.start()
+        wait_until(lambda: len(started) >= 3, "two jobs are in work, one waits")
+        time.sleep(1)
+        assert len(started) == 3
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 @pytest.mark.usefixtures("all_handed_out")
@@ -119,11 +189,12 @@ def test_where_no_process_can_be_started_the_work_is_done_here(monkeypatch: pyte
 @pytest.mark.usefixtures("all_handed_out")
 def test_an_error_ends_the_helpers() -> None:
     with pytest.raises(KeyboardInterrupt), Helpers(2) as crew:
-        crew.start(make_job(2, TFIDF), nothing)()
-        crew.start(make_job(2, BAYES, count=4000), nothing)
+        for _ in range(3):
+            crew.start(make_endless_job(), nothing)
+        wait_until(lambda: len(crew._all) == 2, "both are there")
+        assert all(os.getsid(process.pid) != os.getsid(0) for process in crew._all), "Ctrl-C is not theirs"
         raise KeyboardInterrupt
-    assert [process.poll() is not None for process in crew._all] == [True] * len(crew._all)
-    assert crew._all
+    assert [process.returncode for process in crew._all] == [-signal.SIGKILL] * 2
 
 
 @pytest.mark.usefixtures("all_handed_out")
@@ -132,20 +203,26 @@ def test_a_helper_does_not_outlive_a_process_that_is_killed(tmp_path: Path) -> N
     script.write_text(
         "import sys, time\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "from test_lexical_helpers import BAYES_ALONE, make_job, nothing\n"
+        "from test_lexical_helpers import TFIDF, make_endless_job, make_job, nothing\n"
         "from tenor.lexical import helpers\n"
         "helpers.LEAST_COUNTS = 0\n"
         "crew = helpers.Helpers(2)\n"
-        "crew.start(make_job(2, BAYES_ALONE), nothing)()\n"
+        "crew.start(make_job(2, TFIDF), nothing)()\n"
+        "wait = crew.start(make_endless_job(), nothing)\n"
         "print(crew._all[0].pid, flush=True)\n"
-        "time.sleep(60)\n"
+        "wait()\n"
+        "print('done')\n"
     )
     parent = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.PIPE, text=True)
-    assert parent.stdout is not None
-    helper = int(parent.stdout.readline())
-    assert is_alive(helper)
-    parent.kill()
-    parent.communicate()
+    try:
+        assert parent.stdout is not None
+        helper = int(parent.stdout.readline())
+        time.sleep(1)  # it is in the middle of the job
+        assert is_alive(helper)
+    finally:
+        parent.kill()
+        rest, _ = parent.communicate()
+    assert rest == ""
     wait_until(lambda: not is_alive(helper), "the helper ended")
 
 
@@ -156,6 +233,7 @@ def test_helpers_are_as_many_as_there_are_cores_to_have(monkeypatch: pytest.Monk
         (3, 1, "", 3),
         (64, 1, "", MAX_HELPERS),
         (64, 1, "2", 2),
+        (64, 1, "8", MAX_HELPERS),
         (64, 1, "0", MAX_HELPERS),
         (2, 1, "8", 2),
         (8, 4, "", 2),
@@ -165,6 +243,8 @@ def test_helpers_are_as_many_as_there_are_cores_to_have(monkeypatch: pytest.Monk
         monkeypatch.setattr(helpers, "process_count", lambda launched=launched: launched)
         monkeypatch.setenv("OMP_NUM_THREADS", asked)
         assert count_helpers() == expected, (cores, launched, asked)
+    monkeypatch.setattr(sys, "executable", None)  # Python inside another program
+    assert count_helpers() == 1
 
 
 def is_alive(pid: int) -> bool:

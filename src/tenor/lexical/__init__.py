@@ -1,13 +1,12 @@
 """Linear models of texts: hashed n-grams, by TF-IDF or by presence, and how a text is written, whatever its words.
 
 ``weighting``: texts to weighted columns; ``logistic``: their coefficients; ``model``: the fitted state, its logits and
-what they are made of; ``fitting``: fitting and scoring out of fold; ``helpers``: the
-same on other cores; ``peaks``: the same for the strongest message of a
-sequence; ``parts``: which texts of a sequence such models read; ``authors``: models of the people in a conversation,
-and what they say of it; ``surface``: lengths, punctuation, turns and delays; ``spoken``: messages counted once for all
-who read them; ``prior``: all of these, added up. The prior's logits are what a SequenceClassifier corrects; those of
-one model of the whole text are a baseline. Files are not known here, and corpora only to ``parts``, ``prior``,
-``spoken`` and ``surface``.
+what they are made of; ``fitting``: fitting and scoring out of fold; ``helpers``: the same on other cores; ``peaks``:
+the same for the strongest message of a sequence; ``parts``: which texts of a sequence such models read; ``authors``:
+models of the people in a conversation, and what they say of it; ``surface``: lengths, punctuation, turns and delays;
+``spoken``: messages counted once for all who read them; ``prior``: all of these, added up. The prior's logits are what
+a SequenceClassifier corrects; those of one model of the whole text are a baseline. Files are not known here, and
+corpora only to ``parts``, ``prior``, ``spoken`` and ``surface``.
 """
 
 from tenor.lexical.authors import AuthorsModel as AuthorsModel

@@ -1,14 +1,17 @@
 """Other processes that fit n-gram models, so that all cores do: liblinear's random numbers are one sequence a process.
 
 A helper is this package started anew. It reads jobs from its standard input and writes what it fitted to its standard
-output, both as arrays, until the input ends, so it cannot outlive the process that asked. It finds, to the bit, what
-that process would have found. Knows nothing of corpora.
+output, both as arrays, until the input ends: then it ends too, in the middle of a job, so it does not outlive the
+process that asked. It finds, to the bit, what that process would have found. Knows nothing of corpora.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -33,6 +36,8 @@ Tensors = dict[str, npt.NDArray[Any]]
 #: A model, and the logits out of fold.
 Fitted = tuple[LexicalModel, FloatArray]
 
+logger = logging.getLogger(__name__)
+
 #: Each imports some 150 MB and needs for its job what this process would.
 MAX_HELPERS = 4
 #: N-grams of a job, counted once a text, from which on it is handed out: smaller ones take less than a helper's start.
@@ -40,10 +45,17 @@ LEAST_COUNTS = 250_000
 
 _PROGRAM = "import sys; sys.path[:] = sys.argv[1:]; from tenor.lexical.helpers import serve; serve()"
 _SIZE_BYTES = 8
+#: What a helper says first; what comes before was printed by something else as Python started.
+_READY = b"tenor helper\n"
 
 
 def count_helpers() -> int:
-    """As many as this process has cores of its own, fewer where ``OMP_NUM_THREADS`` says so; one is none."""
+    """As many as this process has cores of its own, fewer where ``OMP_NUM_THREADS`` says so; one is none.
+
+    None either where no Python is at hand to start them: embedded, or frozen into an application.
+    """
+    if not sys.executable or getattr(sys, "frozen", False):
+        return 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     most = int(asked) if asked.isdecimal() and int(asked) > 0 else MAX_HELPERS
     return max(1, min(count_cores() // process_count(), most, MAX_HELPERS))
@@ -108,6 +120,8 @@ class Helpers:
         self._idle: list[subprocess.Popen[bytes]] = []
         self._all: list[subprocess.Popen[bytes]] = []
         self._threads = ThreadPoolExecutor(count, "helper") if count > 1 else None
+        self._launching = threading.Lock()
+        self._ended = False  # no more are to be launched
         self._room = threading.BoundedSemaphore(count + 1)  # a bound of the memory that waiting jobs take
 
     def __enter__(self) -> Helpers:
@@ -118,6 +132,8 @@ class Helpers:
     ) -> None:
         if self._threads is not None:
             self._threads.shutdown(wait=False, cancel_futures=True)
+            with self._launching:
+                self._ended = True
             for process in self._all:
                 process.kill()
             self._threads.shutdown()
@@ -135,10 +151,14 @@ class Helpers:
             found = job.run()
             when_done()
             return lambda: found
-        self._room.acquire()  # noqa: SIM115 - `when_done` lets go of it
+        self._room.acquire()  # noqa: SIM115 - `end` lets go of it
         future = self._threads.submit(self._ask, job)
+        held = [job]  # until a helper has done it
+        del job
 
-        def end(_: Future[Fitted]) -> None:
+        def end(done: Future[Fitted]) -> None:
+            if not done.cancelled() and done.exception() is None:
+                held.clear()
             self._room.release()
             when_done()
 
@@ -147,49 +167,88 @@ class Helpers:
         def wait() -> Fitted:
             try:
                 return future.result()
-            except _HelperDied:  # of too little memory, say
-                return job.run()
+            except _HelperDied as error:  # of too little memory, say
+                if error.args:
+                    logger.warning("%s: its part is fitted in this process", error)
+                return held[0].run()
 
         return wait
 
     def _ask(self, job: Job) -> Fitted:
+        process = self._take_idle() or self._launch()
         try:
-            process = self._idle.pop() if self._idle else self._launch()
             _send(process.stdin, job.to_bytes())
             found = _unpack(_receive(process.stdout))
         except (OSError, EOFError) as error:
-            raise _HelperDied from error
+            raise _HelperDied(
+                f"a helper process ended in the middle of a job (exit code {_exit_code(process)})"
+            ) from error
         self._idle.append(process)
         logits = found.pop("logits")
         return LexicalModel.from_tensors(found), logits
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        """A new helper; Ctrl-C, which a terminal sends to all its processes, is for this one alone."""
-        process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM, *sys.path],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        self._all.append(process)
+        """A new helper; Ctrl-C, which a terminal sends to all its processes, is for this one alone.
+
+        Raises:
+            _HelperDied: it does not start, and no other is tried, or this process is about to end them all.
+        """
+        with self._launching:
+            if self._ended:
+                raise _HelperDied
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-c", _PROGRAM, *sys.path],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                self._ended = True
+                raise _HelperDied(f"no helper process can be started ({error})") from error
+            self._all.append(process)
+        if process.stdout is None or not any(line == _READY for line in process.stdout):
+            self._ended = True
+            raise _HelperDied(f"a helper process ended as it started (exit code {_exit_code(process)})")
         return process
+
+    def _take_idle(self) -> subprocess.Popen[bytes] | None:
+        try:
+            return self._idle.pop()
+        except IndexError:  # another thread may have taken the last one
+            return None
 
 
 class _HelperDied(Exception):
-    """A helper could not be started, or ended in the middle of a job."""
+    """A helper could not be started, or ended in the middle of a job; without words, where that was said before."""
 
 
 def serve() -> None:
     """Do jobs from standard input until it ends: what a helper runs."""
-    reader, writer = sys.stdin.buffer, sys.stdout.buffer
+    reader, writer = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what anything prints is no answer
+    writer.write(b"\n" + _READY)
+    writer.flush()
+    jobs: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+
+    def read() -> None:
+        with contextlib.suppress(EOFError):
+            while True:
+                jobs.put(_receive(reader))
+        os._exit(0)  # nobody waits for the job in work
+
+    threading.Thread(target=read, daemon=True).start()
     while True:
-        try:
-            data = _receive(reader)
-        except EOFError:
-            return
-        model, logits = Job.from_bytes(data).run()
+        model, logits = Job.from_bytes(jobs.get()).run()
         _send(writer, _pack({**model.to_tensors(), "logits": logits}))
+
+
+def _exit_code(process: subprocess.Popen[bytes]) -> int | None:
+    """Of a process that has closed its output; None = it goes on all the same."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.wait(1)
+    return None
 
 
 def _send(stream: IO[bytes] | None, data: bytes) -> None:
