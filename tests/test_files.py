@@ -37,6 +37,15 @@ def test_an_interrupt_as_soon_as_the_temporary_exists_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(StorageError, match="pipe: expected the name of a file"), publish_file(pipe):
+        pytest.fail("nothing is to be made")
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
 def fill(folder: Path, text: str) -> None:
     (folder / "file").write_text(text)
 

@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,11 @@ def publish_file(path: Path) -> Iterator[Path]:
     """
     path = _name(path)
     temporary = _beside(path, "tmp")
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise StorageError(
+            f"cannot write {path}: expected the name of a file, found a device or a pipe, which would be replaced "
+            "(write to a file)"
+        )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
@@ -112,12 +117,18 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def require_apart(written: Mapping[str, Path | str | None], read: Mapping[str, Path | str | None]) -> None:
+def require_apart(
+    written: Mapping[str, Path | str | None],
+    read: Mapping[str, Path | str | None],
+    *,
+    closed: Collection[str] = (),
+) -> None:
     """Refuse to write over what is read, or twice to one place.
 
     Args:
         written: what each is -> where, None = nowhere.
         read: likewise. A place that holds what is read is refused too.
+        closed: what of it is a folder into which nothing else is to be written.
 
     Raises:
         UsageError: naming two of them.
@@ -128,7 +139,7 @@ def require_apart(written: Mapping[str, Path | str | None], read: Mapping[str, P
     )
     for what, target in targets.items():
         for other, source in sources.items():
-            if target in (source, *source.parents):
+            if target in (source, *source.parents) or (other in closed and source in target.parents):
                 raise UsageError(
                     f"{what}: expected another place than that of the {other}, found {written[what]}"
                 )

@@ -20,6 +20,7 @@ from tenor.evaluation import (
     predict_to_file,
 )
 from tenor.evaluation import test_model as evaluate_model
+from tenor.evaluation.sentences import describe_result
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import read_metadata
 
@@ -98,6 +99,39 @@ def test_predictions_are_never_written_over_the_model(corpus: Path, models: dict
         with pytest.raises(UsageError, match="output: expected another place than that of the model"):
             write()
     assert models["author"].read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["tenor.json", "new.parquet", "deep/new.parquet"])
+def test_predictions_are_never_written_into_the_corpus(
+    corpus: Path, models: dict[str, Path], name: str
+) -> None:
+    before = {path: path.read_bytes() for path in corpus.rglob("*") if path.is_file()}
+    for write in (predict_to_file, lambda *found: predict(*found[:2], output=found[2])):
+        with pytest.raises(UsageError, match="output: expected another place than that of the corpus"):
+            write(models["author"], corpus, corpus / name)
+    assert {path: path.read_bytes() for path in corpus.rglob("*") if path.is_file()} == before
+
+
+def test_a_corpus_divided_anew_is_measured_with_caution(
+    corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    own = evaluate_model("author", models["author"], corpus, baselines=False, device="cpu")
+    assert own["caution"] is None
+    divided = import_corpus(corpus, tmp_path / "divided", seed=5, columns={"split": None})
+    found = evaluate_model("author", models["author"], divided, baselines=False, device="cpu")
+    assert found["caution"].startswith("the model was trained under other splits than this corpus has")
+    assert next(iter(describe_result(found))) == found["caution"]
+    profiles = evaluate_profile_classifier(models["author"], divided, baselines=False, device="cpu")
+    assert profiles["caution"] == found["caution"]
+
+
+def test_what_stands_in_no_split_is_counted(models: dict[str, Path], corpus: Path, tmp_path: Path) -> None:
+    whole = predict_to_file(models["author"], corpus, tmp_path / "a.parquet", split="all", device="cpu")
+    assert whole.left_out == 0
+    assert predict_to_file(models["author"], corpus, tmp_path / "b.parquet", device="cpu").left_out == 0
+    strict = import_corpus(corpus, tmp_path / "strict", strict=True, columns={"split": None})
+    found = predict_to_file(models["author"], strict, tmp_path / "c.parquet", split="all", device="cpu")
+    assert found.left_out == whole.rows - found.rows > 0
 
 
 def test_a_model_of_another_level_is_refused(corpus: Path, models: dict[str, Path]) -> None:

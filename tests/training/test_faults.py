@@ -297,6 +297,32 @@ def test_fault_32_other_settings(
     assert list_files(killed_run.parent) == before
 
 
+def test_fault_32_not_resumed(small_corpus: Path, killed_run: Path) -> None:
+    """What an interrupted run has saved is not forgotten unasked."""
+    before = list_files(killed_run.parent)
+    with pytest.raises(
+        TrainingError, match=r"m\.run holds checkpoints .* interrupted \(--resume goes on with it"
+    ):
+        train_model("conversation", small_corpus, model_path=killed_run, **SETTINGS)
+    assert list_files(killed_run.parent) == before
+
+
+def test_fault_32_other_settings_than_those_of_a_run_that_has_ended(
+    small_corpus: Path, killed_run: Path
+) -> None:
+    train_model("conversation", small_corpus, model_path=killed_run, resume=True, **SETTINGS)
+    before = list_files(killed_run.parent)
+    with pytest.raises(
+        TrainingError, match=r"cannot resume .*: that training has ended, and seed was 0, is 5"
+    ):
+        train_model(
+            "conversation", small_corpus, model_path=killed_run, resume=True, **SETTINGS | {"seed": 5}
+        )
+    assert list_files(killed_run.parent).items() >= before.items()
+    train_model("conversation", small_corpus, model_path=killed_run, **SETTINGS | {"seed": 5})
+    assert killed_run.read_bytes() != before[str(killed_run)]
+
+
 def test_fault_32_other_data(killed_run: Path, import_changed: Callable[[Change], Path]) -> None:
     corpus = import_changed(lambda index, record: record | {"label": 1 - record["label"]})
     with pytest.raises(

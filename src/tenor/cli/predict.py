@@ -89,5 +89,8 @@ def run(
     )
     abstained = "" if summary.abstained is None else f", {summary.abstained:,} of them without a decision"
     print_line(f"{output}: {summary.rows:,} {summary.level} predictions{abstained}")
+    if summary.left_out:
+        why = "in no split" if split == "all" else f"not in split {split} (--split all scores all)"
+        print_line(f"not scored: {summary.left_out:,} sequences that are {why}")
     if summary.warning is not None:
         print_line(f"abstention: {summary.warning}")

@@ -83,7 +83,8 @@ def run(
     from tenor.report.page import write_report
     from tenor.report.reporting import report_run
 
-    require_apart({"output": output, "card": card}, {"run": run, "data": data, "attributes": attributes})
+    read = {"run": run, "data": data, "attributes": attributes}
+    require_apart({"output": output, "card": card}, read, closed=("data",))
     report = report_run(
         run,
         data,

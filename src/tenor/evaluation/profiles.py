@@ -42,7 +42,7 @@ from tenor.evaluation.standing import (
     subtract,
     to_plain,
 )
-from tenor.evaluation.thresholds import ON_TRAINING_TOO, choose_by_rule, describe_stored
+from tenor.evaluation.thresholds import ON_TRAINING_TOO, choose_by_rule, describe_splits, describe_stored
 from tenor.predictions import Predictions, read_predictions
 
 
@@ -124,6 +124,8 @@ def evaluate_profile_classifier(
     metrics = measure_profiles(table, rule, seed, abstain_alpha, scored.find_stored(aggregation))
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, rule, out_of_fold, seed)
+    metrics["notes"] = [*metrics.get("notes", ()), *scored.scorer.metadata.remarks]
+    metrics["caution"] = describe_splits(scored.scorer.metadata, scored.corpus)
     return {**metrics, "aggregation": aggregation, "test_reads": scored.count_read()}
 
 

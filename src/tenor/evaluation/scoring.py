@@ -89,7 +89,7 @@ def predict(
             "the rule to predictions: tenor.evaluation.calibration.fit_abstention)"
         )
     check_adjustment(threshold, abstain_alpha)
-    require_apart({"output": output}, {"model": model_path, "corpus": dataset_path})
+    require_apart({"output": output}, {"model": model_path, "corpus": dataset_path}, closed=("corpus",))
     known = read_predictions(update) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)

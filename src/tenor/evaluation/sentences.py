@@ -12,11 +12,13 @@ from tenor.metrics.verdict import format_signed
 
 
 def describe_result(metrics: Mapping[str, Any]) -> Iterator[str]:
-    """What is known of a result beyond its metrics: verdict, notes, threshold, calibration, abstention.
+    """What is known of a result beyond its metrics: caution, verdict, notes, threshold, calibration, abstention.
 
     Args:
         metrics: as of test_model.
     """
+    if metrics.get("caution"):
+        yield metrics["caution"]
     if metrics.get("verdict"):
         yield metrics["verdict"]
     yield from metrics.get("notes", ())

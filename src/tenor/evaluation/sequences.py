@@ -18,7 +18,7 @@ from tenor.evaluation.calibration import (
 )
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import Metrics, find_baselines, measure_beside, measure_test
-from tenor.evaluation.thresholds import apply_rule, describe_threshold
+from tenor.evaluation.thresholds import apply_rule, describe_splits, describe_threshold
 
 
 def test_model(
@@ -60,6 +60,7 @@ def test_model(
         * ``calibration``: see tenor.evaluation.calibration.measure_calibration.
         * ``abstention``: coverage, abstained, error, with `abstain_alpha`.
         * ``notes``: sentences, such as why there are no baselines.
+        * ``caution``: a sentence where the model was trained under other splits than these; else None.
 
     Raises:
         ModelFileError: the file is no sound model, of another level, or of another encoder.
@@ -88,5 +89,6 @@ def test_model(
     if abstain_alpha is not None:
         metrics["abstention"] = measure_abstention(predictions, abstain_alpha, seed=seed)
     metrics["notes"] = [*notes, *scorer.metadata.remarks]
+    metrics["caution"] = describe_splits(scorer.metadata, corpus)
     metrics["test_reads"] = scorer.count_read(corpus, scorer.level)
     return metrics

@@ -13,6 +13,7 @@ from pathlib import Path
 from tenor.arrays import release_memory
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.ordering import blocks_of_messages
+from tenor.corpus.schema import SPLITS
 from tenor.devices import start_runtime
 from tenor.errors import SplitError
 from tenor.evaluation.calibration import check_adjustment
@@ -33,12 +34,15 @@ class PredictionSummary:
         rows: how many.
         abstained: rows without a decision; None where the model was not asked to abstain.
         warning: what to know of the abstention; None when there is nothing.
+        left_out: sequences of the corpus that were not scored although one may have meant them: those in no split where
+            all splits were asked for, those of other splits where nothing is labelled.
     """
 
     level: str
     rows: int
     abstained: int | None = None
     warning: str | None = None
+    left_out: int = 0
 
 
 def predict_to_file(
@@ -78,7 +82,7 @@ def predict_to_file(
         StorageError: the file cannot be written; an older one is untouched.
     """
     check_adjustment(threshold, abstain_alpha)
-    require_apart({"output": output}, {"model": model_path, "corpus": dataset_path})
+    require_apart({"output": output}, {"model": model_path, "corpus": dataset_path}, closed=("corpus",))
     known = None if update is None else read_predictions(update)
     splits = parse_splits(split)
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
@@ -111,6 +115,10 @@ def predict_to_file(
                 write(adjusted, sets)
             del part, adjusted, sets
             release_memory()  # or what is held grows with the number of blocks
+    left_out = 0
+    if splits == SPLITS or (view.labels < 0).all():
+        counted = "conversations" if scorer.level == "conversation" else "author_sequences"
+        left_out = corpus.info.counts.get(counted, len(view)) - len(view)
     if adjustment.abstention is None:
-        return PredictionSummary(scorer.level, len(view))
-    return PredictionSummary(scorer.level, len(view), abstained, adjustment.abstention.warning)
+        return PredictionSummary(scorer.level, len(view), left_out=left_out)
+    return PredictionSummary(scorer.level, len(view), abstained, adjustment.abstention.warning, left_out)

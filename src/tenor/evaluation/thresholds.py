@@ -99,6 +99,19 @@ def describe_threshold(
     return asdict(chosen) | {"value": value}
 
 
+def describe_splits(metadata: ModelMetadata, corpus: Corpus) -> str | None:
+    """What to know where a model was trained under other splits than those that it is measured on, in a sentence.
+
+    It may be a corpus of other people, or the same one divided anew, of whose test split the model knows a good part.
+    """
+    if metadata.split_hash in (None, corpus.info.split_hash):
+        return None
+    return (
+        "the model was trained under other splits than this corpus has: if it was trained on conversations that stand "
+        "here, they may be in test, and these numbers too good"
+    )
+
+
 def describe_stored(metadata: ModelMetadata, corpus: Corpus | None) -> dict[str, Any] | None:
     """How the threshold of the aggregation in a model's file was chosen, and on what; None where that is not known.
 

@@ -97,6 +97,8 @@ class ModelMetadata:
     def remarks(self) -> tuple[str, ...]:
         """What to know of how its scores come about, in sentences."""
         found = []
+        if len(self.classes) == 2 and self.classes != (0, 1):
+            found.append(f"positive is the class {self.classes[1]!r}, of two names the last in order")
         if self.is_start_alone:
             found.append("the model is its start alone: no epoch of the network convinced validation of more")
         if self.training.get("has_authors"):

@@ -97,6 +97,18 @@ class RunFolder:
             remove_litter(self.path.parent, self.path.name)
             yield
 
+    def require_unused(self) -> None:
+        """Refuse to forget what an interrupted training has saved.
+
+        Raises:
+            TrainingError: there is a checkpoint.
+        """
+        if self.exists() and self._step_folders():
+            raise TrainingError(
+                f"{self.path} holds checkpoints of a training that was interrupted (--resume goes on with it; to begin "
+                "anew remove that folder, or name another model file)"
+            )
+
     def start(self, config: dict[str, Any]) -> None:
         """Begin anew: forget older checkpoints, oldest first, then write down the configuration.
 
@@ -123,16 +135,10 @@ class RunFolder:
             raise TrainingError(
                 f"cannot resume {self.path}: config.json cannot be read (start anew)"
             ) from error
-        now = json.loads(json.dumps(config))  # tuples become lists, as in the file
-        keys = sorted(before.keys() | now.keys())
-        different = [
-            f"{key} was {describe_value(before.get(key))}, is {describe_value(now.get(key))}"
-            for key in keys
-            if before.get(key) != now.get(key)
-        ]
+        different = describe_differences(before, config)
         if different:
             raise TrainingError(
-                f"cannot resume {self.path}: {'; '.join(different)} (use the run's own settings, or start anew)"
+                f"cannot resume {self.path}: {different} (use the run's own settings, or start anew)"
             )
 
     def save(self, checkpoint: Checkpoint) -> Path:
@@ -199,3 +205,13 @@ def _read_checkpoint(folder: Path) -> Checkpoint | None:
         return Checkpoint(manifest["step"], load(data[_TENSORS]), json.loads(data[_STATE]))
     except (OSError, ValueError, KeyError):
         return None
+
+
+def describe_differences(before: dict[str, Any], config: dict[str, Any]) -> str:
+    """What is another in a run's configuration, as ``key was X, is Y; ...``; empty = nothing."""
+    now = json.loads(json.dumps(config))  # tuples become lists, as in files
+    return "; ".join(
+        f"{key} was {describe_value(before.get(key))}, is {describe_value(now.get(key))}"
+        for key in sorted(before.keys() | now.keys())
+        if before.get(key) != now.get(key)
+    )

@@ -35,7 +35,7 @@ from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
 from tenor.progress import progress_bar
 from tenor.seeding import derive_seed
-from tenor.training.checkpoint import RunFolder
+from tenor.training.checkpoint import RunFolder, describe_differences
 from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.history import EpochRecord, history_path, write_history
 from tenor.training.interruption import Interruption
@@ -160,18 +160,31 @@ class Run:
         }
 
     def is_finished(self) -> bool:
-        """Whether the model file is the end of this very run: its run folder is gone."""
+        """Whether the model file is the end of this very run: its run folder is gone.
+
+        Raises:
+            TrainingError: it is the end of a run with other data or settings, which a resume would write over.
+        """
         is_own = False
         with self.runtime.together():
             if self.runtime.is_main and not self.folder.exists() and self.path.exists():
-                is_own = read_metadata(self.path).training.get("config") == self.config()
+                different = describe_differences(
+                    dict(read_metadata(self.path).training.get("config", {})), self.config()
+                )
+                if different:
+                    raise TrainingError(
+                        f"cannot resume {self.path}: that training has ended, and {different} (name another model "
+                        "file, or train without resuming to write over this one)"
+                    )
+                is_own = True
         return self.runtime.any(is_own)[0]
 
     def open(self, resume: bool, trackers: Sequence[str]) -> None:
         """Begin anew, or take up the newest checkpoint; a run killed before its first one begins anew.
 
         Raises:
-            TrainingError: a resume with other data or settings, or of damaged checkpoints.
+            TrainingError: a resume with other data or settings, or of damaged checkpoints; or checkpoints of a run that
+                is not to be resumed.
             ProcessError: the processes do not see the same files.
         """
         config, runtime = self.config(), self.runtime
@@ -186,6 +199,7 @@ class Run:
                 self.folder.require_same_config(config)
                 checkpoint = self.folder.load()
             elif runtime.is_main:
+                self.folder.require_unused()
                 self.folder.start(config)
         runtime.require_same("checkpoint", "none" if checkpoint is None else str(checkpoint.step))
         if checkpoint is not None:
