@@ -286,6 +286,17 @@ def test_a_report_is_about_one_model_a_level(folder: Path, tmp_path: Path) -> No
         read_run(tmp_path)
 
 
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_predictions_without_a_label_in_test_are_refused(folder: Path, tmp_path: Path, level: str) -> None:
+    scored = predict(folder / f"{level}.pt", folder / "corpus", split="all", device="cpu")
+    for number, changes in enumerate(
+        ({"labels": np.full(len(scored), -1)}, {"splits": Strings.of(["train"] * len(scored))})
+    ):
+        path = write_predictions(dataclasses.replace(scored, **changes), tmp_path / f"{number}.parquet")
+        with pytest.raises(UsageError, match=f"level {level}: a report measures labelled rows of split test"):
+            report_run(path)
+
+
 def test_what_is_no_run_is_refused(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="there is no such file or folder"):
         open_run(tmp_path / "nowhere")

@@ -22,7 +22,7 @@ from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Label, Predictions
 from tenor.report.assemble import assemble_level, assemble_report, summarize_audit
 from tenor.report.content import AuditFinding, LevelSection, Report
-from tenor.report.runs import LEVELS, ScoredLevel, audit_run, open_run
+from tenor.report.runs import LEVELS, ScoredLevel, audit_run, open_run, require_measurable
 from tenor.report.subgroups import Attributes, Strings, read_attributes
 from tenor.report.worst import find_worst
 from tenor.training.history import EpochRecord, history_path, read_history
@@ -118,6 +118,7 @@ def _make_section(
     device: str | None,
 ) -> LevelSection:
     test = level.predictions.in_split("test").labelled()
+    require_measurable(level.predictions)
     columns: dict[str, Strings] | None = None
     notes = [*level.notes, *_describe_groups(test), *_describe_scores(level, corpus)]
     if attributes is not None:

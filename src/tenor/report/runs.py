@@ -117,6 +117,19 @@ def add_baselines(level: ScoredLevel, corpus: Corpus) -> ScoredLevel:
     return replace(level, baselines=baselines, notes=(*level.notes, *note))
 
 
+def require_measurable(predictions: Predictions) -> None:
+    """Refuse what a report can say nothing of.
+
+    Raises:
+        UsageError: no row of split test has a label.
+    """
+    if not (predictions.in_split("test").labels >= 0).any():
+        raise UsageError(
+            f"level {predictions.level}: a report measures labelled rows of split test, found none among "
+            f"{len(predictions):,} (predict with --split all, of a corpus with labels)"
+        )
+
+
 def make_profiles(
     author: ScoredLevel, embeddings: Embeddings | None = None, corpus: Corpus | None = None, *, seed: int = 0
 ) -> ScoredLevel:
@@ -128,6 +141,7 @@ def make_profiles(
         corpus: whose training sequences the baselines learn the model's aggregation on; None = on validation.
         seed: of what is learned.
     """
+    require_measurable(author.predictions)
     rule = author.threshold_rule
     trained = None if author.metadata is None else author.metadata.trained_aggregation
     tables = aggregate_possible(
