@@ -183,3 +183,16 @@ def test_equal_models_differ_as_seldom_as_promised() -> None:
 def test_equal_models_over_a_thousand_simulations() -> None:
     share = false_alarms(lambda seed: make_tables([0.7, 0.7], groups=100, seed=seed), 1000, 500)
     assert 0.02 <= share <= 0.06
+
+
+def test_no_interval_reaches_beyond_what_metrics_can_differ_by() -> None:
+    """Few positives, one model perfect and one at random: an end is extrapolated."""
+    ends = []
+    for seed in range(8):
+        (table,) = make_tables([0.0], groups=24, size=3, seed=seed)
+        labels = (np.arange(72) % 18 == 0).astype(int)
+        a, b = replace(table, labels=labels, probs=0.1 + 0.8 * labels), replace(table, labels=labels)
+        found = compare(a, b, replicates=400)["average_precision"]
+        assert -1 <= found.low <= found.difference <= found.high <= 1
+        ends.append(found.high)
+    assert 1 in ends, "one would be beyond"

@@ -286,6 +286,15 @@ def test_a_report_is_about_one_model_a_level(folder: Path, tmp_path: Path) -> No
         read_run(tmp_path)
 
 
+def test_two_files_with_the_same_rows_are_named(folder: Path, tmp_path: Path) -> None:
+    for name in ("may", "june"):
+        predict(folder / "author.pt", folder / "corpus", output=tmp_path / f"{name}.parquet", device="cpu")
+    with pytest.raises(
+        UsageError, match=r"june.parquet, may.parquet are no parts of .* repeat the id .* \(report on"
+    ):
+        read_run(tmp_path)
+
+
 @pytest.mark.parametrize("level", ["conversation", "author"])
 def test_predictions_without_a_label_in_test_are_refused(folder: Path, tmp_path: Path, level: str) -> None:
     scored = predict(folder / f"{level}.pt", folder / "corpus", split="all", device="cpu")

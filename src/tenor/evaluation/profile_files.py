@@ -56,9 +56,11 @@ def profiles_to_file(
             path=predictions_path,
         )
     sequences = read_predictions(predictions_path)
-    if sequences.model_hash != sha256_file(Path(model_path)):
+    digest = sha256_file(Path(model_path))
+    if sequences.model_hash != digest:
         raise InputError(
-            f"expected predictions of {model_path}, found some of {sequences.model} (predict again)",
+            f"expected predictions of {model_path}, hash {digest[:12]}, found some of {sequences.model}, hash "
+            f"{sequences.model_hash[:12]} (predict again)",
             path=predictions_path,
         )
     profiles = apply_aggregation(sequences, metadata, aggregation, profile_label=profile_label)

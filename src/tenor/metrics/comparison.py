@@ -192,7 +192,9 @@ def _difference(values: tuple[float, float], draws: Floats, groups: int, effecti
     a, b = (None if math.isnan(value) else float(value) for value in values)
     interval = make_interval(values[0] - values[1], draws, groups, effective=effective, extrapolate=True)
     p = None if interval.value is None else p_of_draws(draws, effective)
-    return Difference(a, b, interval.value, interval.low, interval.high, p, p, groups, interval.warning)
+    # extrapolated, an end may lie beyond what metrics between 0 and 1 can differ by
+    low, high = (None if end is None else min(max(end, -1.0), 1.0) for end in (interval.low, interval.high))
+    return Difference(a, b, interval.value, low, high, p, p, groups, interval.warning)
 
 
 def p_of_draws(draws: Floats, groups: float) -> float | None:

@@ -244,7 +244,13 @@ def _collect_level(run: Path, level: str, tables: Mapping[Path, Predictions]) ->
         return ScoredLevel(named[best], best, *_find_model(run, named[best]), aggregations=named)
     if not hashes and len({table.model for table in own.values()}) > 1:
         raise UsageError(f"{run} has baselines of level {level}, but no model's predictions beside them")
-    predictions = concatenate_predictions(list(own.values()))
+    try:
+        predictions = concatenate_predictions(list(own.values()))
+    except UsageError as error:
+        names = ", ".join(path.name for path in own)
+        raise UsageError(
+            f"{run}: {names} are no parts of one table of level {level}: {error} (report on one of them)"
+        ) from error
     baselines: dict[str, Predictions] = {}
     for name in dict.fromkeys(table.model for table in others):
         baselines[name] = concatenate_predictions([table for table in others if table.model == name])
