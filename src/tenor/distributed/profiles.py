@@ -19,7 +19,7 @@ from tenor.aggregation.fixed import LabelRule
 from tenor.distributed.shards import ShardFolder, make_mark
 from tenor.distributed.stages import ShardSummary, make_absolute, start_ray
 from tenor.errors import InputError, TenorError, UsageError
-from tenor.evaluation.aggregation import apply_aggregation, find_applicable
+from tenor.evaluation.applying import apply_aggregation, find_applicable
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, read_metadata
 

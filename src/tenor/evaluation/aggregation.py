@@ -22,7 +22,6 @@ from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned,
 from tenor.logits import log_odds, to_probs
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.scores import calculate_metrics
-from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Predictions, concatenate_predictions
 
 logger = logging.getLogger(__name__)
@@ -106,62 +105,6 @@ def profile_predictions(
 def name_default(trained: TrainedAggregation | None) -> str:
     """The aggregation of a model where none is asked for: its own, or without one the mean."""
     return REFERENCE if trained is None else TRAINED
-
-
-def find_applicable(metadata: ModelMetadata | None, aggregation: str | None) -> str:
-    """The aggregation that profiles to act on are made by: the one asked for, or the model's default.
-
-    Args:
-        metadata: of the model; None = its file is not at hand.
-        aggregation: a fixed one, or ``"trained"``; None = the latter, or where the file has none the mean.
-
-    Raises:
-        UsageError: one that has to be fitted, or that the model's file lacks.
-    """
-    trained = None if metadata is None else metadata.trained_aggregation
-    known = AGGREGATIONS if trained is None else (*AGGREGATIONS, TRAINED)
-    name = name_default(trained) if aggregation is None else aggregation
-    if name not in known:
-        raise UsageError(f"profiles are aggregated by {', '.join(known)}, not {name!r}")
-    return name
-
-
-def apply_aggregation(
-    sequences: Predictions,
-    metadata: ModelMetadata | None,
-    aggregation: str | None = None,
-    *,
-    profile_label: LabelRule = "majority",
-) -> Predictions:
-    """Profiles to act on, of sequences of any split, labelled or not: nothing is learned of them.
-
-    Args:
-        sequences: level author.
-        metadata: see find_applicable.
-        aggregation: see find_applicable.
-        profile_label: see profile_predictions.
-
-    Returns:
-        Predictions of level profile, with the threshold that the model's file has for the aggregation, where their
-        labels are of the rule that it was chosen for.
-
-    Raises:
-        UsageError: as find_applicable and profile_predictions; or scores that were calibrated, beside a model whose
-            aggregation and thresholds are of its own.
-    """
-    name = find_applicable(metadata, aggregation)
-    if metadata is not None and sequences.calibration is not None:
-        raise UsageError(
-            f"profiles are made of scores as the model gives them, found some calibrated by {sequences.calibration} "
-            "(predict without --calibrate)"
-        )
-    trained = None if metadata is None else metadata.trained_aggregation
-    found = profile_predictions(
-        sequences, (name,), profile_label=profile_label, threshold=None, trained=trained
-    )[name]
-    if metadata is None or profile_label != "majority":
-        return found
-    return replace(found, threshold=metadata.profile_thresholds.get(name))
 
 
 def aggregate_possible(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tenor.aggregation.fixed import LabelRule
 from tenor.errors import InputError, ModelFileError
-from tenor.evaluation.aggregation import apply_aggregation
+from tenor.evaluation.applying import apply_aggregation
 from tenor.files import require_apart, sha256_file
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, read_predictions, write_predictions

@@ -112,6 +112,11 @@ class Job:
         )
 
 
+def done(found: Fitted) -> Callable[[], Fitted]:
+    """What waits for a result that is there."""
+    return lambda: found
+
+
 class Helpers:
     """Processes that fit, started with the first job that is worth it; ``with`` ends them."""
 
@@ -150,14 +155,14 @@ class Helpers:
         if self._threads is None or job.counts.nnz < LEAST_COUNTS:
             found = job.run()
             when_done()
-            return lambda: found
-        self._room.acquire()  # noqa: SIM115 - `end` lets go of it
+            return done(found)
+        self._room.acquire()  # `end` lets go of it
         future = self._threads.submit(self._ask, job)
         held = [job]  # until a helper has done it
         del job
 
-        def end(done: Future[Fitted]) -> None:
-            if not done.cancelled() and done.exception() is None:
+        def end(ended: Future[Fitted]) -> None:
+            if not ended.cancelled() and ended.exception() is None:
                 held.clear()
             self._room.release()
             when_done()

@@ -18,7 +18,7 @@ from tenor.corpus.views import SequenceView
 from tenor.corpus.voices import VOICES, Voice, count_spoken, lay_out_voices, read_voice
 from tenor.errors import UsageError
 from tenor.lexical.fitting import BAYES, CHARACTER_BAYES, CHARACTERS, TFIDF, Recipe, assign_folds
-from tenor.lexical.helpers import Fitted, Helpers, Job
+from tenor.lexical.helpers import Fitted, Helpers, Job, done
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.peaks import fit_peaks
 from tenor.lexical.weighting import are_in, count_texts
@@ -172,7 +172,7 @@ def start_parts(
             peaks = fit_peaks(
                 list(view.texts()), labels, groups, seed=seed, num_classes=num_classes, folds=folds
             )
-            pending[part] = partial(lambda found: found, peaks)
+            pending[part] = done(peaks)
             advance(1)
             continue
         voice = voice_of(part)

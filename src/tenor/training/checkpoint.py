@@ -135,11 +135,7 @@ class RunFolder:
             raise TrainingError(
                 f"cannot resume {self.path}: config.json cannot be read (start anew)"
             ) from error
-        different = describe_differences(before, config)
-        if different:
-            raise TrainingError(
-                f"cannot resume {self.path}: {different} (use the run's own settings, or start anew)"
-            )
+        require_same(before, config, f"{self.path}:", "use the run's own settings, or start anew")
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Publish a checkpoint; older ones beyond the kept, and damaged newer ones, are removed only afterwards.
@@ -207,11 +203,17 @@ def _read_checkpoint(folder: Path) -> Checkpoint | None:
         return None
 
 
-def describe_differences(before: dict[str, Any], config: dict[str, Any]) -> str:
-    """What is another in a run's configuration, as ``key was X, is Y; ...``; empty = nothing."""
+def require_same(before: dict[str, Any], config: dict[str, Any], what: str, remedy: str) -> None:
+    """Refuse to resume `what` where its configuration was another.
+
+    Raises:
+        TrainingError: the differences, one by one, and the remedy.
+    """
     now = json.loads(json.dumps(config))  # tuples become lists, as in files
-    return "; ".join(
+    different = [
         f"{key} was {describe_value(before.get(key))}, is {describe_value(now.get(key))}"
         for key in sorted(before.keys() | now.keys())
         if before.get(key) != now.get(key)
-    )
+    ]
+    if different:
+        raise TrainingError(f"cannot resume {what} {'; '.join(different)} ({remedy})")

@@ -35,7 +35,7 @@ from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
 from tenor.progress import progress_bar
 from tenor.seeding import derive_seed
-from tenor.training.checkpoint import RunFolder, describe_differences
+from tenor.training.checkpoint import RunFolder, require_same
 from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.history import EpochRecord, history_path, write_history
 from tenor.training.interruption import Interruption
@@ -168,14 +168,9 @@ class Run:
         is_own = False
         with self.runtime.together():
             if self.runtime.is_main and not self.folder.exists() and self.path.exists():
-                different = describe_differences(
-                    dict(read_metadata(self.path).training.get("config", {})), self.config()
-                )
-                if different:
-                    raise TrainingError(
-                        f"cannot resume {self.path}: that training has ended, and {different} (name another model "
-                        "file, or train without resuming to write over this one)"
-                    )
+                before = dict(read_metadata(self.path).training.get("config", {}))
+                remedy = "name another model file, or train without resuming to write over this one"
+                require_same(before, self.config(), f"{self.path}: that training has ended, and", remedy)
                 is_own = True
         return self.runtime.any(is_own)[0]
 
