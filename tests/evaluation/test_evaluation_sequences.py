@@ -123,6 +123,10 @@ def test_a_corpus_divided_anew_is_measured_with_caution(
     assert next(iter(describe_result(found))) == found["caution"]
     profiles = evaluate_profile_classifier(models["author"], divided, baselines=False, device="cpu")
     assert profiles["caution"] == found["caution"]
+    compared = compare_aggregation_methods(
+        models["author"], divided, aggregations=("mean",), baselines=False, device="cpu"
+    )
+    assert compared["mean"]["caution"] == found["caution"]
 
 
 def test_what_stands_in_no_split_is_counted(models: dict[str, Path], corpus: Path, tmp_path: Path) -> None:

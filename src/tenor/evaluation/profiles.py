@@ -194,6 +194,7 @@ def compare_aggregation_methods(
         beside = scored.measure_beside(tables[shown], shown, profile_label, rule, out_of_fold, seed)
         beside["differences"] = {**results[shown]["differences"], **beside["differences"]}
         results[shown] |= beside
+    results[shown]["caution"] = describe_splits(scored.scorer.metadata, scored.corpus)
     return results
 
 
