@@ -204,13 +204,17 @@ def count_flops(
     layers: int = 2,
     kernel_sizes: Sequence[int] = (3, 5, 7),
     training: bool,
+    on_gpu: bool = False,
 ) -> float:
     """The FLOPs that sequences of these lengths need in a SequenceClassifier, none spent on padding.
 
     Counted are matrix products only, 2 a multiplication: for each message the projection (F H), each block's
     12 H^2, attention's 2 T H a block, and of each convolution the taps inside the sequence; for each sequence
-    the head. The backward pass costs twice the forward, the projection's once (features need no gradient).
+    the head. The backward pass costs twice the forward, the projection's once (features need no gradient), and that
+    of the convolutions of long sequences on a CPU nothing: no matrices are multiplied there (nn/convolved_maxima.py).
     """
+    from tenor.nn.convolved_maxima import MESSAGES  # here, for other scripts measure without torch
+
     total = float(lengths.sum())
     square = hidden * hidden
     attention = 2.0 * hidden * float((lengths.astype(np.float64) ** 2).sum())
@@ -219,6 +223,10 @@ def count_flops(
         for shift in range(-(size // 2), size // 2 + 1):
             taps += float(np.maximum(lengths - abs(shift), 0).sum())
     head = len(lengths) * ((len(kernel_sizes) + 1) * square + 2 * square + hidden)
-    rest = layers * (12 * square * total + attention) + taps * square + head
+    rest = layers * (12 * square * total + attention) + head
+    convolutions = taps * square
     projection = input_size * hidden * total
-    return 2.0 * (3 * rest + 2 * projection if training else rest + projection)
+    if not training:
+        return 2.0 * (rest + convolutions + projection)
+    passes = 1 if lengths.mean() >= MESSAGES and not on_gpu else 3
+    return 2.0 * (3 * rest + passes * convolutions + 2 * projection)

@@ -72,7 +72,11 @@ def run_tenor(dataset: SequenceDataset, device: torch.device, steps: int) -> tup
     epochs = count_epochs(len(loader), steps)
     seconds = synchronized(device, lambda: train(epochs)) / epochs
     lengths = dataset.lengths
-    return len(lengths) / seconds, lengths.sum() / seconds, count_flops(lengths, training=True) / seconds
+    return (
+        len(lengths) / seconds,
+        lengths.sum() / seconds,
+        count_flops(lengths, training=True, on_gpu=True) / seconds,
+    )
 
 
 def count_epochs(steps_of_one: int, steps: int) -> int:

@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tenor.errors import UsageError
+from tenor.nn.convolved_maxima import Convolve, convolve_maxima, has_sparse_gradient
 from tenor.nn.packing import Packing, pool_max
 
-#: From this longest sequence on, in messages, and up to this share of padding, oneDNN convolves faster on CPU.
+#: From this longest sequence on, in messages, and up to this share of padding, a CPU convolves a padded block fastest.
 LONG = 16
 PADDED_AT_MOST = 1.25
+#: From this many messages a sequence on, it convolves sequences that stand one after another fastest,
+JOINED = 20
+#: in pieces of so many rows: few shapes occur then, for each of which it writes a program.
+PIECE = 512
 
 
 class MultiScalePool(nn.Module):
@@ -42,13 +47,22 @@ class MultiScalePool(nn.Module):
         """Convolve and pool: (M, H) to (S, len(kernel_sizes) * H)."""
         weights = [layer.get_parameter("weight") for layer in self.convolutions]
         biases = [layer.get_parameter("bias") for layer in self.convolutions]
-        if values.device.type == "cuda":
-            convolve = convolve_windows
-        else:
-            is_image = values.device.type == "cpu" and is_dense(packing)
-            convolve = convolve_padded if is_image else convolve_shifts
+        convolve = choose_way(values, packing)
+        if has_sparse_gradient(values, packing):
+            return functional.relu(convolve_maxima(convolve, values, weights, biases, packing))
         scales = convolve(values, weights, biases, packing)
         return functional.relu(torch.cat([pool_max(scale, packing) for scale in scales], dim=1))
+
+
+def choose_way(values: Tensor, packing: Packing) -> Convolve:
+    """The fastest way to convolve these sequences."""
+    if values.device.type == "cuda":
+        return convolve_windows
+    if values.device.type != "cpu":
+        return convolve_shifts
+    if is_dense(packing):
+        return convolve_padded
+    return convolve_joined if len(values) >= JOINED * len(packing.lengths) else convolve_shifts
 
 
 def convolve_shifts(
@@ -98,13 +112,38 @@ def convolve_windows(
     if torch.is_autocast_enabled(values.device.type):
         values = values.to(torch.get_autocast_dtype(values.device.type))
     reach = max(weight.shape[2] // 2 for weight in weights)
-    first = torch.arange(len(values), device=values.device) + reach * packing.owners  # rows of the windows
-    buffer = values.new_zeros(len(values) + reach * (len(packing.lengths) + 1), values.shape[1])
-    buffer = buffer.index_copy(0, first + reach, values)
+    first, num_rows = _place_windows(packing, reach)
+    buffer = values.new_zeros(num_rows + 2 * reach, values.shape[1]).index_copy(0, first + reach, values)
     windows = buffer.unfold(0, 2 * reach + 1, 1).flatten(1)  # (rows, H * kernel)
     wide = [functional.pad(weight, [reach - weight.shape[2] // 2] * 2) for weight in weights]
     scales = functional.linear(windows, torch.cat(wide).flatten(1), torch.cat(list(biases)))
     return [scales.index_select(0, first)]
+
+
+def convolve_joined(
+    values: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], packing: Packing
+) -> list[Tensor]:
+    """The same as convolve_shifts, with zeros between sequences that stand one after another, as images of a PIECE."""
+    reach = max(weight.shape[2] // 2 for weight in weights)
+    first, num_rows = _place_windows(packing, reach)
+    num_pieces = -(-num_rows // PIECE)
+    buffer = values.new_zeros(num_pieces * PIECE + 2 * reach, values.shape[1])
+    buffer = buffer.index_copy(0, first + reach, values)
+    pieces = buffer.unfold(0, PIECE + 2 * reach, PIECE).transpose(1, 2).contiguous()  # (pieces, rows, H)
+    scales = []
+    for weight, bias in zip(weights, biases, strict=True):
+        beyond = (
+            reach - weight.shape[2] // 2
+        )  # of the widest kernel's neighbours, those that this one does not see
+        image = pieces[:, beyond : PIECE + 2 * reach - beyond]
+        scales.append(convolve_image(image, weight, bias, border=0).flatten(0, 1).index_select(0, first))
+    return scales
+
+
+def _place_windows(packing: Packing, reach: int) -> tuple[Tensor, int]:
+    """Where each row's window begins, (M,), and how many begin: `reach` zeros stand before, between and behind."""
+    first = torch.arange(len(packing.owners), device=packing.owners.device) + reach * packing.owners
+    return first, len(packing.owners) + reach * (len(packing.lengths) - 1)
 
 
 def convolve_padded(
@@ -113,7 +152,7 @@ def convolve_padded(
     """The same as convolve_shifts, with all sequences padded to one block of images."""
     image = packing.whole.pad(values)
     return [
-        packing.whole.unpad(convolve_image(image, weight, bias))
+        packing.whole.unpad(convolve_image(image, weight, bias, border=weight.shape[2] // 2))
         for weight, bias in zip(weights, biases, strict=True)
     ]
 
@@ -124,7 +163,7 @@ def is_dense(packing: Packing) -> bool:
     return block.length >= LONG and block.count * block.length <= PADDED_AT_MOST * len(packing.positions)
 
 
-def convolve_image(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def convolve_image(values: Tensor, weight: Tensor, bias: Tensor, border: int) -> Tensor:
     """Convolve over messages as oneDNN does: the fastest way on CPU for long sequences.
 
     (B, T, H) is the channels-last form of an image of height 1, so nothing is transposed or laid out as
@@ -134,12 +173,13 @@ def convolve_image(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         values: (B, T, H).
         weight: (out, H, kernel), kernel odd.
         bias: (out,).
+        border: how many zeros stand beyond the ends.
 
     Returns:
-        (B, T, out); beyond the ends there are zeros.
+        (B, T + 2 * border - kernel + 1, out).
     """
     image = values.transpose(1, 2).unsqueeze(2)  # (B, H, 1, T)
-    out = functional.conv2d(image, weight.unsqueeze(2), bias, padding=(0, weight.shape[2] // 2))
+    out = functional.conv2d(image, weight.unsqueeze(2), bias, padding=(0, border))
     return out.squeeze(2).transpose(1, 2)
 
 
