@@ -7,7 +7,7 @@ import torch
 
 from tenor.nn import convolved_maxima, multiscale
 from tenor.nn.convolved_maxima import convolve_maxima, find_maxima, has_sparse_gradient
-from tenor.nn.multiscale import MultiScalePool, convolve_joined, convolve_padded, convolve_shifts
+from tenor.nn.multiscale import MultiScalePool, convolve_joined, convolve_shifts
 from tenor.nn.packing import Packing, pool_max
 
 Tensors = list[torch.Tensor]
@@ -26,7 +26,7 @@ def make_inputs(lengths: list[int], sizes: tuple[int, ...]) -> tuple[torch.Tenso
     return values, weights, biases
 
 
-@pytest.mark.parametrize("convolve", [convolve_shifts, convolve_joined, convolve_padded])
+@pytest.mark.parametrize("convolve", [convolve_shifts, convolve_joined])
 @pytest.mark.parametrize("sizes", [(3, 5, 7), (7, 1, 3), (1,), (9,)])
 @pytest.mark.parametrize("lengths", [[1], [1, 1, 2], [40, 3, 17], [2, 9, 9, 1, 300]])
 def test_the_gradients_are_those_of_autograd(

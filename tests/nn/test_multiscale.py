@@ -14,10 +14,8 @@ from tenor.nn.multiscale import (
     check_kernel_sizes,
     choose_way,
     convolve_joined,
-    convolve_padded,
     convolve_shifts,
     convolve_windows,
-    is_dense,
 )
 from tenor.nn.packing import Packing
 
@@ -72,7 +70,7 @@ def convolve_apart(values: torch.Tensor, weights: Tensors, biases: Tensors, pack
     return list(together.split([len(weight) for weight in weights], dim=1))
 
 
-@pytest.mark.parametrize("convolve", [convolve_joined, convolve_padded, convolve_shifts, convolve_apart])
+@pytest.mark.parametrize("convolve", [convolve_joined, convolve_shifts, convolve_apart])
 @pytest.mark.parametrize("lengths", [[1, 1], [4, 4, 4], [5, 2, 1], [400, 700, 3]])
 def test_all_ways_to_convolve_equal_conv1d(convolve: Convolve, lengths: list[int]) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -96,14 +94,9 @@ def test_all_ways_to_convolve_equal_conv1d(convolve: Convolve, lengths: list[int
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
-def test_sequences_that_are_long_and_alike_are_dense() -> None:
-    assert is_dense(packing_of([20, 20])) and is_dense(packing_of([20, 15, 16]))
-    assert not is_dense(packing_of([15, 15])) and not is_dense(packing_of([20, 2, 2]))
-
-
 def test_the_way_follows_from_the_lengths() -> None:
     assert choose_way(torch.zeros(5, 6), packing_of([2, 3])) is convolve_shifts
-    assert choose_way(torch.zeros(36, 6), packing_of([20, 16])) is convolve_padded
+    assert choose_way(torch.zeros(36, 6), packing_of([20, 16])) is convolve_shifts
     assert choose_way(torch.zeros(63, 6), packing_of([60, 3])) is convolve_joined
 
 

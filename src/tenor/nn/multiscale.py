@@ -15,12 +15,9 @@ from tenor.errors import UsageError
 from tenor.nn.convolved_maxima import Convolve, convolve_maxima, has_sparse_gradient
 from tenor.nn.packing import Packing, pool_max
 
-#: From this longest sequence on, in messages, and up to this share of padding, a CPU convolves a padded block fastest.
-LONG = 16
-PADDED_AT_MOST = 1.25
-#: From this many messages a sequence on, it convolves sequences that stand one after another fastest,
+#: From this many messages a sequence on, a CPU convolves sequences that stand one after another fastest,
 JOINED = 20
-#: in pieces of so many rows: few shapes occur then, for each of which it writes a program.
+#: in images of so many rows: few shapes occur then, for each of which oneDNN writes a program.
 PIECE = 512
 
 
@@ -58,11 +55,8 @@ def choose_way(values: Tensor, packing: Packing) -> Convolve:
     """The fastest way to convolve these sequences."""
     if values.device.type == "cuda":
         return convolve_windows
-    if values.device.type != "cpu":
-        return convolve_shifts
-    if is_dense(packing):
-        return convolve_padded
-    return convolve_joined if len(values) >= JOINED * len(packing.lengths) else convolve_shifts
+    is_long = values.device.type == "cpu" and len(values) >= JOINED * len(packing.lengths)
+    return convolve_joined if is_long else convolve_shifts
 
 
 def convolve_shifts(
@@ -136,7 +130,7 @@ def convolve_joined(
             reach - weight.shape[2] // 2
         )  # of the widest kernel's neighbours, those that this one does not see
         image = pieces[:, beyond : PIECE + 2 * reach - beyond]
-        scales.append(convolve_image(image, weight, bias, border=0).flatten(0, 1).index_select(0, first))
+        scales.append(convolve_image(image, weight, bias).flatten(0, 1).index_select(0, first))
     return scales
 
 
@@ -146,24 +140,7 @@ def _place_windows(packing: Packing, reach: int) -> tuple[Tensor, int]:
     return first, len(packing.owners) + reach * (len(packing.lengths) - 1)
 
 
-def convolve_padded(
-    values: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], packing: Packing
-) -> list[Tensor]:
-    """The same as convolve_shifts, with all sequences padded to one block of images."""
-    image = packing.whole.pad(values)
-    return [
-        packing.whole.unpad(convolve_image(image, weight, bias, border=weight.shape[2] // 2))
-        for weight, bias in zip(weights, biases, strict=True)
-    ]
-
-
-def is_dense(packing: Packing) -> bool:
-    """Whether sequences are long and alike, so that oneDNN's convolution of the padded block beats matrix products."""
-    block = packing.whole
-    return block.length >= LONG and block.count * block.length <= PADDED_AT_MOST * len(packing.positions)
-
-
-def convolve_image(values: Tensor, weight: Tensor, bias: Tensor, border: int) -> Tensor:
+def convolve_image(values: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """Convolve over messages as oneDNN does: the fastest way on CPU for long sequences.
 
     (B, T, H) is the channels-last form of an image of height 1, so nothing is transposed or laid out as
@@ -173,13 +150,12 @@ def convolve_image(values: Tensor, weight: Tensor, bias: Tensor, border: int) ->
         values: (B, T, H).
         weight: (out, H, kernel), kernel odd.
         bias: (out,).
-        border: how many zeros stand beyond the ends.
 
     Returns:
-        (B, T + 2 * border - kernel + 1, out).
+        (B, T + 1 - kernel, out).
     """
     image = values.transpose(1, 2).unsqueeze(2)  # (B, H, 1, T)
-    out = functional.conv2d(image, weight.unsqueeze(2), bias, padding=(0, border))
+    out = functional.conv2d(image, weight.unsqueeze(2), bias)
     return out.squeeze(2).transpose(1, 2)
 
 

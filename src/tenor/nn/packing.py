@@ -151,13 +151,6 @@ class Packing:
         return self.blocks[-1].length if self.blocks else 0
 
     @cached_property
-    def whole(self) -> Block:
-        """All sequences as one block."""
-        if len(self.blocks) == 1:
-            return self.blocks[0]
-        return Block.of(self.lengths, len(self.lengths), self.longest, len(self.positions))
-
-    @cached_property
     def offsets(self) -> Tensor:
         """(S + 1,) int32, where each sequence's rows begin, and the end."""
         return functional.pad(self.lengths.cumsum(0), (1, 0)).to(torch.int32)
