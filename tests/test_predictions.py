@@ -334,6 +334,16 @@ def test_exported_csv_holds_numbers_and_harmless_text(tmp_path: Path) -> None:
     assert [float(row[6]) for row in rows[1:]] == predictions.logits[:, 0].tolist()
 
 
+@pytest.mark.parametrize("name", ["scores.csv", "scores.JSONL", "scores.xlsx"])
+def test_a_name_for_another_format_is_refused_with_the_way_there(tmp_path: Path, name: str) -> None:
+    with pytest.raises(
+        UsageError, match=r"expected a name such as scores\.parquet, found .* --csv scores\.csv"
+    ):
+        write_predictions(make_predictions("author"), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    assert write_predictions(make_predictions("author"), tmp_path / "scores.v2").exists()
+
+
 @pytest.mark.parametrize("classes", [(0, 1), ("a", "b", "c")])
 def test_files_of_version_1_stay_readable(classes: tuple[Any, ...]) -> None:
     path = Path(__file__).parent / "golden" / f"predictions_v1_{len(classes)}_classes.parquet"

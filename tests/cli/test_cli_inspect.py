@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from tenor.cli.inspect import flatten_fields, format_field
+from tenor.cli.inspect import flatten_fields, format_field, list_highest
+from tenor.errors import UsageError
+from tenor.predictions import Predictions, write_predictions
 
 RunCli = Callable[..., Any]
 
@@ -63,3 +67,66 @@ def test_a_folder_of_no_kind_is_an_error(run_cli: RunCli, tmp_path: Path) -> Non
     done = run_cli("inspect", tmp_path)
     assert done.code == 1
     assert str(tmp_path) in done.err
+
+
+def make_predictions(scores: list[float], **changes: Any) -> Predictions:  # noqa: ANN401
+    rows = len(scores)
+    columns: dict[str, Any] = {
+        "level": "author",
+        "classes": (0, 1),
+        "conversation_ids": [f"c{row}" for row in range(rows)],
+        "authors": ["=ann", *["bob"] * (rows - 1)],
+        "groups": ["g"] * rows,
+        "splits": ["test"] * rows,
+        "labels": [-1] * (rows - 1) + [1],
+        "lengths": list(range(1, rows + 1)),
+        "logits": np.log(scores) - np.log1p(-np.array(scores)),
+        "probs": scores,
+        "threshold": 0.5,
+        "model": "m",
+        "model_hash": "",
+    }
+    return Predictions(**columns | changes)
+
+
+def test_the_highest_scores_come_first_and_equal_ones_as_they_stand() -> None:
+    rows = list_highest(make_predictions([0.5, 0.2, 0.9, 0.5]), 3)
+    assert [row["conversation"] for row in rows] == ["c2", "c0", "c3"]
+    assert rows[1] == {
+        "conversation": "c0", "author": "=ann", "split": "test", "label": None, "messages": 1, "score": 0.5,
+        "predicted_positive": True,
+    }  # fmt: skip
+    assert rows[2]["label"] == 1
+
+
+def test_profiles_count_sequences_and_no_threshold_says_nothing() -> None:
+    profiles = make_predictions([0.1, 0.7], level="profile", conversation_ids=None, threshold=None)
+    assert list_highest(profiles, 9) == [
+        {"author": "bob", "split": "test", "label": 1, "sequences": 2, "score": 0.7},
+        {"author": "=ann", "split": "test", "label": None, "sequences": 1, "score": 0.1},
+    ]
+
+
+def test_several_classes_have_no_highest_score() -> None:
+    scores = np.full((2, 3), 1 / 3)
+    several = make_predictions([0.1, 0.7], classes=(0, 1, 2), logits=scores, probs=scores, threshold=None)
+    with pytest.raises(UsageError, match="--top: expected predictions of two classes, found 3"):
+        list_highest(several, 1)
+
+
+def test_rows_are_listed_and_written_for_a_spreadsheet(run_cli: RunCli, tmp_path: Path) -> None:
+    path, table = tmp_path / "scores.parquet", tmp_path / "scores.csv"
+    write_predictions(make_predictions([0.25, 0.875]), path)
+    done = run_cli("inspect", path, "--top", "1", "--csv", table)
+    assert done.code == 0 and "predicted positive   1" in done.out
+    assert "c1" in done.out and "0.8750" in done.out and "c0" not in done.out
+    assert "the 2 rows as CSV" in done.out
+    assert table.read_text().splitlines()[1].startswith("c0,'=ann,g,test,,1,")  # no formula
+    highest = json.loads(run_cli("inspect", path, "--top", "1", "--json").out)["highest"]
+    assert [row["conversation"] for row in highest] == ["c1"]
+    assert run_cli("inspect", path, "--csv", path).code == 2
+
+
+def test_what_has_no_rows_has_no_highest(run_cli: RunCli, tmp_path: Path, small_corpus: Path) -> None:
+    done = run_cli("inspect", small_corpus, "--top", "3")
+    assert done.code == 2 and "--top reads the rows of a predictions file" in done.err

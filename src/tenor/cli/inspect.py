@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tenor.cli.options import JsonOption
-from tenor.cli.output import format_cell, print_fields, print_json
-from tenor.errors import InputError
+from tenor.cli.output import format_cell, print_fields, print_json, print_line, print_table
+from tenor.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from tenor.corpus.info import CorpusInfo
@@ -25,6 +26,8 @@ Examples:
   tenor inspect analyzed
   tenor inspect models/conversation.safetensors
   tenor inspect predictions.parquet --json
+  tenor inspect profiles.parquet --top 20
+  tenor inspect profiles.parquet --csv profiles.csv
 """
 
 PARQUET_MAGIC = b"PAR1"
@@ -35,19 +38,51 @@ def run(
     path: Annotated[
         Path, typer.Argument(metavar="PATH", help="A corpus, a model file or a predictions file.")
     ],
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="ROWS", help="List the highest scores of a predictions file too."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Write a predictions file's rows as CSV too, for a spreadsheet."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Say what a path holds; nothing is judged by its name, and nothing in it is run."""
-    fields = inspect_path(path)
+    from tenor.files import require_apart
+    from tenor.predictions import Predictions, export_csv
+
+    found = open_path(path)
+    fields = describe(found)
+    if not isinstance(found, Predictions):
+        for flag, given in (("--top", top), ("--csv", csv)):
+            if given is not None:
+                raise UsageError(
+                    f"{flag} reads the rows of a predictions file, and {path} is no such: leave it out"
+                )
+    else:
+        require_apart({"csv": csv}, {"predictions": path})
+        rows = None if top is None else list_highest(found, top)
+        if csv is not None:
+            export_csv(found, csv)
+        fields |= {} if rows is None else {"highest": rows}
     if json:
         print_json(fields)
         return
-    kind = fields.pop("kind")
+    kind, rows = fields.pop("kind"), fields.pop("highest", [])
     print_fields(flatten_fields(fields), title=f"{path}: {kind}")
+    if rows:
+        cells = [
+            ["yes" if cell is True else "no" if cell is False else cell for cell in row.values()]
+            for row in rows
+        ]
+        print_table([name.replace("_", " ") for name in rows[0]], cells, title="highest scores")
+    if csv is not None:
+        print_line(f"{csv}: the {fields['rows']:,} rows as CSV")
 
 
-def inspect_path(path: Path) -> dict[str, Any]:
-    """What a path holds, as plain JSON values; ``kind`` says which of the three it is.
+def open_path(path: Path) -> CorpusInfo | ModelMetadata | Predictions:
+    """What a path holds, whatever its name.
 
     Raises:
         InputError: there is nothing at the path, or a text.
@@ -56,7 +91,7 @@ def inspect_path(path: Path) -> dict[str, Any]:
     if path.is_dir():
         from tenor.corpus.corpus import open_corpus
 
-        return describe_corpus(open_corpus(path).info)
+        return open_corpus(path).info
     if not path.is_file():
         raise InputError("there is no such file or folder", path=path)
     with path.open("rb") as handle:
@@ -64,7 +99,7 @@ def inspect_path(path: Path) -> dict[str, Any]:
     if start.startswith(PARQUET_MAGIC):
         from tenor.predictions import read_predictions
 
-        return describe_predictions(read_predictions(path))
+        return read_predictions(path)
     if start[8:9] != b"{" and is_text(start):
         raise InputError(
             "expected a corpus, a model file or a predictions file, found a text",
@@ -73,7 +108,17 @@ def inspect_path(path: Path) -> dict[str, Any]:
         )
     from tenor.models.model_file import read_metadata
 
-    return describe_model(read_metadata(path))
+    return read_metadata(path)
+
+
+def describe(found: CorpusInfo | ModelMetadata | Predictions) -> dict[str, Any]:
+    """The facts of what open_path found, as plain JSON values; ``kind`` says which of the three it is."""
+    from tenor.corpus.info import CorpusInfo
+    from tenor.predictions import Predictions
+
+    if isinstance(found, CorpusInfo):
+        return describe_corpus(found)
+    return describe_predictions(found) if isinstance(found, Predictions) else describe_model(found)
 
 
 def is_text(start: bytes) -> bool:
@@ -127,18 +172,47 @@ def describe_model(metadata: ModelMetadata) -> dict[str, Any]:
 
 def describe_predictions(predictions: Predictions) -> dict[str, Any]:
     """A predictions file's facts."""
+    threshold = predictions.threshold
     return {
         "kind": "predictions",
         "level": predictions.level,
         "rows": len(predictions),
         "labelled": int((predictions.labels >= 0).sum()),
+        "predicted_positive": None if threshold is None else int((predictions.probs >= threshold).sum()),
         "groups": predictions.groups.count_distinct(),
         "splits": {split: int((predictions.splits == split).sum()) for split in predictions.splits.rank()[1]},
         "classes": list(predictions.classes),
-        "threshold": predictions.threshold,
+        "threshold": threshold,
+        "calibration": predictions.calibration,
         "model": predictions.model,
         "model_hash": predictions.model_hash,
     }
+
+
+def list_highest(predictions: Predictions, count: int) -> list[dict[str, Any]]:
+    """The rows with the highest scores, the highest first, equal ones as they stand in the file.
+
+    Raises:
+        UsageError: there are more classes than two, and so no one score a row.
+    """
+    import numpy as np
+
+    if len(predictions.classes) > 2:
+        raise UsageError(
+            f"--top: expected predictions of two classes, found {len(predictions.classes)} "
+            "(--csv writes the scores of all, to sort them in a spreadsheet)"
+        )
+    rows = predictions.select(np.argsort(-predictions.probs, kind="stable")[:count])
+    named = (("conversation", rows.conversation_ids), ("author", rows.authors), ("split", rows.splits))
+    columns: Mapping[str, Any] = {
+        **{name: strings for name, strings in named if strings is not None},
+        "label": [None if code < 0 else rows.classes[code] for code in rows.labels],
+        "sequences" if rows.level == "profile" else "messages": rows.lengths.tolist(),
+        "score": rows.probs.tolist(),
+    }
+    if rows.threshold is not None:
+        columns = {**columns, "predicted_positive": (rows.probs >= rows.threshold).tolist()}
+    return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
 def flatten_fields(fields: dict[str, Any]) -> dict[str, object]:

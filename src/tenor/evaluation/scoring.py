@@ -31,7 +31,7 @@ from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import embed_dataset, score_dataset, score_prior
 from tenor.models.sequence import SequenceClassifier
-from tenor.predictions import Predictions, read_predictions, write_predictions
+from tenor.predictions import Predictions, read_predictions, require_parquet_name, write_predictions
 
 if TYPE_CHECKING:
     from tenor.lexical import LexicalPrior
@@ -90,6 +90,7 @@ def predict(
         )
     check_adjustment(threshold, abstain_alpha)
     require_apart({"output": output}, {"model": model_path, "corpus": dataset_path}, closed=("corpus",))
+    require_parquet_name(output)
     known = read_predictions(update) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)

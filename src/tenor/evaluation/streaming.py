@@ -19,7 +19,7 @@ from tenor.errors import SplitError
 from tenor.evaluation.calibration import check_adjustment
 from tenor.evaluation.scoring import Scorer, parse_splits
 from tenor.files import require_apart
-from tenor.predictions import Predictions, read_predictions, write_parts
+from tenor.predictions import Predictions, read_predictions, require_parquet_name, write_parts
 
 #: Messages scored, and held, at a time.
 BLOCK_MESSAGES = 262_144
@@ -83,6 +83,7 @@ def predict_to_file(
     """
     check_adjustment(threshold, abstain_alpha)
     require_apart({"output": output}, {"model": model_path, "corpus": dataset_path}, closed=("corpus",))
+    require_parquet_name(output)
     known = None if update is None else read_predictions(update)
     splits = parse_splits(split)
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)

@@ -45,6 +45,9 @@ METADATA_TYPES: dict[str, tuple[type, ...]] = {
 #: Stands there too where the scores were mended (see Predictions).
 CALIBRATION = "calibration"
 
+#: Endings of names under which nobody would look for Parquet.
+_OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".xlsx")
+
 _STRING_COLUMNS = ["conversation_id", "author", "group", "split"]
 _ABSTENTION_KEY = b"tenor.abstention"
 
@@ -88,13 +91,27 @@ def write_predictions(
         The path.
 
     Raises:
-        UsageError: two rows have the same id, or sets of other rows or classes.
+        UsageError: two rows have the same id, sets of other rows or classes, or a name for another format.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
     require_unique_ids(predictions)
     with write_parts(path) as write:
         write(predictions, sets)
     return Path(path)
+
+
+def require_parquet_name(path: Path | str | None) -> None:
+    """Refuse a name that says another format than Parquet; None passes.
+
+    Raises:
+        UsageError: with the way to a CSV.
+    """
+    if path is not None and Path(path).suffix.lower() in _OTHER_FORMATS:
+        renamed = Path(path).with_suffix(".parquet")
+        raise UsageError(
+            f"predictions are written as Parquet: expected a name such as {renamed.name}, found {path} "
+            f"(a CSV for spreadsheets is then made by: tenor inspect {renamed.name} --csv {renamed.stem}.csv)"
+        )
 
 
 @contextlib.contextmanager
@@ -104,11 +121,13 @@ def write_parts(path: Path | str) -> Iterator[WritePart]:
     The file appears, whole, when all are written. That no two rows have the same id is the caller's affair.
 
     Raises:
-        UsageError: tables of different level, classes, threshold or model, or some with sets and some without.
+        UsageError: tables of different level, classes, threshold or model, some with sets and some without, or a name
+            for another format.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
     import pyarrow.parquet as pq
 
+    require_parquet_name(path)
     with publish_file(Path(path)) as temporary, contextlib.ExitStack() as stack:
         writers: list[Any] = []
 
