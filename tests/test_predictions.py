@@ -334,6 +334,26 @@ def test_exported_csv_holds_numbers_and_harmless_text(tmp_path: Path) -> None:
     assert [float(row[6]) for row in rows[1:]] == predictions.logits[:, 0].tolist()
 
 
+def test_fingerprints_are_kept_and_read_where_they_are_wanted(tmp_path: Path) -> None:
+    plain = make_predictions("author")
+    marked = dataclasses.replace(
+        plain, fingerprints=np.arange(len(plain), dtype=np.uint64) + np.uint64(2**63)
+    )
+    path = write_predictions(marked, tmp_path / "p.parquet")
+    assert read_predictions(path).fingerprints is None
+    found = read_predictions(path, fingerprints=True).fingerprints
+    assert found is not None and found.dtype == np.uint64 and found.tolist() == marked.fingerprints.tolist()
+    assert marked.select([1]).fingerprints.tolist() == [2**63 + 1]
+    assert read_predictions(write_predictions(plain, path), fingerprints=True).fingerprints is None
+    halves = marked.select([0, 1]), marked.select([2, 3])
+    assert concatenate_predictions(halves).fingerprints.tolist() == marked.fingerprints.tolist()
+    mixed = dataclasses.replace(halves[0], fingerprints=None), halves[1]
+    assert concatenate_predictions(mixed).fingerprints is None
+    assert concatenate_predictions(mixed[::-1]).fingerprints is None
+    with pytest.raises(UsageError, match="fingerprints must have shape"):
+        dataclasses.replace(plain, fingerprints=np.zeros(1, np.uint64))
+
+
 @pytest.mark.parametrize("name", ["scores.csv", "scores.JSONL", "scores.xlsx"])
 def test_a_name_for_another_format_is_refused_with_the_way_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(

@@ -11,6 +11,7 @@ from tenor.corpus.importing import import_corpus
 from tenor.encoding.encode import encode_corpus
 from tenor.errors import UsageError
 from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier, predict
+from tenor.evaluation.streaming import predict_to_file
 from tenor.evaluation.updating import draw_proof
 from tenor.models.model_file import load_model
 from tenor.predictions import read_predictions, write_predictions
@@ -53,7 +54,8 @@ def test_predictions_grow_by_the_new_sequences(
         assert read_predictions(file).logits.tolist() == updated.logits.tolist()
 
 
-def test_who_hears_more_is_scored_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_fingerprints", [True, False])
+def test_who_hears_more_is_scored_again(tmp_path: Path, has_fingerprints: bool) -> None:
     """An author's score may rest on what the other says: it is stale once that goes on."""
     records = []
     for number in range(80):
@@ -80,11 +82,43 @@ def test_who_hears_more_is_scored_again(tmp_path: Path) -> None:
     lexical = load_model(model).lexical
     assert lexical is not None and lexical.reads_others
     old = predict(model, encoded["before"], split="all", device="cpu")
+    if not has_fingerprints:  # as in files of earlier versions
+        old = dataclasses.replace(old, fingerprints=None)
     fresh = predict(model, encoded["after"], split="all", device="cpu")
     updated = predict(model, encoded["after"], split="all", update=old, device="cpu")
     assert np.abs(fresh.logits - old.logits).max() > 0.01
     assert np.abs(updated.logits - fresh.logits).max() <= 1e-6
     assert (updated.logits == old.logits).sum() >= 80  # whose conversations did not go on
+
+
+@pytest.mark.parametrize("level", ["conversation", "author"])
+def test_edited_messages_are_scored_again(
+    corpus: Path, models: dict[str, Path], tmp_path: Path, level: str
+) -> None:
+    """Also by the command's way, into the file that is updated; ids and numbers of messages are as before."""
+    file = tmp_path / "scores.parquet"
+    old = predict(models[level], corpus, split="all", output=file, device="cpu")
+    source = tmp_path / "edited.jsonl"
+    rows = list(generate_conversations(dataclasses.replace(MORE, conversations=240)))
+    edited = write_jsonl(rows, source).read_text().splitlines()
+    for number in (3, 77):
+        record = json.loads(edited[number])
+        for message in record["messages"]:
+            message["features"] = [-value for value in message["features"]]
+        edited[number] = json.dumps(record)
+    source.write_text("\n".join(edited))
+    after = import_corpus(source, tmp_path / "edited", fractions=(0.4, 0.3, 0.3))
+    fresh = predict(models[level], after, split="all", device="cpu")
+    assert fresh.ids.tolist() == old.ids.tolist() and fresh.lengths.tolist() == old.lengths.tolist()
+    changed = np.isin(fresh.conversation_ids, [rows[3].conversation_id, rows[77].conversation_id])
+    assert (np.abs(fresh.logits - old.logits)[changed] > 1e-3).all()
+    predict_to_file(models[level], after, file, split="all", update=file, device="cpu")
+    for updated in (
+        predict(models[level], after, split="all", update=old, device="cpu"),
+        read_predictions(file),
+    ):
+        assert np.abs(updated.logits - fresh.logits).max() <= 1e-6
+        assert np.array_equal(updated.logits[~changed], old.logits[~changed])
 
 
 def test_profiles_from_known_scores_are_those_of_a_fresh_run(

@@ -19,6 +19,7 @@ from tenor.arrays import release_memory
 from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.fingerprints import Fingerprints, fingerprint_conversations
 from tenor.corpus.readings import count_test_read
 from tenor.corpus.schema import SPLITS, UNLABELLED, Split
 from tenor.corpus.views import SequenceView
@@ -91,11 +92,13 @@ def predict(
     check_adjustment(threshold, abstain_alpha)
     require_apart({"output": output}, {"model": model_path, "corpus": dataset_path}, closed=("corpus",))
     require_parquet_name(output)
-    known = read_predictions(update) if isinstance(update, str | Path) else update
+    known = read_predictions(update, fingerprints=True) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
     splits = parse_splits(split)
-    predictions = scorer.score(corpus, splits, known=known)
+    scorer.require_encoder(corpus)
+    view = scorer.find(corpus, splits)
+    predictions = scorer.score_view(view, known, fingerprints=fingerprint_conversations(corpus, view.rows))
     if len(predictions) == 0:
         raise SplitError(
             f"{corpus.path}: expected {scorer.level} sequences in split {split}, found none to score "
@@ -191,7 +194,12 @@ class Scorer:
         return self.score_view(self.find(corpus, splits, labelled=labelled, optional=optional), known)
 
     def score_view(
-        self, view: SequenceView, known: Predictions | None = None, *, may_have_grown: bool = True
+        self,
+        view: SequenceView,
+        known: Predictions | None = None,
+        *,
+        may_have_grown: bool = True,
+        fingerprints: Fingerprints | None = None,
     ) -> Predictions:
         """Score the sequences of a view; see `score`.
 
@@ -199,8 +207,12 @@ class Scorer:
             view: the sequences.
             known: earlier predictions.
             may_have_grown: since then others may have written more in the conversations of known rows.
+            fingerprints: (S,) of the sequences' conversations, for an update to come; see find_known_rows.
         """
-        logits = self._logits(view) if known is None else self._update_logits(view, known, may_have_grown)
+        if known is None:
+            logits = self._logits(view)
+        else:
+            logits = self._update_logits(view, known, may_have_grown, fingerprints)
         return Predictions(
             level=self.level,  # type: ignore[arg-type]
             classes=self.metadata.classes,
@@ -215,6 +227,7 @@ class Scorer:
             threshold=self.metadata.threshold,
             model=self.path.name,
             model_hash=self.hash,
+            fingerprints=fingerprints,
         )
 
     def fit_adjustment(
@@ -284,13 +297,15 @@ class Scorer:
         return labels
 
     def _update_logits(
-        self, view: SequenceView, known: Predictions, may_have_grown: bool
+        self, view: SequenceView, known: Predictions, may_have_grown: bool, fingerprints: Fingerprints | None
     ) -> npt.NDArray[np.float64]:
         """Take over known scores, a few of them proven, and score the rest."""
         require_same_model(known, self.level, self.metadata, self.hash)
+        if fingerprints is None and known.fingerprints is not None:
+            fingerprints = fingerprint_conversations(view.corpus, view.rows)
         reads_others = may_have_grown and self.lexical is not None and self.lexical.reads_others
         # (S,) -1 where a sequence is not known
-        rows = find_known_rows(view, known, reads_others=reads_others)
+        rows = find_known_rows(view, known, fingerprints, reads_others=reads_others)
         release_memory()  # what matching ids took
         logits = np.empty((len(view), *known.logits.shape[1:]))
         logits[rows >= 0] = known.logits[rows[rows >= 0]]

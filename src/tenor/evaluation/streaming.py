@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tenor.arrays import release_memory
 from tenor.corpus.corpus import open_corpus
+from tenor.corpus.fingerprints import fingerprint_conversations
 from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.schema import SPLITS
 from tenor.devices import start_runtime
@@ -84,7 +85,7 @@ def predict_to_file(
     check_adjustment(threshold, abstain_alpha)
     require_apart({"output": output}, {"model": model_path, "corpus": dataset_path}, closed=("corpus",))
     require_parquet_name(output)
-    known = None if update is None else read_predictions(update)
+    known = None if update is None else read_predictions(update, fingerprints=True)
     splits = parse_splits(split)
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
@@ -101,10 +102,11 @@ def predict_to_file(
 
     def score_blocks() -> Iterator[Predictions]:
         if known is not None:
-            yield scorer.score_view(view, known)
+            yield scorer.score_view(view, known, fingerprints=fingerprint_conversations(corpus, view.rows))
             return
         for rows in blocks_of_messages(view.lengths, BLOCK_MESSAGES):
-            yield scorer.score_view(view.select(rows))
+            block = view.select(rows)
+            yield scorer.score_view(block, fingerprints=fingerprint_conversations(corpus, block.rows))
 
     abstained = 0
     with contextlib.ExitStack() as stack:

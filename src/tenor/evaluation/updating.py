@@ -1,7 +1,8 @@
 """Earlier predictions in place of scoring again: which rows still hold, and the proof that they do.
 
-A row holds for the sequence of the same id and the same number of messages, its own and, where they are read, the
-others'; a few are scored again, so that predictions of other features, or mended ones, are not taken for the model's.
+A row holds for the sequence of the same id whose conversation has the same fingerprint; in predictions without these,
+the same number of messages, its own and, where they are read, the others'. A few are scored again, so that predictions
+of other features, or mended ones, are not taken for the model's.
 Knows nothing of how scores come to be.
 """
 
@@ -12,6 +13,7 @@ from itertools import pairwise, starmap
 import numpy as np
 import numpy.typing as npt
 
+from tenor.corpus.fingerprints import Fingerprints
 from tenor.corpus.views import SequenceView
 from tenor.errors import UsageError, describe_value
 from tenor.models.model_file import ModelMetadata
@@ -59,12 +61,19 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
             )
 
 
-def find_known_rows(view: SequenceView, known: Predictions, *, reads_others: bool = False) -> Integers:
+def find_known_rows(
+    view: SequenceView,
+    known: Predictions,
+    fingerprints: Fingerprints | None = None,
+    *,
+    reads_others: bool = False,
+) -> Integers:
     """The row of each sequence in earlier predictions: (S,), -1 where none holds for it.
 
     Args:
         view: the sequences.
         known: the earlier predictions.
+        fingerprints: (S,) of the sequences' conversations now; compared where the earlier predictions have theirs.
         reads_others: an author's score depends on the others' messages too; then a row holds only if the known rows
             of its conversation account for all of its messages.
     """
@@ -75,7 +84,9 @@ def find_known_rows(view: SequenceView, known: Predictions, *, reads_others: boo
         found[rows] = find_rows(known.id_columns, [column[rows] for column in wanted])
     if len(known):
         found[(found >= 0) & (known.lengths[found] != view.lengths)] = -1
-    if len(known) and reads_others and known.conversation_ids is not None:
+    if len(known) and fingerprints is not None and known.fingerprints is not None:
+        found[(found >= 0) & (known.fingerprints[found] != fingerprints)] = -1
+    elif len(known) and reads_others and known.conversation_ids is not None:
         counted = np.bincount(known.conversation_ids.codes, weights=known.lengths)
         messages = np.diff(view.corpus.message_offsets)[view.rows]
         found[(found >= 0) & (counted[known.conversation_ids.codes[found]] != messages)] = -1

@@ -12,23 +12,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.errors import InputError, UsageError
 from tenor.predictions.table import ID_COLUMNS, Floats, Integers, Label, Predictions, require_unique_ids
-from tenor.predictions.writing import CALIBRATION, FORMAT_VERSION, METADATA_KEY, METADATA_TYPES
+from tenor.predictions.writing import CALIBRATION, FINGERPRINT, FORMAT_VERSION, METADATA_KEY, METADATA_TYPES
 from tenor.strings import Strings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def read_predictions(path: Path | str, *, splits: Sequence[str] | None = None) -> Predictions:
+def read_predictions(
+    path: Path | str, *, splits: Sequence[str] | None = None, fingerprints: bool = False
+) -> Predictions:
     """Read a file of write_predictions, strictly.
 
     Args:
         path: the file.
         splits: only the rows of these are kept; None = all.
+        fingerprints: read these too, where the file has them; an update of the scores needs them, nothing else does.
 
     Raises:
         InputError: no such file, no Parquet, no predictions, a newer format version, a column missing or of
@@ -49,7 +53,7 @@ def read_predictions(path: Path | str, *, splits: Sequence[str] | None = None) -
                 for group in range(file.num_row_groups):
                     yield file.read_row_group(group, [name], use_threads=False).column(0)
 
-            predictions = _assemble(file.schema_arrow, read, path, splits)
+            predictions = _assemble(file.schema_arrow, read, path, splits, fingerprints=fingerprints)
     except (pa.ArrowException, OSError) as error:
         raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
     release_memory()
@@ -74,6 +78,8 @@ def _assemble(
     read: Callable[[str], Iterator[pa.ChunkedArray]],
     path: Path,
     splits: Sequence[str] | None = None,
+    *,
+    fingerprints: bool = False,
 ) -> Predictions:
     """Predictions from columns that `read` gives by name, a part at a time; see `from_arrow` and `read_predictions`."""
     metadata = _read_metadata(schema.metadata, path)
@@ -96,6 +102,7 @@ def _assemble(
             probs=_to_floats(columns["prob"]),
             threshold=None if threshold is None else float(threshold),
             calibration=metadata.get(CALIBRATION),
+            fingerprints=_read_fingerprints(columns) if fingerprints else None,
             **{name: metadata[name] for name in ("level", "model", "model_hash")},
         )
         require_unique_ids(predictions)
@@ -241,6 +248,17 @@ def _read_labels(columns: _Columns, classes: list[Label]) -> Integers:
 
     found = [to_numpy(codes, null=-1).astype(np.int64) for codes in columns.keep(find_codes())]
     return np.concatenate([np.empty(0, np.int64), *found])
+
+
+def _read_fingerprints(columns: _Columns) -> npt.NDArray[np.uint64] | None:
+    """(N,) or None where the file has no such column; one of another type or meaning is not tenor's."""
+    import pyarrow as pa
+
+    schema = columns.schema
+    if schema.names.count(FINGERPRINT) != 1 or schema.field(FINGERPRINT).type != pa.uint64():
+        return None
+    found: npt.NDArray[np.uint64] = to_numpy(columns[FINGERPRINT])
+    return found
 
 
 def _find_first(flags: pa.ChunkedArray) -> int:

@@ -34,7 +34,13 @@ ID_COLUMNS: dict[str, tuple[str, ...]] = {
     "profile": ("author",),
 }
 _STRINGS = ("conversation_ids", "authors", "groups", "splits")
-_DTYPES = {"labels": np.int64, "lengths": np.int64, "logits": np.float64, "probs": np.float64}
+_DTYPES: dict[str, type[np.generic]] = {
+    "labels": np.int64,
+    "lengths": np.int64,
+    "logits": np.float64,
+    "probs": np.float64,
+    "fingerprints": np.uint64,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +64,7 @@ class Predictions:
         model: the model's name.
         model_hash: what the model's file hashes to; empty when there is no file.
         calibration: the method that mended logits and probs; None = they are as the model gives them.
+        fingerprints: (N,) uint64, hashes of the conversations that were scored (corpus.fingerprints); None = not known.
     """
 
     level: Level
@@ -74,6 +81,7 @@ class Predictions:
     model: str
     model_hash: str
     calibration: str | None = None
+    fingerprints: npt.NDArray[np.uint64] | None = None
 
     def __post_init__(self) -> None:
         for name, values in _columns(self).items():
@@ -199,7 +207,8 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
     arrays: dict[str, Any] = {
         name: (concatenate_strings if name in _STRINGS else np.concatenate)([table[name] for table in tables])
         for name in tables[0]
+        if all(name in table for table in tables)
     }
-    joined = dataclasses.replace(first, **arrays)
+    joined = dataclasses.replace(first, **{"fingerprints": None, **arrays})
     require_unique_ids(joined)
     return joined

@@ -44,6 +44,8 @@ METADATA_TYPES: dict[str, tuple[type, ...]] = {
 }
 #: Stands there too where the scores were mended (see Predictions).
 CALIBRATION = "calibration"
+#: A column of files whose rows say what was scored (see Predictions).
+FINGERPRINT = "fingerprint"
 
 #: Endings of names under which nobody would look for Parquet.
 _OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".xlsx")
@@ -80,7 +82,7 @@ class WritePart(Protocol):
 def write_predictions(
     predictions: Predictions, path: Path | str, *, sets: PredictionSets | None = None
 ) -> Path:
-    """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob.
+    """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob, perhaps fingerprint.
 
     Level, classes, threshold, model, calibration and format version stand in the schema's metadata as JSON. For several
     classes logit and prob are lists with one entry a class. With `sets` two columns are added, which read_predictions
@@ -166,6 +168,8 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
     for name, scores in (("logit", predictions.logits), ("prob", predictions.probs)):
         flat = number_array(scores.reshape(-1))
         columns[name] = flat if scores.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, scores.shape[1])
+    if predictions.fingerprints is not None:
+        columns[FINGERPRINT] = number_array(predictions.fingerprints)
     metadata = {name: getattr(predictions, name) for name in METADATA_TYPES}
     metadata["format_version"] = FORMAT_VERSION
     if predictions.calibration is not None:
