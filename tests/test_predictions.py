@@ -354,10 +354,12 @@ def test_fingerprints_are_kept_and_read_where_they_are_wanted(tmp_path: Path) ->
         dataclasses.replace(plain, fingerprints=np.zeros(1, np.uint64))
 
 
-@pytest.mark.parametrize("name", ["scores.csv", "scores.JSONL", "scores.xlsx"])
+@pytest.mark.parametrize(
+    "name", ["scores.csv", "scores.tsv", "scores.json", "scores.JSONL", "scores.txt", "scores.xlsx"]
+)
 def test_a_name_for_another_format_is_refused_with_the_way_there(tmp_path: Path, name: str) -> None:
     with pytest.raises(
-        UsageError, match=r"expected a name such as scores\.parquet, found .* --csv scores\.csv"
+        UsageError, match=r"a name such as \S*scores\.parquet, found .* --csv \S*/scores\.csv"
     ):
         write_predictions(make_predictions("author"), tmp_path / name)
     assert list(tmp_path.iterdir()) == []

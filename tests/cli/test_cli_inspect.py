@@ -99,6 +99,11 @@ def test_the_highest_scores_come_first_and_equal_ones_as_they_stand() -> None:
     assert rows[2]["label"] == 1
 
 
+def test_many_equal_scores_stand_as_in_the_file() -> None:
+    rows = list_highest(make_predictions([0.25] * 200 + [0.75]), 150)
+    assert [row["conversation"] for row in rows] == ["c200", *(f"c{number}" for number in range(149))]
+
+
 def test_profiles_count_sequences_and_no_threshold_says_nothing() -> None:
     profiles = make_predictions([0.1, 0.7], level="profile", conversation_ids=None, threshold=None)
     assert list_highest(profiles, 9) == [
@@ -116,17 +121,32 @@ def test_several_classes_have_no_highest_score() -> None:
 
 def test_rows_are_listed_and_written_for_a_spreadsheet(run_cli: RunCli, tmp_path: Path) -> None:
     path, table = tmp_path / "scores.parquet", tmp_path / "scores.csv"
+    write_predictions(make_predictions([0.25, 0.5], calibration="temperature", threshold=0.5), path)
+    facts = run_cli("inspect", path).out
+    assert "predicted positive   1" in facts and "temperature" in facts
     write_predictions(make_predictions([0.25, 0.875]), path)
     done = run_cli("inspect", path, "--top", "1", "--csv", table)
     assert done.code == 0 and "predicted positive   1" in done.out
-    assert "c1" in done.out and "0.8750" in done.out and "c0" not in done.out
+    assert "c1" in done.out and "0.8750   yes" in done.out and "c0" not in done.out
     assert "the 2 rows as CSV" in done.out
     assert table.read_text().splitlines()[1].startswith("c0,'=ann,g,test,,1,")  # no formula
     highest = json.loads(run_cli("inspect", path, "--top", "1", "--json").out)["highest"]
     assert [row["conversation"] for row in highest] == ["c1"]
-    assert run_cli("inspect", path, "--csv", path).code == 2
+    whole = path.read_bytes()
+    for name in (path, tmp_path / "other.parquet"):
+        done = run_cli("inspect", path, "--csv", name)
+        assert done.code == 2 and "--csv: expected a name that ends with .csv, found" in done.err
+    named = (tmp_path / "named.csv").resolve()
+    named.write_bytes(whole)
+    done = run_cli("inspect", named, "--csv", named)
+    assert done.code == 2 and "--csv: expected another place than that of the predictions" in done.err
+    assert path.read_bytes() == named.read_bytes() == whole
 
 
 def test_what_has_no_rows_has_no_highest(run_cli: RunCli, tmp_path: Path, small_corpus: Path) -> None:
-    done = run_cli("inspect", small_corpus, "--top", "3")
-    assert done.code == 2 and "--top reads the rows of a predictions file" in done.err
+    for flag, value in (("--top", "3"), ("--csv", tmp_path / "x.csv")):
+        done = run_cli("inspect", small_corpus, flag, value)
+        assert done.code == 2 and f"{flag} reads the rows of a predictions file" in done.err
+    empty = write_predictions(make_predictions([0.5]).select([]), tmp_path / "empty.parquet")
+    assert "no rows to list" in run_cli("inspect", empty, "--top", "3").out
+    assert json.loads(run_cli("inspect", empty, "--top", "3", "--json").out)["highest"] == []

@@ -20,6 +20,7 @@ from tenor.evaluation import (
     predict_to_file,
 )
 from tenor.evaluation import test_model as evaluate_model
+from tenor.evaluation.profile_files import profiles_to_file
 from tenor.evaluation.sentences import describe_result
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import read_metadata
@@ -99,6 +100,17 @@ def test_predictions_are_never_written_over_the_model(corpus: Path, models: dict
         with pytest.raises(UsageError, match="output: expected another place than that of the model"):
             write()
     assert models["author"].read_bytes() == before
+
+
+def test_another_formats_name_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    absent, output = tmp_path / "absent", tmp_path / "scores.csv"
+    for write in (
+        lambda: predict_to_file(absent, absent, output),
+        lambda: predict(absent, absent, output=output),
+        lambda: profiles_to_file(absent, absent, output),
+    ):
+        with pytest.raises(UsageError, match="predictions are written as Parquet"):
+            write()
 
 
 @pytest.mark.parametrize("name", ["tenor.json", "new.parquet", "deep/new.parquet"])

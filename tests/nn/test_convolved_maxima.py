@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -27,8 +29,8 @@ def make_inputs(lengths: list[int], sizes: tuple[int, ...]) -> tuple[torch.Tenso
 
 
 @pytest.mark.parametrize("convolve", [convolve_shifts, convolve_joined])
-@pytest.mark.parametrize("sizes", [(3, 5, 7), (7, 1, 3), (1,), (9,)])
-@pytest.mark.parametrize("lengths", [[1], [1, 1, 2], [40, 3, 17], [2, 9, 9, 1, 300]])
+@pytest.mark.parametrize("sizes", [(3, 5, 7), (7, 1, 3), (1,), (9,), (3, 17)])
+@pytest.mark.parametrize("lengths", [[1], [2], [1, 1], [1, 1, 2], [7], [40, 3, 17], [2, 9, 9, 1, 300]])
 def test_the_gradients_are_those_of_autograd(
     convolve: convolved_maxima.Convolve, sizes: tuple[int, ...], lengths: list[int]
 ) -> None:
@@ -68,9 +70,9 @@ def test_maxima_and_their_rows_by_hand() -> None:
     assert maxima.tolist() == [[1.0, 9.0], [5.0, 4.0]] and places.tolist() == [[0, 0], [1, 2]]
 
 
-def test_long_sequences_in_training_alone_take_this_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    long, short = packing_of([20, 9]), packing_of([2, 9])
-    values = torch.randn(29, 6)
+def test_long_sequences_in_training_alone_take_this_way() -> None:
+    long, short = packing_of([convolved_maxima.MESSAGES] * 2), packing_of([2, 9])
+    values = torch.randn(len(long.owners), 6)
     assert has_sparse_gradient(values, long)
     assert not has_sparse_gradient(values[:11], short)
     assert not has_sparse_gradient(values.bfloat16(), long)
@@ -79,8 +81,28 @@ def test_long_sequences_in_training_alone_take_this_way(monkeypatch: pytest.Monk
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert not has_sparse_gradient(values, long)
 
-    pool = MultiScalePool(6, (3, 5))
-    sparse = torch.autograd.grad(pool(values, long).sum(), list(pool.parameters()))
+
+def test_the_pool_takes_this_way_and_its_gradients_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+
+    def spy(*arguments: Any) -> torch.Tensor:  # noqa: ANN401
+        taken.append(arguments)
+        return convolve_maxima(*arguments)
+
+    monkeypatch.setattr(multiscale, "convolve_maxima", spy)
+    packing, pool = packing_of([20, 9]), MultiScalePool(6, (3, 5))
+    values = torch.randn(29, 6)
+    sparse = torch.autograd.grad(pool(values, packing).sum(), list(pool.parameters()))
+    assert len(taken) == 1
     monkeypatch.setattr(multiscale, "has_sparse_gradient", lambda *_: False)
-    dense = torch.autograd.grad(pool(values, long).sum(), list(pool.parameters()))
+    dense = torch.autograd.grad(pool(values, packing).sum(), list(pool.parameters()))
+    assert len(taken) == 1
     torch.testing.assert_close(sparse, dense)
+
+
+def test_a_second_derivative_fails_aloud() -> None:
+    values, weights, biases = make_inputs([9, 9], (3,))
+    found = convolve_maxima(convolve_shifts, values, weights, biases, packing_of([9, 9])).square().sum()
+    (gradient,) = torch.autograd.grad(found, values, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()

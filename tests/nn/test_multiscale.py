@@ -95,9 +95,26 @@ def test_all_ways_to_convolve_equal_conv1d(convolve: Convolve, lengths: list[int
 
 
 def test_the_way_follows_from_the_lengths() -> None:
-    assert choose_way(torch.zeros(5, 6), packing_of([2, 3])) is convolve_shifts
-    assert choose_way(torch.zeros(36, 6), packing_of([20, 16])) is convolve_shifts
-    assert choose_way(torch.zeros(63, 6), packing_of([60, 3])) is convolve_joined
+    for lengths, way in (
+        ([2, 3], convolve_shifts),
+        ([20] * 51, convolve_shifts),  # few in all
+        ([20] * 52, convolve_joined),
+        ([19] * 100, convolve_shifts),
+        ([1023], convolve_shifts),
+        ([1024], convolve_joined),
+    ):
+        assert choose_way(torch.zeros(sum(lengths), 6), packing_of(lengths)) is way
+
+
+@pytest.mark.parametrize("length", [508, 509, 510, 511, 512, 513, 1024, 1025])
+def test_a_sequence_that_ends_near_a_piece_is_that_of_the_other_way(length: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    packing = packing_of([length, length])
+    values = torch.randn(2 * length, 5, generator=generator)
+    weights = [torch.randn(6, 5, size, generator=generator) for size in (7, 3)]
+    biases = [torch.randn(6, generator=generator) for _ in weights]
+    joined, shifts = (way(values, weights, biases, packing) for way in (convolve_joined, convolve_shifts))
+    torch.testing.assert_close(joined, shifts, rtol=1e-5, atol=1e-5)
 
 
 def test_hand_computed_window_of_three() -> None:

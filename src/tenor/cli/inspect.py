@@ -49,36 +49,47 @@ def run(
     json: JsonOption = False,
 ) -> None:
     """Say what a path holds; nothing is judged by its name, and nothing in it is run."""
-    from tenor.files import require_apart
-    from tenor.predictions import Predictions, export_csv
-
     found = open_path(path)
     fields = describe(found)
-    if not isinstance(found, Predictions):
-        for flag, given in (("--top", top), ("--csv", csv)):
-            if given is not None:
-                raise UsageError(
-                    f"{flag} reads the rows of a predictions file, and {path} is no such: leave it out"
-                )
-    else:
-        require_apart({"csv": csv}, {"predictions": path})
-        rows = None if top is None else list_highest(found, top)
-        if csv is not None:
-            export_csv(found, csv)
-        fields |= {} if rows is None else {"highest": rows}
+    if top is not None or csv is not None:
+        fields |= read_rows(path, found, top, csv)
     if json:
         print_json(fields)
         return
-    kind, rows = fields.pop("kind"), fields.pop("highest", [])
+    kind, rows = fields.pop("kind"), fields.pop("highest", None)
     print_fields(flatten_fields(fields), title=f"{path}: {kind}")
     if rows:
         cells = [
-            ["yes" if cell is True else "no" if cell is False else cell for cell in row.values()]
-            for row in rows
+            [format_field(cell) if isinstance(cell, bool) else cell for cell in row.values()] for row in rows
         ]
         print_table([name.replace("_", " ") for name in rows[0]], cells, title="highest scores")
+    elif rows is not None:
+        print_line("no rows to list")
     if csv is not None:
         print_line(f"{csv}: the {fields['rows']:,} rows as CSV")
+
+
+def read_rows(
+    path: Path, found: CorpusInfo | ModelMetadata | Predictions, top: int | None, csv: Path | None
+) -> dict[str, Any]:
+    """Write the rows of predictions as CSV, and list the highest, where that is asked for.
+
+    Raises:
+        UsageError: what was found has no rows, or the CSV's name is another file's or ends otherwise.
+    """
+    from tenor.files import require_apart
+    from tenor.predictions import Predictions, export_csv
+
+    if not isinstance(found, Predictions):
+        flag = "--top" if csv is None else "--csv"
+        raise UsageError(f"{flag} reads the rows of a predictions file, and {path} is no such: leave it out")
+    if csv is not None and csv.suffix.lower() != ".csv":
+        raise UsageError(f"--csv: expected a name that ends with .csv, found {csv}")
+    require_apart({"--csv": csv}, {"predictions": path})
+    highest = {} if top is None else {"highest": list_highest(found, top)}
+    if csv is not None:
+        export_csv(found, csv)
+    return highest
 
 
 def open_path(path: Path) -> CorpusInfo | ModelMetadata | Predictions:

@@ -145,7 +145,8 @@ def values_gradient(gradient: Tensor, rows: Tensor, weights: Sequence[Tensor], p
     before, after = (counts[places] for counts in _count_neighbours(packing))
     reach = reach_of[channels]
     result = gradient.new_zeros(num_rows, weights[0].shape[1])
-    for shift in range(-max(reaches), max(reaches) + 1):
+    furthest = min(max(reaches), num_rows - 1)
+    for shift in range(-furthest, furthest + 1):
         kept = ((before >= -shift) & (after >= shift) & (reach >= abs(shift))).nonzero().squeeze(1)
         table = torch.cat([_tap(weight, shift) for weight in weights])
         counts = torch.bincount(places[kept], minlength=num_rows)

@@ -15,9 +15,9 @@ from tenor.errors import UsageError
 from tenor.nn.convolved_maxima import Convolve, convolve_maxima, has_sparse_gradient
 from tenor.nn.packing import Packing, pool_max
 
-#: From this many messages a sequence on, a CPU convolves sequences that stand one after another fastest,
-JOINED = 20
-#: in images of so many rows: few shapes occur then, for each of which oneDNN writes a program.
+#: From this many messages a sequence on, and so many in all, a CPU convolves sequences that stand one after another
+#: fastest, in images of so many rows: few shapes occur then, for each of which oneDNN writes a program.
+JOINED, JOINED_IN_ALL = 20, 1024
 PIECE = 512
 
 
@@ -55,8 +55,8 @@ def choose_way(values: Tensor, packing: Packing) -> Convolve:
     """The fastest way to convolve these sequences."""
     if values.device.type == "cuda":
         return convolve_windows
-    is_long = values.device.type == "cpu" and len(values) >= JOINED * len(packing.lengths)
-    return convolve_joined if is_long else convolve_shifts
+    least = max(JOINED * len(packing.lengths), JOINED_IN_ALL)
+    return convolve_joined if values.device.type == "cpu" and len(values) >= least else convolve_shifts
 
 
 def convolve_shifts(

@@ -111,8 +111,8 @@ def require_parquet_name(path: Path | str | None) -> None:
     if path is not None and Path(path).suffix.lower() in _OTHER_FORMATS:
         renamed = Path(path).with_suffix(".parquet")
         raise UsageError(
-            f"predictions are written as Parquet: expected a name such as {renamed.name}, found {path} "
-            f"(a CSV for spreadsheets is then made by: tenor inspect {renamed.name} --csv {renamed.stem}.csv)"
+            f"predictions are written as Parquet: expected a name such as {renamed}, found {path} "
+            f"(a CSV for spreadsheets is then made by: tenor inspect {renamed} --csv {renamed.with_suffix('.csv')})"
         )
 
 
