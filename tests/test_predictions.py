@@ -327,8 +327,11 @@ def test_exported_csv_holds_numbers_and_harmless_text(tmp_path: Path) -> None:
         rows = list(csv.reader(handle))
     assert rows[0] == [
         "conversation_id", "author", "group", "split", "label", "length",
-        "logit =a", "logit b", "logit c", "prob =a", "prob b", "prob c",
+        "logit =a", "logit b", "logit c", "prob =a", "prob b", "prob c", "predicted",
     ]  # fmt: skip
+    assert [row[-1] for row in rows[1:]] == [
+        neutralize_cell(predictions.classes[code]) for code in predictions.probs.argmax(axis=1)
+    ]
     assert [row[1] for row in rows[1:]] == ["'@x", 'say "hi", ann', "'-2", "eve"]
     assert [row[4] for row in rows[1:]] == ["'=a", "b", "", "c"]
     assert [float(row[6]) for row in rows[1:]] == predictions.logits[:, 0].tolist()

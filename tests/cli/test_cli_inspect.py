@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from tenor.cli.inspect import flatten_fields, format_field, list_highest
-from tenor.errors import UsageError
 from tenor.predictions import Predictions, write_predictions
 
 RunCli = Callable[..., Any]
@@ -94,7 +93,7 @@ def test_the_highest_scores_come_first_and_equal_ones_as_they_stand() -> None:
     assert [row["conversation"] for row in rows] == ["c2", "c0", "c3"]
     assert rows[1] == {
         "conversation": "c0", "author": "=ann", "split": "test", "label": None, "messages": 1, "score": 0.5,
-        "predicted_positive": True,
+        "predicted": 1,
     }  # fmt: skip
     assert rows[2]["label"] == 1
 
@@ -112,11 +111,16 @@ def test_profiles_count_sequences_and_no_threshold_says_nothing() -> None:
     ]
 
 
-def test_several_classes_have_no_highest_score() -> None:
-    scores = np.full((2, 3), 1 / 3)
-    several = make_predictions([0.1, 0.7], classes=(0, 1, 2), logits=scores, probs=scores, threshold=None)
-    with pytest.raises(UsageError, match="--top: expected predictions of two classes, found 3"):
-        list_highest(several, 1)
+def test_of_several_classes_the_one_decided_for_counts() -> None:
+    scores = np.array([[0.4, 0.3, 0.3], [0.1, 0.2, 0.7]])
+    several = make_predictions(
+        [0.1, 0.7], classes=("a", "b", "c"), logits=scores, probs=scores, threshold=None
+    )
+    found = [
+        (row["conversation"], row["label"], row["score"], row["predicted"])
+        for row in list_highest(several, 9)
+    ]
+    assert found == [("c1", "b", 0.7, "c"), ("c0", None, 0.4, "a")]
 
 
 def test_rows_are_listed_and_written_for_a_spreadsheet(run_cli: RunCli, tmp_path: Path) -> None:
@@ -127,7 +131,7 @@ def test_rows_are_listed_and_written_for_a_spreadsheet(run_cli: RunCli, tmp_path
     write_predictions(make_predictions([0.25, 0.875]), path)
     done = run_cli("inspect", path, "--top", "1", "--csv", table)
     assert done.code == 0 and "predicted positive   1" in done.out
-    assert "c1" in done.out and "0.8750   yes" in done.out and "c0" not in done.out
+    assert "c1" in done.out and "0.8750           1" in done.out and "c0" not in done.out
     assert "the 2 rows as CSV" in done.out
     assert table.read_text().splitlines()[1].startswith("c0,'=ann,g,test,,1,")  # no formula
     highest = json.loads(run_cli("inspect", path, "--top", "1", "--json").out)["highest"]

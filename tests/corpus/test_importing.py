@@ -304,6 +304,36 @@ def test_a_strict_import_says_what_it_leaves_out(tmp_path: Path) -> None:
     assert (plain.left_out, len(plain.lines())) == ((0, 0), 1)
 
 
+def test_times_that_run_backwards_are_said(tmp_path: Path) -> None:
+    times = [[1.0, 2.0], [2.0, 1.0], [None, 3.0], [5.0, 5.0]]
+    rows = [
+        line(f"c{number}", messages=[{"author": "ann", "text": "x", "timestamp": time} for time in some])
+        for number, some in enumerate(times)
+    ]
+    rows.append(
+        line("c9", messages=[{"author": "a", "text": "x", "timestamp": time} for time in (4.0, None, 3.0)])
+    )
+    (tmp_path / "in.jsonl").write_text("".join(rows))
+    summary = import_with_summary(tmp_path / "in.jsonl", tmp_path / "corpus")
+    assert summary.backwards == 2
+    assert summary.lines()[1].startswith(
+        "in 2 of 5 conversations a message is earlier than the one before it"
+    )
+
+
+def test_labels_that_are_seldom_meant_are_said(tmp_path: Path) -> None:
+    header = "conversation_id,author,text,label,author_label\n"
+    rows = [("a", "0.0", "1"), ("b", "1.0", ""), ("c", "nan", "0")]
+    (tmp_path / "in.csv").write_text(
+        header + "".join(f"{name},ann,hello,{label},{own}\n" for name, label, own in rows)
+    )
+    lines = import_with_summary(tmp_path / "in.csv", tmp_path / "corpus").lines()
+    assert lines[1].startswith("labels 0.0, 1.0 are read as texts, not as numbers")
+    assert lines[2].startswith("labels nan count as classes: leave the cell empty")
+    (tmp_path / "in.csv").write_text(header + "a,ann,hello,0,1\nb,bob,hello,1,\nc,cy,hello,,\n")
+    assert len(import_with_summary(tmp_path / "in.csv", tmp_path / "clean").lines()) == 1
+
+
 def test_summary_and_rejects(tmp_path: Path) -> None:
     bad = line("c", label=7)
     (tmp_path / "in.jsonl").write_text(line("a", mood="x") + "[]\n" + bad + line("d", mood="y") + line("a"))

@@ -14,6 +14,12 @@ SUMMARY = "Read a source of chats into a corpus."
 
 EXAMPLES = """
 \b
+Columns: a row is a message:       conversation_id, author, text, timestamp, label, author_label
+  or a conversation:               conversation_id, messages, label, author_labels
+  or one with a list a column:     conversation_id, authors, text, timestamp, participants, participant_labels
+  and in any of them:              group, split, features, feature_prefix, feature_columns, attackers
+
+\b
 Examples:
   tenor import chats.jsonl.gz corpus
   tenor import messages.csv corpus --column author=user --column text=body

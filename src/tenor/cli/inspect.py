@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +15,7 @@ from tenor.errors import InputError, UsageError
 if TYPE_CHECKING:
     from tenor.corpus.info import CorpusInfo
     from tenor.models.model_file import ModelMetadata
-    from tenor.predictions import Predictions
+    from tenor.predictions import Floats, Predictions
 
 SUMMARY = "Say what a corpus, model or predictions file is."
 
@@ -59,10 +58,7 @@ def run(
     kind, rows = fields.pop("kind"), fields.pop("highest", None)
     print_fields(flatten_fields(fields), title=f"{path}: {kind}")
     if rows:
-        cells = [
-            [format_field(cell) if isinstance(cell, bool) else cell for cell in row.values()] for row in rows
-        ]
-        print_table([name.replace("_", " ") for name in rows[0]], cells, title="highest scores")
+        print_table(list(rows[0]), [list(row.values()) for row in rows], title="highest scores")
     elif rows is not None:
         print_line("no rows to list")
     if csv is not None:
@@ -203,26 +199,24 @@ def describe_predictions(predictions: Predictions) -> dict[str, Any]:
 def list_highest(predictions: Predictions, count: int) -> list[dict[str, Any]]:
     """The rows with the highest scores, the highest first, equal ones as they stand in the file.
 
-    Raises:
-        UsageError: there are more classes than two, and so no one score a row.
+    Of several classes a row's score is that of the class that it decides for.
     """
     import numpy as np
 
-    if len(predictions.classes) > 2:
-        raise UsageError(
-            f"--top: expected predictions of two classes, found {len(predictions.classes)} "
-            "(--csv writes the scores of all, to sort them in a spreadsheet)"
-        )
-    rows = predictions.select(np.argsort(-predictions.probs, kind="stable")[:count])
+    from tenor.predictions import find_predicted
+
+    def best(rows: Predictions) -> Floats:
+        return rows.probs if rows.probs.ndim == 1 else rows.probs.max(axis=1)
+
+    rows = predictions.select(np.argsort(-best(predictions), kind="stable")[:count])
     named = (("conversation", rows.conversation_ids), ("author", rows.authors), ("split", rows.splits))
-    columns: Mapping[str, Any] = {
-        **{name: strings for name, strings in named if strings is not None},
-        "label": [None if code < 0 else rows.classes[code] for code in rows.labels],
-        "sequences" if rows.level == "profile" else "messages": rows.lengths.tolist(),
-        "score": rows.probs.tolist(),
-    }
-    if rows.threshold is not None:
-        columns = {**columns, "predicted_positive": (rows.probs >= rows.threshold).tolist()}
+    columns: dict[str, Any] = {name: strings for name, strings in named if strings is not None}
+    columns["label"] = [None if code < 0 else rows.classes[code] for code in rows.labels]
+    columns["sequences" if rows.level == "profile" else "messages"] = rows.lengths.tolist()
+    columns["score"] = best(rows).tolist()
+    predicted = find_predicted(rows)
+    if predicted is not None:
+        columns["predicted"] = [rows.classes[code] for code in predicted]
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 
@@ -243,8 +237,11 @@ def flatten_fields(fields: dict[str, Any]) -> dict[str, object]:
 
 def format_field(value: object) -> str:
     """A value as text: lists with commas, six digits of a float, a dash for what is not there."""
-    if isinstance(value, list | tuple):
-        return ", ".join(format_field(part) for part in value) if value else "–"
+    if isinstance(value, list | tuple):  # of labels, say, where the text 1 is not the number
+        quoted = (
+            f'"{part}"' if isinstance(part, str) and part.lstrip("-").isdigit() else part for part in value
+        )
+        return ", ".join(map(format_field, quoted)) if value else "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else format_cell(value)

@@ -92,5 +92,7 @@ def run(
     if summary.left_out:
         why = "in no split" if split == "all" else f"not in split {split} (--split all scores all)"
         print_line(f"not scored: {summary.left_out:,} sequences that are {why}")
+    if summary.caution is not None:
+        print_line(f"before measuring on them: {summary.caution}")
     if summary.warning is not None:
         print_line(f"abstention: {summary.warning}")

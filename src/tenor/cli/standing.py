@@ -18,7 +18,7 @@ from tenor.cli.output import (
     print_metrics,
     print_table,
 )
-from tenor.evaluation.sentences import describe_result, format_ends
+from tenor.evaluation.sentences import describe_result
 
 BaselinesOption = Annotated[
     bool, typer.Option(help="Fit baselines on the training split and show them beside the model.")
@@ -99,6 +99,11 @@ def format_range(interval: Mapping[str, Any]) -> str:
     """Such as ``0.771–0.849``."""
     low, high = interval["low"], interval["high"]
     return "–" if low is None or high is None else f"{low:.3f}–{high:.3f}"
+
+
+def format_ends(low: float | None, high: float | None) -> str:
+    """Such as ``-0.771 to 0.849``, with the minus sign of the table's other numbers."""
+    return "–" if low is None or high is None else f"{low:.3f} to {high:.3f}"
 
 
 def print_differences(rows: Mapping[str, Mapping[str, Any]]) -> None:

@@ -142,6 +142,17 @@ def describe_best(result: TuneResult) -> list[str]:
         sentences.append(f"validation {metric} with the defaults: {first.score:.4f}")
     if found.warning:
         sentences.append(f"the interval: {found.warning}")
+    equals = [trial.number for trial in result.trials if trial.score == best.score and trial is not best]
+    if equals:
+        sentences.append(
+            f"the same score have trials {', '.join(map(str, equals))}: nothing speaks for the settings of "
+            f"trial {best.number}"
+        )
+    if best.best_epoch == 0:
+        sentences.append(
+            "at epoch 0 the model is its start alone: the network's settings (learning_rate, hidden_size, ...) have no "
+            "part in it"
+        )
     if len(result.trials) > 1:
         sentences.append(
             f"the best of {len(result.trials)} trials is chosen by this very score, which is therefore too good, and "

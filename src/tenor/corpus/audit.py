@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tenor.corpus.corpus import Corpus
+from tenor.corpus.corpus import Corpus, as_corpus
 from tenor.corpus.findings import MAX_EXAMPLES, Finding, Severity, find_known_authors, find_shared
 from tenor.corpus.groups import flatten, list_lengths
 from tenor.corpus.near_duplicates import DuplicateRules, DuplicateSearch, find_near_duplicates
@@ -157,18 +158,19 @@ def require_both_classes(view: SequenceView) -> None:
 
 
 def audit_corpus(
-    corpus: Corpus, *, near_duplicates: bool = True, rules: DuplicateRules | None = None
+    corpus: Corpus | Path | str, *, near_duplicates: bool = True, rules: DuplicateRules | None = None
 ) -> AuditReport:
     """Look for every kind of leak that can be seen from a corpus.
 
     Args:
-        corpus: an open corpus, analyzed or not.
+        corpus: an open corpus, analyzed or not, or its folder.
         near_duplicates: also compare texts across splits (extra ``audit``).
         rules: what a near-duplicate is; None = the defaults.
 
     Raises:
         MissingExtraError: `near_duplicates`, the corpus has text, and datasketch is not installed.
     """
+    corpus = as_corpus(corpus)
     views = [view_sequences(corpus, "conversation"), view_sequences(corpus, "author")]
     findings: list[Finding] = []
     checks: list[str] = []

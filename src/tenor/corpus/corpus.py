@@ -125,12 +125,14 @@ class Corpus:
         offsets: npt.NDArray[np.int64] = self.message_offsets[rows]
         return offsets
 
-    @cached_property
-    def feature_chunks(self) -> list[npt.NDArray[np.floating[Any]]]:
-        """Each record batch's features, (messages, F), as read-only arrays on the memory map.
+    def require_features(self) -> int:
+        """Refuse a corpus that was not encoded.
+
+        Returns:
+            Features a message.
 
         Raises:
-            CorpusError: the corpus has none.
+            CorpusError: with the way to features.
         """
         if self.info.input_size is None:
             remedy = (
@@ -139,10 +141,20 @@ class Corpus:
                 else "import it with text or features"
             )
             raise CorpusError(f"{self.path}: expected messages with features, found none ({remedy})")
+        return self.info.input_size
+
+    @cached_property
+    def feature_chunks(self) -> list[npt.NDArray[np.floating[Any]]]:
+        """Each record batch's features, (messages, F), as read-only arrays on the memory map.
+
+        Raises:
+            CorpusError: the corpus has none.
+        """
+        input_size = self.require_features()
         vectors = [chunk.flatten() for chunk in self._message_chunks("features")]
         if any(vector.null_count for vector in vectors):
             raise CorpusError(f"{self.path}: features has empty entries: import the source again")
-        return [to_numpy(vector).reshape(-1, self.info.input_size) for vector in vectors]
+        return [to_numpy(vector).reshape(-1, input_size) for vector in vectors]
 
     @cached_property
     def features(self) -> MappedRows:
@@ -279,6 +291,11 @@ def open_corpus(path: Path | str, *, verify: bool | None = None) -> Corpus:
     tables = [open_table(folder / name, is_read_ahead=_is_large(info)) for name in names]
     _check_columns(folder, info, tables)
     return Corpus(folder, info, pa.concat_tables(tables), is_verified)
+
+
+def as_corpus(corpus: Corpus | Path | str) -> Corpus:
+    """An open corpus as it is; a folder opened."""
+    return corpus if isinstance(corpus, Corpus) else open_corpus(corpus)
 
 
 def _is_large(info: CorpusInfo) -> bool:

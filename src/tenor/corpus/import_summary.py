@@ -5,10 +5,16 @@ Knows nothing of how it is done.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from tenor.corpus.schema import Label
+
+#: How pandas writes the integers of a column that has empty cells.
+_DECIMAL = re.compile(r"-?[0-9]+\.0")
+#: What usually stands for no label.
+_MISSING = frozenset({"nan", "na", "n/a", "none", "null", "<na>"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,8 @@ class ImportSummary:
         new_classes: that no label of the earlier corpus had.
         left_out: conversations, and author sequences, that a strict plan left in no split, of the whole corpus.
         author_sequences: of the whole corpus.
+        backwards: imported conversations in which some message is earlier than the one before it.
+        classes: of the whole corpus, at both levels.
     """
 
     path: Path
@@ -52,6 +60,8 @@ class ImportSummary:
     new_classes: tuple[Label, ...] = ()
     left_out: tuple[int, int] = (0, 0)
     author_sequences: int = 0
+    backwards: int = 0
+    classes: tuple[Label, ...] = ()
 
     def lines(self) -> list[str]:
         """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
@@ -69,6 +79,7 @@ class ImportSummary:
                 f"in no split, since the plan is strict: {self.left_out[0]:,} of {conversations:,} conversations, "
                 f"{self.left_out[1]:,} of {self.author_sequences:,} author sequences"
             )
+        lines += self._doubts()
         if self.rejected_rows:
             rows = f"{self.rejected_rows:,} of {self.rows:,} rows (a row is a {self.unit})"
             lines.append(f"set aside {rows}: {self.rejects_path}")
@@ -80,4 +91,25 @@ class ImportSummary:
         if self.ignored_fields:
             fields = ", ".join(f"{name} ({count:,})" for name, count in sorted(self.ignored_fields.items()))
             lines.append(f"ignored fields that tenor does not know: {fields}")
+        return lines
+
+    def _doubts(self) -> list[str]:
+        """What is allowed and seldom meant."""
+        lines = []
+        if self.backwards:
+            lines.append(
+                f"in {self.backwards:,} of {self.conversations:,} conversations a message is earlier than the one "
+                "before it: the source's order is kept (sort by conversation and time if that is not theirs)"
+            )
+        decimals = [label for label in self.classes if isinstance(label, str) and _DECIMAL.fullmatch(label)]
+        if decimals:
+            lines.append(
+                f"labels {', '.join(decimals)} are read as texts, not as numbers: write integers, or names "
+                '(pandas: .astype("Int64"))'
+            )
+        missing = [label for label in self.classes if isinstance(label, str) and label.lower() in _MISSING]
+        if missing:
+            lines.append(
+                f"labels {', '.join(missing)} count as classes: leave the cell empty, or null, where there is no label"
+            )
         return lines

@@ -182,6 +182,7 @@ def import_with_summary(
             summary,
             left_out=(of_corpus["left_out_conversations"], of_corpus["left_out_author_sequences"]),
             author_sequences=of_corpus["participants"],
+            classes=tuple(dict.fromkeys(label for found in writer.info.classes.values() for label in found)),
         )
         if base is None:
             return summary
@@ -259,6 +260,7 @@ def _summarize(
         replaced_surrogates=tally.replaced_surrogates,
         truncated_texts=tally.truncated_texts,
         ignored_fields=tally.unknown_fields,
+        backwards=counts.backwards,
     )
 
 
@@ -269,12 +271,21 @@ class _Counts:
     conversations: int = 0
     messages: int = 0
     rows: int = 0
+    backwards: int = 0
 
     def add(self, conversation: Conversation, tally: Tally) -> None:
         """Count one conversation and the rows it was made of."""
         self.conversations += 1
         self.messages += len(conversation.authors)
         self.rows += _count_rows(conversation, tally)
+        self.backwards += _runs_backwards(conversation.timestamps)
+
+
+def _runs_backwards(timestamps: list[float | None] | None) -> bool:
+    if timestamps is None:
+        return False
+    known = [time for time in timestamps if time is not None]
+    return known != sorted(known)
 
 
 def _count_rows(conversation: Conversation, tally: Tally) -> int:

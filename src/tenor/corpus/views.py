@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenor.arrays import make_array, release_memory, to_numpy
-from tenor.corpus.corpus import Corpus
+from tenor.corpus.corpus import Corpus, as_corpus
 from tenor.corpus.groups import flatten, participant_parents
 from tenor.corpus.messages import read_texts, read_timestamps
 from tenor.corpus.ordering import (
@@ -237,11 +238,11 @@ def _count_on(firsts: Integers, counts: Integers, step: int) -> Integers:
     return numbers
 
 
-def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> SequenceView:
+def view_sequences(corpus: Corpus | Path | str, level: Level, split: Split | None = None) -> SequenceView:
     """The sequences of a corpus.
 
     Args:
-        corpus: an open corpus, analyzed or not.
+        corpus: an open corpus, analyzed or not, or its folder.
         level: ``conversation``: one sequence a conversation; ``author``: one for each participant with a
             message.
         split: only this split; None = all, those in no split too.
@@ -250,6 +251,7 @@ def view_sequences(corpus: Corpus, level: Level, split: Split | None = None) -> 
         UsageError: another level or split.
         CorpusError: the columns contradict each other.
     """
+    corpus = as_corpus(corpus)
     if level == "conversation":
         view = _view_conversations(corpus)
     elif level == "author":

@@ -21,11 +21,12 @@ from tenor.corpus.audit import require_split
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.fingerprints import Fingerprints, fingerprint_conversations
 from tenor.corpus.readings import count_test_read
-from tenor.corpus.schema import SPLITS, UNLABELLED, Split
+from tenor.corpus.schema import SPLITS, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
+from tenor.evaluation.labels import recode_labels, require_known_labels
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
 from tenor.files import require_apart, sha256_file
 from tenor.logits import to_probs
@@ -220,7 +221,7 @@ class Scorer:
             authors=view.authors,
             groups=view.groups,
             splits=view.splits,
-            labels=self._recode_labels(view),
+            labels=recode_labels(view, self.metadata.classes),
             lengths=view.lengths,
             logits=logits,
             probs=to_probs(logits),
@@ -262,39 +263,6 @@ class Scorer:
         # The model's classes give the logits' shape, whatever labels the corpus has.
         dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
         return score_dataset(self.model, dataset, self.runtime, progress=self.progress)
-
-    def _require_known_labels(self, view: SequenceView) -> None:
-        """Refuse to measure on labels that the model was not trained on.
-
-        Raises:
-            CorpusError: naming them.
-        """
-        present = {view.classes[index] for index in np.unique(view.labels[view.labels >= 0])}
-        unknown = sorted(map(str, present - set(self.metadata.classes)))
-        if unknown:
-            raise CorpusError(
-                f"{view.corpus.path}: label {', '.join(unknown)} is unknown to the model, which knows "
-                f"{', '.join(map(str, self.metadata.classes))} (set it to null, or train a model on it)"
-            )
-
-    def _recode_labels(self, view: SequenceView) -> npt.NDArray[np.int64]:
-        """Labels as the model's class indices, -1 where unlabelled, or where the model does not know the label."""
-        if view.classes == self.metadata.classes:
-            return view.labels
-        codes = {label: index for index, label in enumerate(self.metadata.classes)}
-        table = np.array(
-            [codes.get(label, UNLABELLED) for label in view.classes] + [UNLABELLED], dtype=np.int64
-        )
-        labels = table[view.labels]
-        lost = (labels < 0) & (view.labels >= 0)
-        if lost.any():
-            logger.warning(
-                "%s: %d sequences count as unlabelled: the model does not know %s",
-                view.corpus.path,
-                int(lost.sum()),
-                ", ".join(str(view.classes[index]) for index in np.unique(view.labels[lost])),
-            )
-        return labels
 
     def _update_logits(
         self, view: SequenceView, known: Predictions, may_have_grown: bool, fingerprints: Fingerprints | None
@@ -343,7 +311,7 @@ class Scorer:
                     require_split(view, split)
         view = view.select(np.isin(view.split_codes, [SPLITS.index(split) for split in splits]))
         if labelled:
-            self._require_known_labels(view)
+            require_known_labels(view, self.metadata.classes)
         view = view.cut_order()  # now that nobody holds the view of all
         release_memory()
         return view
@@ -379,8 +347,10 @@ class Scorer:
         """Refuse a corpus that was not encoded with the model's encoder.
 
         Raises:
+            CorpusError: it was not encoded at all.
             ModelFileError: another encoder or width; both are named.
         """
+        corpus.require_features()
         encoder = corpus.info.encoder
         found = (None, None) if encoder is None else (encoder.name, encoder.hash)
         expected = (self.metadata.encoder_name, self.metadata.encoder_hash)

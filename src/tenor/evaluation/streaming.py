@@ -19,6 +19,7 @@ from tenor.devices import start_runtime
 from tenor.errors import SplitError
 from tenor.evaluation.calibration import check_adjustment
 from tenor.evaluation.scoring import Scorer, parse_splits
+from tenor.evaluation.thresholds import describe_splits
 from tenor.files import require_apart
 from tenor.predictions import Predictions, read_predictions, require_parquet_name, write_parts
 
@@ -37,6 +38,7 @@ class PredictionSummary:
         warning: what to know of the abstention; None when there is nothing.
         left_out: sequences of the corpus that were not scored although one may have meant them: those in no split where
             all splits were asked for, those of other splits where nothing is labelled.
+        caution: what to know before measuring on the scores; None when there is nothing, or no label.
     """
 
     level: str
@@ -44,6 +46,7 @@ class PredictionSummary:
     abstained: int | None = None
     warning: str | None = None
     left_out: int = 0
+    caution: str | None = None
 
 
 def predict_to_file(
@@ -122,6 +125,11 @@ def predict_to_file(
     if splits == SPLITS or (view.labels < 0).all():
         counted = "conversations" if scorer.level == "conversation" else "author_sequences"
         left_out = corpus.info.counts.get(counted, len(view)) - len(view)
-    if adjustment.abstention is None:
-        return PredictionSummary(scorer.level, len(view), left_out=left_out)
-    return PredictionSummary(scorer.level, len(view), abstained, adjustment.abstention.warning, left_out)
+    return PredictionSummary(
+        scorer.level,
+        len(view),
+        abstained=None if adjustment.abstention is None else abstained,
+        warning=None if adjustment.abstention is None else adjustment.abstention.warning,
+        left_out=left_out,
+        caution=describe_splits(scorer.metadata, corpus) if (view.labels >= 0).any() else None,
+    )

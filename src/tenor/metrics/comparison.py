@@ -158,7 +158,27 @@ def compare_many(
         if name != reference
         for j, metric in enumerate(metrics)
     }
-    return _adjust_together(differences)
+    return _warn_of_training(_adjust_together(differences), models[reference])
+
+
+def _warn_of_training(
+    found: dict[str, dict[str, Difference]], reference: Scored
+) -> dict[str, dict[str, Difference]]:
+    """Say with each difference that rows are of the training split, where the tables tell."""
+    splits = getattr(reference, "splits", None)
+    count = 0 if splits is None else int(((splits == "train") & (reference.labels >= 0)).sum())
+    if not count:
+        return found
+    warning = (
+        f"{count} of the rows are of the split train, which a model knows: compare those of test (in_split)"
+    )
+    return {
+        name: {
+            metric: replace(d, warning=warning if d.warning is None else f"{warning}; {d.warning}")
+            for metric, d in of_name.items()
+        }
+        for name, of_name in found.items()
+    }
 
 
 def _prepare(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,6 +21,7 @@ from tenor.errors import UsageError
 from tenor.files import publish_file
 from tenor.predictions.table import (
     Floats,
+    Integers,
     Label,
     Predictions,
     require_unique_ids,
@@ -216,8 +217,21 @@ def neutralize_cell(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
+def find_predicted(predictions: Predictions) -> Integers | None:
+    """Each row's class, (N,) indices, by the threshold or, of several classes, by the highest score; None without."""
+    if len(predictions.classes) > 2:
+        codes: Integers = predictions.probs.argmax(axis=1)
+        return codes
+    if predictions.threshold is None:
+        return None
+    return (predictions.probs >= predictions.threshold).astype(np.int64)
+
+
 def export_csv(predictions: Predictions, path: Path | str) -> Path:
     """Write a CSV for spreadsheets, its cells of text neutralised (neutralize_cell), so that ids may differ.
+
+    The columns are those of write_predictions, and ``predicted``, the class that the threshold or the highest score
+    decides for, where there is either.
 
     Returns:
         The path.
@@ -225,7 +239,7 @@ def export_csv(predictions: Predictions, path: Path | str) -> Path:
     Raises:
         StorageError: the file cannot be written.
     """
-    scores: dict[str, Floats] = {}
+    scores: dict[str, Sequence[Any] | Floats] = {}
     for name, found in (("logit", predictions.logits), ("prob", predictions.probs)):
         if found.ndim == 1:
             scores[name] = found
@@ -233,6 +247,9 @@ def export_csv(predictions: Predictions, path: Path | str) -> Path:
             scores |= {f"{name} {c}": found[:, i] for i, c in enumerate(predictions.classes)}
     names: list[Label | None] = [*predictions.classes, None]  # index -1 is the unlabelled
     labels = (names[code] for code in predictions.labels)
+    codes = find_predicted(predictions)
+    if codes is not None:
+        scores["predicted"] = [predictions.classes[code] for code in codes]
     strings = _string_columns(predictions)
     with publish_file(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")

@@ -91,7 +91,7 @@ def prepare_data(
         CorpusError: no features or no labels.
         SplitError: a missing or empty split, a group or a text in two of them, or an encoder that saw more than train.
         TrainingError: training labels of one class only.
-        UsageError: a number as the weight of the positive class of more than two.
+        UsageError: a number as the weight of the positive class of more than two, or a threshold's rule for these.
     """
     corpus = open_corpus(dataset_path)
     everything = load_dataset(corpus, require_level(settings.level), labelled=True).view
@@ -103,6 +103,11 @@ def prepare_data(
         raise UsageError(
             f"pos_weight: a number is for two classes, found {len(everything.classes)} (name a method: "
             f"{', '.join(IMBALANCE_METHODS)})"
+        )
+    if settings.threshold != "f1" and len(everything.classes) > 2:
+        raise UsageError(
+            f"threshold: {settings.threshold} is for two classes, found {len(everything.classes)}: several have no "
+            "threshold, the highest score decides (leave it out)"
         )
     require_no_copies(everything, copies, show=show)
     if show:

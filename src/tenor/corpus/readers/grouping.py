@@ -141,7 +141,7 @@ def _check_new(row: MessageRow, path: str, columns: ColumnMap, tally: Tally) -> 
             path=path,
             line=row.line,
             field=columns.conversation_id,
-            remedy=f"sort the rows by {columns.conversation_id}",
+            remedy=f"sort the rows by {columns.conversation_id}, and there by time",
         )
 
 
