@@ -42,6 +42,11 @@ def test_small_numbers_are_not_rounded_away() -> None:
     assert format_field(3e-4) == "0.0003"
 
 
+def test_a_label_that_is_a_text_of_digits_is_quoted() -> None:
+    assert format_field([0, 1]) == "0, 1"
+    assert format_field(["0", "-1", "x1"]) == '"0", "-1", x1'
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

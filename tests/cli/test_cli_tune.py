@@ -98,3 +98,13 @@ def test_a_failed_trial_and_one_with_the_defaults_are_told_apart() -> None:
         "validation avg. precision with the defaults: 0.5000",
         "the interval: only 12 groups, fewer than 30",
     ]
+    assert not any("epoch 0" in sentence or "same score" in sentence for sentence in describe_best(result))
+
+
+def test_settings_that_nothing_speaks_for_are_said() -> None:
+    interval = Interval(0.75, 0.5, 0.875, 40, None)
+    defaults: dict[str, Any] = {"hidden_size": 256}
+    trials = tuple(Trial(number, {"hidden_size": 2**number}, 0.75, 0, 2.0) for number in range(3))
+    sentences = describe_best(TuneResult(Path("m.pt"), trials[1], "f1", interval, trials, defaults))
+    assert "the same score have trials 0, 2: nothing speaks for the settings of trial 1" in sentences
+    assert any(sentence.startswith("at epoch 0 the model is its start alone") for sentence in sentences)

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 
 import numpy as np
 import pytest
 
-from tenor.corpus.corpus import Corpus
+from tenor.corpus.audit import audit_corpus
+from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import Conversation
 from tenor.corpus.views import SequenceView, view_sequences
@@ -192,3 +194,14 @@ def test_groups_of_one_name_have_one_number(write_corpus: Callable[..., Corpus])
     conversations = view_sequences(view.corpus, "conversation")
     assert conversations.groups.tolist() == ["b", "c1", "a", "c3", "b"]
     assert conversations.group_codes[0] == conversations.group_codes[4]
+
+
+def test_a_folder_stands_for_its_corpus(small_corpus: Path) -> None:
+    opened = view_sequences(open_corpus(small_corpus), "author", "test")
+    for path in (small_corpus, str(small_corpus)):
+        found = view_sequences(path, "author", "test")
+        assert found.conversation_ids.tolist() == opened.conversation_ids.tolist()
+        assert (
+            audit_corpus(path, near_duplicates=False).checks
+            == audit_corpus(open_corpus(path), near_duplicates=False).checks
+        )

@@ -163,6 +163,35 @@ def test_a_label_that_the_model_does_not_know_is_scored_and_never_measured(
     assert str(caught.value) == message
 
 
+def test_the_text_1_is_told_from_the_number(
+    evaluated_corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    source = tmp_path / "texts.jsonl"
+    lines = []
+    for row in open_corpus(evaluated_corpus).conversations():
+        messages = [
+            {"author": author, "features": [float(value) for value in vector]}
+            for author, vector in zip(row.authors, row.features, strict=True)
+        ]
+        lines.append(
+            json.dumps(
+                {"conversation_id": row.conversation_id, "messages": messages, "label": str(row.label)}
+            )
+        )
+    source.write_text("\n".join(lines))
+    texts = import_corpus(source, tmp_path / "texts")
+    with pytest.raises(CorpusError, match='label "0", "1" is unknown to the model, which knows 0, 1 '):
+        evaluate_model("conversation", models["conversation"], texts, device="cpu")
+
+
+def test_a_corpus_that_was_not_encoded_is_told_so(models: dict[str, Path], tmp_path: Path) -> None:
+    row = {"conversation_id": "c", "messages": [{"author": "a", "text": "hello"}], "label": 1}
+    (tmp_path / "in.jsonl").write_text(json.dumps(row) + "\n")
+    plain = import_corpus(tmp_path / "in.jsonl", tmp_path / "plain")
+    with pytest.raises(CorpusError, match=r"expected messages with features, found none \(encode it first"):
+        predict(models["conversation"], plain, device="cpu")
+
+
 def test_a_lexical_prior_needs_text(
     evaluated_corpus: Path, train_small: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -135,6 +135,11 @@ def test_a_corpus_divided_anew_is_measured_with_caution(
     assert next(iter(describe_result(found))) == found["caution"]
     profiles = evaluate_profile_classifier(models["author"], divided, baselines=False, device="cpu")
     assert profiles["caution"] == found["caution"]
+    summary = predict_to_file(models["author"], divided, tmp_path / "scores.parquet", device="cpu")
+    assert summary.caution == found["caution"]
+    assert (
+        predict_to_file(models["author"], corpus, tmp_path / "scores.parquet", device="cpu").caution is None
+    )
     compared = compare_aggregation_methods(
         models["author"], divided, aggregations=("mean",), baselines=False, device="cpu"
     )

@@ -50,6 +50,24 @@ def test_a_model_equals_itself_exactly() -> None:
             assert difference == Difference(value, value, 0.0, 0.0, 0.0, 1.0, 1.0, 60, None)
 
 
+def test_rows_that_a_model_was_trained_on_are_said() -> None:
+    @dataclass(frozen=True)
+    class Split(Table):
+        splits: np.ndarray | None = None
+
+    a, b = make_tables([1.0, 0.5])
+    rows = len(a.labels)
+    for count, splits in ((0, ["test"] * rows), (3, ["train"] * 3 + ["test"] * (rows - 3))):
+        own = Split(a.ids, a.labels, a.probs, a.groups, splits=np.array(splits, dtype=object))
+        warnings = {difference.warning for difference in compare(own, b, replicates=50).values()}
+        if count:
+            assert warnings == {
+                "3 of the rows are of the split train, which a model knows: compare those of test (in_split)"
+            }
+        else:
+            assert warnings == {None}
+
+
 def test_a_better_model_is_found_and_the_sign_is_right() -> None:
     a, b = make_tables([1.2, 0.4])
     found = compare(a, b)

@@ -206,6 +206,24 @@ def test_a_number_for_the_positive_class_of_three_is_refused(tmp_path: Path) -> 
         train_model("conversation", corpus, model_path=tmp_path / "m", **{**SMALL, "pos_weight": 5.0})
 
 
+def test_several_classes_have_no_threshold_to_choose(tmp_path: Path) -> None:
+    lines = []
+    for index in range(60):
+        messages = [{"author": f"a{index}", "features": [float(index % 3), 1.0]}]
+        lines.append(
+            json.dumps({"conversation_id": str(index), "messages": messages, "label": "abc"[index % 3]})
+        )
+    (tmp_path / "chats.jsonl").write_text("\n".join(lines) + "\n")
+    corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus", fractions=(0.5, 0.25, 0.25))
+    with pytest.raises(
+        UsageError, match=r"threshold: cost:1:20 is for two classes, found 3: several have no thresh"
+    ):
+        train_model(
+            "conversation", corpus, 1, model_path=tmp_path / "m", **{**SMALL, "threshold": "cost:1:20"}
+        )
+    train_model("conversation", corpus, 1, model_path=tmp_path / "m", **SMALL)
+
+
 def test_a_tracker_without_its_package_is_an_error(
     small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Protocol
@@ -158,15 +158,17 @@ def compare_many(
         if name != reference
         for j, metric in enumerate(metrics)
     }
-    return _warn_of_training(_adjust_together(differences), models[reference])
+    return _warn_of_training(_adjust_together(differences), models.values())
 
 
 def _warn_of_training(
-    found: dict[str, dict[str, Difference]], reference: Scored
+    found: dict[str, dict[str, Difference]], models: Iterable[Scored]
 ) -> dict[str, dict[str, Difference]]:
-    """Say with each difference that rows are of the training split, where the tables tell."""
-    splits = getattr(reference, "splits", None)
-    count = 0 if splits is None else int(((splits == "train") & (reference.labels >= 0)).sum())
+    """Say with each difference that rows are of the training split, where a table tells."""
+    told = [
+        (splits, model.labels) for model in models if (splits := getattr(model, "splits", None)) is not None
+    ]
+    count = max((int(((splits == "train") & (labels >= 0)).sum()) for splits, labels in told), default=0)
     if not count:
         return found
     warning = (
