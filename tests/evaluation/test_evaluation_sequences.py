@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
+from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation import (
@@ -24,6 +26,7 @@ from tenor.evaluation.profile_files import profiles_to_file
 from tenor.evaluation.sentences import describe_result
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import read_metadata
+from tenor.synthetic import write_jsonl
 
 
 @pytest.mark.parametrize("level", ["conversation", "author"])
@@ -64,6 +67,19 @@ def test_every_reading_of_the_test_split_is_counted_by_level(corpus: Path, model
     assert other["test_reads"] == 1
     predict(models["author"], corpus, split="validation", device="cpu")
     assert evaluate_model("author", models["author"], corpus, device="cpu")["test_reads"] == 4
+
+
+def test_scores_of_labelled_test_rows_are_a_reading(
+    corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    predict(models["author"], corpus, split="all", device="cpu")
+    predict_to_file(models["author"], corpus, tmp_path / "scores.parquet", device="cpu")
+    predict_to_file(models["author"], corpus, tmp_path / "scores.parquet", split="train", device="cpu")
+    assert evaluate_model("author", models["author"], corpus, device="cpu")["test_reads"] == 3
+    rows = [replace(row, author_labels={}, author_splits=None) for row in open_corpus(corpus).conversations()]
+    unlabelled = import_corpus(write_jsonl(rows, tmp_path / "in.jsonl"), tmp_path / "unlabelled")
+    predict(models["author"], unlabelled, split="all", device="cpu")
+    assert not (unlabelled / "test_reads.jsonl").exists()
 
 
 def test_a_reading_that_was_half_written_is_a_reading(corpus: Path, models: dict[str, Path]) -> None:

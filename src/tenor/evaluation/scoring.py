@@ -100,6 +100,7 @@ def predict(
     scorer.require_encoder(corpus)
     view = scorer.find(corpus, splits)
     predictions = scorer.score_view(view, known, fingerprints=fingerprint_conversations(corpus, view.rows))
+    scorer.count_labelled_read(view)
     if len(predictions) == 0:
         raise SplitError(
             f"{corpus.path}: expected {scorer.level} sequences in split {split}, found none to score "
@@ -322,6 +323,11 @@ class Scorer:
         count = count_test_read(corpus.path, level=level, model_hash=self.hash) if is_main else None
         shared = int(self.runtime.sum_float(0 if count is None else count))
         return shared if shared else None
+
+    def count_labelled_read(self, view: SequenceView) -> int | None:
+        """Enter a reading of the test split where a view has labelled rows of it: whoever has their scores measures."""
+        is_test = view.split_codes == SPLITS.index("test")
+        return self.count_read(view.corpus, self.level) if (view.labels[is_test] >= 0).any() else None
 
     def _with_prior(self, dataset: SequenceDataset) -> SequenceDataset:
         if self.lexical is None:

@@ -121,6 +121,7 @@ def predict_to_file(
                 write(adjusted, sets)
             del part, adjusted, sets
             release_memory()  # or what is held grows with the number of blocks
+    scorer.count_labelled_read(view)
     left_out = 0
     if splits == SPLITS or (view.labels < 0).all():
         counted = "conversations" if scorer.level == "conversation" else "author_sequences"
