@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tenor.cli.seeds import print_seeds
+from tenor.cli.standing import print_doubts
 from tenor.corpus.importing import import_corpus
 from tenor.models.model_file import read_metadata
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
@@ -167,3 +168,21 @@ def test_seeds_that_decided_nothing_are_said(capsys: pytest.CaptureFixture[str])
     assert sentence in " ".join(capsys.readouterr().out.split())
     print_seeds({"roc_auc": same, "f1": same | {"std": 0.01}}, title="over 3 seeds")
     assert sentence not in " ".join(capsys.readouterr().out.split())
+
+
+def test_doubts_of_differences_are_said_unless_the_intervals_said_them(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = "only 12 groups, fewer than 30"
+    rests = "it rests on about 2 groups"
+    rows = {
+        "tenor": {
+            "intervals": {"roc_auc": {"warning": few}},
+            "differences": {
+                "length": {"roc_auc": {"warning": few}, "average_precision": {"warning": rests}},
+                "lexical": {"roc_auc": {"warning": few}, "average_precision": {"warning": None}},
+            },
+        }
+    }
+    print_doubts(rows)
+    assert capsys.readouterr().out == f"tenor minus length: the intervals of avg. precision: {rests}\n"

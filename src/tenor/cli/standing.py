@@ -58,6 +58,7 @@ def print_standing(rows: Mapping[str, Mapping[str, Any]], *, title: str) -> None
     print_metrics(shown, title=title, caption=count_reads(first))
     print_intervals(shown)
     print_differences(rows)
+    print_doubts(rows)
     for name, metrics in rows.items():
         for sentence in describe_result(metrics):
             print_line(sentence if len(rows) == 1 else f"{name}: {sentence}")
@@ -77,6 +78,20 @@ def print_intervals(rows: Mapping[str, Mapping[str, Any]]) -> None:
         key: interval["warning"] for key, interval in intervals.items() if interval["value"] is not None
     }
     print_warnings({"": warnings})
+
+
+def print_doubts(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print why not to lean on differences, where the intervals of the rows themselves have not said it."""
+    said = {found["warning"] for metrics in rows.values() for found in metrics["intervals"].values()}
+    doubts = {
+        f"{name} minus {other}": {
+            metric: None if found["warning"] in said else found["warning"]
+            for metric, found in of_other.items()
+        }
+        for name, metrics in rows.items()
+        for other, of_other in metrics.get("differences", {}).items()
+    }
+    print_warnings(doubts)
 
 
 def print_warnings(warnings: Mapping[str, Mapping[str, str | None]]) -> None:
