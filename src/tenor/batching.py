@@ -17,13 +17,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.corpus import Corpus, as_corpus
 from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.readahead import bring_ahead, fits_ahead
 from tenor.corpus.schema import Label, Split
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.cutting import Indices, cut_by_length, share_cuts
-from tenor.errors import CorpusError, UsageError
+from tenor.errors import UsageError
 from tenor.seeding import numpy_generator
 
 SequenceLevel = Literal["conversation", "author"]
@@ -117,7 +117,7 @@ class SequenceDataset:
     @property
     def input_size(self) -> int:
         """Features a message."""
-        return require_features(self.view.corpus)
+        return self.view.corpus.require_features()
 
     @property
     def message_bytes(self) -> int:
@@ -308,8 +308,8 @@ def load_dataset(
         CorpusError: the corpus has no features yet.
         UsageError: an unknown level or split.
     """
-    corpus = dataset_path if isinstance(dataset_path, Corpus) else open_corpus(dataset_path)
-    require_features(corpus)
+    corpus = as_corpus(dataset_path)
+    corpus.require_features()
     view = view_sequences(corpus, require_level(model_type), split)
     return SequenceDataset(view.labelled() if labelled else view)
 
@@ -338,23 +338,6 @@ def require_level(model_type: str) -> SequenceLevel:
     if model_type == "author":
         return "author"
     raise UsageError(f"model_type must be 'conversation' or 'author', not {model_type!r}")
-
-
-def require_features(corpus: Corpus) -> int:
-    """The width of the corpus's features.
-
-    Raises:
-        CorpusError: its messages carry none.
-    """
-    width = corpus.info.input_size
-    if width is None:
-        remedy = (
-            "encode it first: tenor encode SOURCE DEST"
-            if corpus.has_text
-            else "import it with text or features"
-        )
-        raise CorpusError(f"{corpus.path}: expected messages with features, found none ({remedy})")
-    return width
 
 
 def make_loader(

@@ -88,7 +88,9 @@ def describe_counts(counts: Iterable[int], classes: Iterable[object] | None = No
 
 
 def describe_value(value: object) -> str:
-    """A value in a message, as one would type it: ``none``, lists with commas."""
+    """A value in a message, as one would type it: ``none``, lists with commas, a text of digits in quotes."""
     if value is None:
         return "none"
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    if isinstance(value, list | tuple):
+        return ", ".join(map(describe_value, value))
+    return f'"{value}"' if isinstance(value, str) and value.lstrip("-").isdigit() else str(value)

@@ -98,7 +98,22 @@ def test_a_failed_trial_and_one_with_the_defaults_are_told_apart() -> None:
         "validation avg. precision with the defaults: 0.5000",
         "the interval: only 12 groups, fewer than 30",
     ]
-    assert not any("epoch 0" in sentence or "same score" in sentence for sentence in describe_best(result))
+    assert not any("same score" in sentence for sentence in describe_best(result))
+
+
+def test_a_model_that_is_its_start_alone_is_said_to_be(
+    run_cli: RunCli, small_corpus: Path, tmp_path: Path
+) -> None:
+    """Steps this small convince nobody."""
+    search = (*SMALL[:7], *("--search", "num_layers=0", "--search", "learning_rate=1e-12,2e-12"))
+    for prior, is_said in (("lexical", True), ("none", False)):
+        model = tmp_path / f"{prior}.safetensors"
+        done = run_cli(
+            *("tune", "author", small_corpus, "--model", model, "--trials", "2"),
+            *(*search, "--search", f"prior={prior}"),
+        )
+        assert done.code == 0, done
+        assert ("the model is its start alone: no epoch of the network convinced" in done.out) is is_said
 
 
 def test_settings_that_nothing_speaks_for_are_said() -> None:
@@ -107,4 +122,3 @@ def test_settings_that_nothing_speaks_for_are_said() -> None:
     trials = tuple(Trial(number, {"hidden_size": 2**number}, 0.75, 0, 2.0) for number in range(3))
     sentences = describe_best(TuneResult(Path("m.pt"), trials[1], "f1", interval, trials, defaults))
     assert "the same score have trials 0, 2: nothing speaks for the settings of trial 1" in sentences
-    assert any(sentence.startswith("at epoch 0 the model is its start alone") for sentence in sentences)

@@ -10,7 +10,7 @@ import typer
 
 from tenor.cli.options import JsonOption
 from tenor.cli.output import format_cell, print_fields, print_json, print_line, print_table
-from tenor.errors import InputError, UsageError
+from tenor.errors import InputError, UsageError, describe_value
 
 if TYPE_CHECKING:
     from tenor.corpus.info import CorpusInfo
@@ -237,11 +237,9 @@ def flatten_fields(fields: dict[str, Any]) -> dict[str, object]:
 
 def format_field(value: object) -> str:
     """A value as text: lists with commas, six digits of a float, a dash for what is not there."""
-    if isinstance(value, list | tuple):  # of labels, say, where the text 1 is not the number
-        quoted = (
-            f'"{part}"' if isinstance(part, str) and part.lstrip("-").isdigit() else part for part in value
-        )
-        return ", ".join(map(format_field, quoted)) if value else "–"
+    if isinstance(value, list | tuple):
+        parts = (describe_value(part) if isinstance(part, str) else part for part in value)
+        return ", ".join(map(format_field, parts)) if value else "–"
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.6g}" if isinstance(value, float) else format_cell(value)

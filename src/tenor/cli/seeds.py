@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tenor.cli.output import METRIC_HEADINGS, print_line, print_table
-from tenor.cli.standing import INTERVAL_METRICS
-from tenor.evaluation.sentences import format_ends
+from tenor.cli.standing import INTERVAL_METRICS, format_ends
 
 
 def print_seeds(seeds: Mapping[str, Mapping[str, Any]], *, title: str) -> None:

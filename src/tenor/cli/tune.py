@@ -113,6 +113,8 @@ def run(
 
 def print_result(result: TuneResult, level: str, data: Path) -> None:
     """Print the trials, what the best one changes, and what to do next."""
+    from tenor.models.model_file import read_metadata
+
     metric, names, best = METRIC_HEADINGS[result.monitor], list(result.defaults), result.best
     rows = [
         [trial.number, trial.score, trial.best_epoch, trial.seconds, list_changes(trial, result.defaults)]
@@ -124,6 +126,8 @@ def print_result(result: TuneResult, level: str, data: Path) -> None:
     print_table(["setting", "default", f"trial {best.number}, the best"], settings, title="settings found")
     for sentence in describe_best(result):
         print_line(sentence)
+    for remark in read_metadata(result.path).remarks:
+        print_line(remark)
     print_line(f"model: {result.path}")
     print_line(f"next: {shlex.join(['tenor', 'test', str(result.path), str(data)])}")
 
@@ -147,11 +151,6 @@ def describe_best(result: TuneResult) -> list[str]:
         sentences.append(
             f"the same score have trials {', '.join(map(str, equals))}: nothing speaks for the settings of "
             f"trial {best.number}"
-        )
-    if best.best_epoch == 0:
-        sentences.append(
-            "at epoch 0 the model is its start alone: the network's settings (learning_rate, hidden_size, ...) have no "
-            "part in it"
         )
     if len(result.trials) > 1:
         sentences.append(

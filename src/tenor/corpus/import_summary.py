@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tenor.corpus.schema import Label
+from tenor.errors import describe_value
 
 #: How pandas writes the integers of a column that has empty cells.
 _DECIMAL = re.compile(r"-?[0-9]+\.0")
@@ -72,7 +73,7 @@ class ImportSummary:
             line += f" ({self.conversations:,} and {self.messages:,} of them new)"
         lines = [line]
         if self.new_classes:
-            names = ", ".join(map(str, self.new_classes))
+            names = describe_value(self.new_classes)
             lines.append(f"new classes: {names}; a model trained before does not know them: train anew")
         if any(self.left_out):
             lines.append(

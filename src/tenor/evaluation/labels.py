@@ -6,14 +6,13 @@ Knows nothing of scores.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from tenor.corpus.schema import UNLABELLED, Label
 from tenor.corpus.views import SequenceView
-from tenor.errors import CorpusError
+from tenor.errors import CorpusError, describe_value
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +31,8 @@ def require_known_labels(view: SequenceView, classes: tuple[Label, ...]) -> None
     unknown = sorted(present - set(classes), key=str)
     if unknown:
         raise CorpusError(
-            f"{view.corpus.path}: label {name_labels(unknown)} is unknown to the model, which knows "
-            f"{name_labels(classes)} (set it to null, or train a model on it)"
+            f"{view.corpus.path}: label {describe_value(unknown)} is unknown to the model, which knows "
+            f"{describe_value(classes)} (set it to null, or train a model on it)"
         )
 
 
@@ -50,14 +49,6 @@ def recode_labels(view: SequenceView, classes: tuple[Label, ...]) -> npt.NDArray
             "%s: %d sequences count as unlabelled: the model does not know %s",
             view.corpus.path,
             int(lost.sum()),
-            name_labels(view.classes[index] for index in np.unique(view.labels[lost])),
+            describe_value([view.classes[index] for index in np.unique(view.labels[lost])]),
         )
     return labels
-
-
-def name_labels(labels: Iterable[Label]) -> str:
-    """Labels with commas between; a text that looks like a number is quoted, for the two are not the same label."""
-    return ", ".join(
-        f'"{label}"' if isinstance(label, str) and label.lstrip("-").isdigit() else str(label)
-        for label in labels
-    )

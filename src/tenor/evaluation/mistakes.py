@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.logits import log_odds
-from tenor.predictions import Predictions
+from tenor.predictions import Predictions, find_predicted
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -33,9 +33,8 @@ def find_errors(rows: Predictions, count: int) -> Predictions:
 
 def predict_classes(rows: Predictions) -> Integers:
     """(N,) the index of the class that each row gets."""
-    if rows.probs.ndim == 2:
-        return np.asarray(rows.probs.argmax(axis=1))
-    return np.asarray(rows.probs >= _threshold(rows), dtype=np.int64)
+    found = find_predicted(rows)
+    return (rows.probs >= _threshold(rows)).astype(np.int64) if found is None else found
 
 
 def _confidence(rows: Predictions) -> Floats:

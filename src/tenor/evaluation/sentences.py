@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tenor.metrics.verdict import format_signed
-
 
 def describe_result(metrics: Mapping[str, Any]) -> Iterator[str]:
     """What is known of a result beyond its metrics: caution, verdict, notes, threshold, calibration, abstention.
@@ -69,8 +67,3 @@ def describe_choice(choice: Mapping[str, Any]) -> str:
     warning = "" if choice["warning"] is None else f"; {choice['warning']}"
     rows = choice.get("chosen_on", "validation")
     return f"The threshold {choice['value']:.4f}{sure} was chosen on {rows} by {rule}{warning}."
-
-
-def format_ends(low: float | None, high: float | None) -> str:
-    """Such as ``0.771 to 0.849``."""
-    return "–" if low is None or high is None else f"{format_signed(low)} to {format_signed(high)}"

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.batching import SequenceDataset, load_dataset
-from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.corpus import Corpus, as_corpus
 from tenor.corpus.views import SequenceView
 from tenor.devices import start_runtime
 from tenor.errors import UsageError
@@ -81,7 +81,7 @@ class SubsetScorer:
             CorpusError: the corpus has no features.
         """
         scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
-        corpus = dataset_path if isinstance(dataset_path, Corpus) else open_corpus(dataset_path)
+        corpus = as_corpus(dataset_path)
         scorer.require_encoder(corpus)
         return cls(scorer, load_dataset(corpus, scorer.level).view)
 

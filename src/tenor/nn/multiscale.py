@@ -126,9 +126,7 @@ def convolve_joined(
     pieces = buffer.unfold(0, PIECE + 2 * reach, PIECE).transpose(1, 2).contiguous()  # (pieces, rows, H)
     scales = []
     for weight, bias in zip(weights, biases, strict=True):
-        beyond = (
-            reach - weight.shape[2] // 2
-        )  # of the widest kernel's neighbours, those that this one does not see
+        beyond = reach - weight.shape[2] // 2  # rows that the widest kernel sees and this one does not
         image = pieces[:, beyond : PIECE + 2 * reach - beyond]
         scales.append(convolve_image(image, weight, bias).flatten(0, 1).index_select(0, first))
     return scales

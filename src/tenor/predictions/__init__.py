@@ -11,11 +11,11 @@ from tenor.predictions.table import Level as Level
 from tenor.predictions.table import Predictions as Predictions
 from tenor.predictions.table import Strings as Strings
 from tenor.predictions.table import concatenate_predictions as concatenate_predictions
+from tenor.predictions.table import find_predicted as find_predicted
 from tenor.predictions.table import require_unique_ids as require_unique_ids
 from tenor.predictions.writing import FORMAT_VERSION as FORMAT_VERSION
 from tenor.predictions.writing import PredictionSets as PredictionSets
 from tenor.predictions.writing import export_csv as export_csv
-from tenor.predictions.writing import find_predicted as find_predicted
 from tenor.predictions.writing import neutralize_cell as neutralize_cell
 from tenor.predictions.writing import require_parquet_name as require_parquet_name
 from tenor.predictions.writing import to_arrow as to_arrow

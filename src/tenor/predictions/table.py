@@ -177,6 +177,16 @@ def _check_values(table: Predictions) -> None:
         raise UsageError("predictions: probs must be finite and in [0, 1] (scores of profiles: 0 or more)")
 
 
+def find_predicted(predictions: Predictions) -> Integers | None:
+    """Each row's class, (N,) indices, by the threshold or, of several classes, by the highest score; None without."""
+    if len(predictions.classes) > 2:
+        codes: Integers = predictions.probs.argmax(axis=1)
+        return codes
+    if predictions.threshold is None:
+        return None
+    return (predictions.probs >= predictions.threshold).astype(np.int64)
+
+
 def require_unique_ids(predictions: Predictions) -> None:
     """Raise UsageError naming up to three examples when two rows have the same id."""
     keys = number_rows(predictions.id_columns)

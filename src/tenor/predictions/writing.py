@@ -21,9 +21,9 @@ from tenor.errors import UsageError
 from tenor.files import publish_file
 from tenor.predictions.table import (
     Floats,
-    Integers,
     Label,
     Predictions,
+    find_predicted,
     require_unique_ids,
 )
 from tenor.strings import Strings
@@ -215,16 +215,6 @@ def neutralize_cell(text: str) -> str:
     Source: OWASP, "CSV Injection".
     """
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
-def find_predicted(predictions: Predictions) -> Integers | None:
-    """Each row's class, (N,) indices, by the threshold or, of several classes, by the highest score; None without."""
-    if len(predictions.classes) > 2:
-        codes: Integers = predictions.probs.argmax(axis=1)
-        return codes
-    if predictions.threshold is None:
-        return None
-    return (predictions.probs >= predictions.threshold).astype(np.int64)
 
 
 def export_csv(predictions: Predictions, path: Path | str) -> Path:
