@@ -60,6 +60,7 @@ RAY = ("--engine", "ray")
         ((*PREDICT, *RAY), "--calibrate", "with the engine ray"),
         ((*PREDICT, *RAY), "--threshold f1", "with the engine ray"),
         ((*PREDICT, *RAY), "--abstain-alpha 0.1", "with the engine ray"),
+        ((*PREDICT, *RAY), "--validation x", "with the engine ray"),
         ((*PREDICT, *RAY), "--update x", "with the engine ray"),
         ((*PROFILE, *RAY, "-o", "{dest}"), "--no-baselines", "with the engine ray"),
         ((*PROFILE, *RAY, "-o", "{dest}"), "--threshold f1", "with the engine ray"),

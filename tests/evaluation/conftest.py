@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -52,6 +53,14 @@ def evaluated_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     source = write_jsonl(generate_conversations(plan), folder / "chats.jsonl")
     return import_corpus(source, folder / "corpus", fractions=(0.4, 0.3, 0.3))
+
+
+@pytest.fixture
+def new_chats(tmp_path: Path) -> Path:
+    """30 conversations of people whom nobody has labelled."""
+    plan = SyntheticPlan(conversations=30, messages=5, input_size=8, seed=9)
+    chats = [dataclasses.replace(chat, label=None, author_labels={}) for chat in generate_conversations(plan)]
+    return import_corpus(write_jsonl(chats, tmp_path / "new.jsonl"), tmp_path / "new")
 
 
 @pytest.fixture(scope="session")

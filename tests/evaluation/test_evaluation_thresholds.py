@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
+from tenor.corpus.importing import import_corpus
 from tenor.errors import SplitError, UsageError
 from tenor.evaluation import (
     compare_aggregation_methods,
@@ -186,6 +188,73 @@ def test_predict_calibrates_and_chooses(
     assert read_predictions(tmp_path / "p.parquet").threshold == found.threshold
     again = predict(models["author"], evaluated_corpus, split="all", calibrate=True, device="cpu")
     assert again.in_split("test").probs == pytest.approx(expected.probs)
+
+
+def test_new_chats_without_labels_are_adjusted_by_the_validation_of_another_corpus(
+    evaluated_corpus: Path,
+    models: dict[str, Path],
+    new_chats: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = models["author"]
+    known = predict(model, evaluated_corpus, split="validation", device="cpu")
+    plain_file = tmp_path / "plain.parquet"
+    plain = predict(model, new_chats, split="all", output=plain_file, device="cpu")
+    assert (plain.labels < 0).all()
+    calibrator = fit_calibration(known)
+    expected = calibrate(plain, calibrator)
+    options: dict[str, Any] = {"split": "all", "calibrate": True, "threshold": "cost:1:5", "device": "cpu"}
+    with pytest.raises(
+        SplitError, match=r"no labelled validation row \(name a corpus .* --validation DATA\)"
+    ):
+        predict(model, new_chats, **options)
+    options |= {"abstain_alpha": 0.2, "validation": evaluated_corpus}
+    whole = predict(model, new_chats, output=tmp_path / "whole.parquet", **options)
+    summary = predict_to_file(model, new_chats, tmp_path / "blocks.parquet", **options)
+    # known scores of the new chats do not stand for those of the validation split
+    predict_to_file(model, new_chats, tmp_path / "updated.parquet", update=plain_file, **options)
+    assert caplog.text == ""
+    rule = fit_conformal(known.labels, known.probs, alpha=0.2, groups=known.groups)
+    for name in ("whole", "blocks", "updated"):
+        found = read_predictions(tmp_path / f"{name}.parquet")
+        assert found.ids.tolist() == plain.ids.tolist()
+        assert found.probs == pytest.approx(expected.probs, abs=1e-6)
+        chosen = choose_by_rule(calibrate(known, calibrator), "cost:1:5").value
+        assert found.threshold == pytest.approx(chosen, abs=1e-6)
+        stored = Conformal(
+            **json.loads(pq.read_schema(tmp_path / f"{name}.parquet").metadata[b"tenor.abstention"])
+        )
+        assert stored.quantiles == pytest.approx(rule.quantiles, abs=1e-6)
+    assert len(whole) == summary.rows == len(plain)
+
+
+def test_adjusting_by_rows_that_the_model_may_have_seen_is_said(
+    evaluated_corpus: Path, models: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    divided_anew = import_corpus(evaluated_corpus, tmp_path / "anew", seed=5, columns={"split": None})
+    predict(models["author"], divided_anew, calibrate=True, validation=evaluated_corpus, device="cpu")
+    assert "trained under other splits" not in caplog.text
+    predict(models["author"], evaluated_corpus, calibrate=True, validation=divided_anew, device="cpu")
+    assert "anew: the model was trained under other splits than this corpus has" in caplog.text
+
+
+def test_a_validation_corpus_that_nothing_is_fitted_on_is_refused(
+    evaluated_corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    output = tmp_path / "p.parquet"
+    for score in (predict, partial(predict_to_file, output=output)):
+        with pytest.raises(UsageError, match="validation: expected something to fit on .* leave it out"):
+            score(models["author"], evaluated_corpus, validation=evaluated_corpus)
+    assert not output.exists()
+    with pytest.raises(UsageError, match="output: expected another place than that of the validation"):
+        predict(
+            models["author"],
+            tmp_path,
+            output=evaluated_corpus / "p.parquet",
+            calibrate=True,
+            validation=evaluated_corpus,
+        )
 
 
 def test_abstention_keeps_its_promise_on_average(simulate: Simulate) -> None:

@@ -28,6 +28,7 @@ Examples:
   tenor predict models/author.safetensors analyzed --split validation --output validation.parquet
   tenor predict models/author.safetensors analyzed --calibrate --threshold cost:1:20 --output scores.parquet
   tenor predict models/author.safetensors analyzed --abstain-alpha 0.1 --output decisions.parquet
+  tenor predict models/author.safetensors new --split all --calibrate --validation analyzed --output new.parquet
   tenor predict models/author.safetensors analyzed --output scores.parquet --update scores.parquet
   tenor predict models/author.safetensors shards --split all --output scores --engine ray --workers 8
 """
@@ -48,6 +49,14 @@ def run(
     ] = False,
     threshold: RuleOption = None,
     abstain_alpha: AbstainOption = None,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="Fit --calibrate, --threshold and --abstain-alpha on the validation split of this labelled corpus, "
+            "such as the one that the model was trained on; by default on that of DATA.",
+        ),
+    ] = None,
     update: Annotated[
         Path | None,
         typer.Option(
@@ -62,7 +71,7 @@ def run(
 ) -> None:
     """Write ids, group, split, label, logit and prob of every sequence of a split."""
     if engine == "ray":
-        idle = ("calibrate", "threshold", "abstain_alpha", "update")
+        idle = ("calibrate", "threshold", "abstain_alpha", "validation", "update")
         refuse_given(context, *idle, reason="with the engine ray")
         from tenor.distributed import predict_shards
 
@@ -82,6 +91,7 @@ def run(
         calibrate=calibrate,
         threshold=threshold,
         abstain_alpha=abstain_alpha,
+        validation=validation,
         update=update,
         device=device,
         mixed_precision=mixed_precision,

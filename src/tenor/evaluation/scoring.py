@@ -27,6 +27,7 @@ from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
 from tenor.evaluation.labels import recode_labels, require_known_labels
+from tenor.evaluation.thresholds import describe_splits
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
 from tenor.files import require_apart, sha256_file
 from tenor.logits import to_probs
@@ -52,6 +53,7 @@ def predict(
     calibrate: bool = False,
     threshold: str | None = None,
     abstain_alpha: float | None = None,
+    validation: str | Path | None = None,
     update: str | Path | Predictions | None = None,
     device: str | None = None,
     mixed_precision: str = "no",
@@ -65,12 +67,14 @@ def predict(
         split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"``.
         output: a Parquet file to write: ids, group, split, label, logit, prob.
         calibrate: mend the probabilities by temperature, Platt or isotonic regression, chosen and fitted on the
-            corpus's labelled validation split; logits and threshold move with them.
+            labelled validation split; logits and threshold move with them.
         threshold: choose the threshold that goes with the predictions on the validation split by this rule
             (tenor.metrics.objectives.FORMS); None = the model file's.
         abstain_alpha: write to `output`, beside each row, the classes that are not ruled out, each class wrongly for at
             most this share of new groups, and the decision, if one is left (conformal, from validation; see
             write_predictions).
+        validation: a corpus of the same encoder, such as the one that the model was trained on, whose labelled
+            validation split the three are fitted on; None = the corpus that is scored.
         update: earlier predictions of the model, or their file: sequences that stand there keep their scores, only
             others are scored (see tenor.evaluation.updating). It may be `output` itself.
         device: where to compute; None = the best there is.
@@ -81,8 +85,8 @@ def predict(
         ModelFileError: the file is no sound model, or its encoder is not the corpus's.
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
         SplitError: the split is empty, or there are no labelled validation rows to calibrate or choose on.
-        UsageError: an unknown split or rule, alpha out of range or without an output, or an update of predictions that
-            are not of this model and corpus.
+        UsageError: an unknown split or rule, alpha out of range or without an output, a validation corpus that nothing
+            is fitted on, or an update of predictions that are not of this model and corpus.
         InputError: the predictions to update cannot be read.
     """
     if abstain_alpha is not None and output is None:
@@ -90,8 +94,12 @@ def predict(
             "abstain_alpha: expected an output, which the prediction sets are written to, found none (name one, or fit "
             "the rule to predictions: tenor.evaluation.calibration.fit_abstention)"
         )
-    check_adjustment(threshold, abstain_alpha)
-    require_apart({"output": output}, {"model": model_path, "corpus": dataset_path}, closed=("corpus",))
+    check_adjustment(threshold, abstain_alpha, calibrated=calibrate, validation=validation)
+    require_apart(
+        {"output": output},
+        {"model": model_path, "corpus": dataset_path, "validation": validation},
+        closed=("corpus", "validation"),
+    )
     require_parquet_name(output)
     known = read_predictions(update, fingerprints=True) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
@@ -107,11 +115,11 @@ def predict(
             "(score another split, such as 'all')"
         )
     adjustment = scorer.fit_adjustment(
-        corpus,
+        corpus if validation is None else open_corpus(validation),
         calibrated=calibrate,
         rule=threshold,
         abstain_alpha=abstain_alpha,
-        known=predictions if "validation" in splits else known,
+        known=None if validation is not None else predictions if "validation" in splits else known,
     )
     predictions, sets = adjustment.apply(predictions)
     if output is not None and scorer.runtime.is_main:
@@ -243,6 +251,8 @@ class Scorer:
     ) -> Adjustment:
         """What a corpus's labelled validation split, scored for it, adds to predictions; see fit_adjustment.
 
+        A warning is logged where the model may have been trained on some of it.
+
         Args:
             corpus: encoded with the model's encoder.
             calibrated: fit a calibrator.
@@ -257,6 +267,18 @@ class Scorer:
         if not calibrated and rule is None and abstain_alpha is None:
             return Adjustment()
         validation = self.score(corpus, ("validation",), labelled=True, optional=("validation",), known=known)
+        if len(validation) == 0:
+            raise SplitError(
+                f"{corpus.path}: thresholds, calibrators and abstention are fitted on validation, and there is no "
+                "labelled validation row (name a corpus that has some, such as the one that the model was trained on: "
+                "--validation DATA)"
+            )
+        if describe_splits(self.metadata, corpus) is not None:
+            logger.warning(
+                "%s: the model was trained under other splits than this corpus has: if it was trained on conversations "
+                "that stand in its validation split, what is fitted on them is too sure of itself",
+                corpus.path,
+            )
         return fit_adjustment(validation, calibrated=calibrated, rule=rule, abstain_alpha=abstain_alpha)
 
     def _logits(self, view: SequenceView) -> npt.NDArray[np.float64]:

@@ -58,6 +58,7 @@ def predict_to_file(
     calibrate: bool = False,
     threshold: str | None = None,
     abstain_alpha: float | None = None,
+    validation: str | Path | None = None,
     update: str | Path | None = None,
     device: str | None = None,
     mixed_precision: str = "no",
@@ -76,6 +77,7 @@ def predict_to_file(
         calibrate: see `predict`.
         threshold: see `predict`.
         abstain_alpha: see `predict`.
+        validation: see `predict`.
         update: a file of earlier predictions; see `predict`.
         device: where to compute; None = the best there is.
         mixed_precision: ``"no"`` or ``"bf16"``.
@@ -85,8 +87,12 @@ def predict_to_file(
         ModelFileError, CorpusError, SplitError, UsageError, InputError: as `predict`.
         StorageError: the file cannot be written; an older one is untouched.
     """
-    check_adjustment(threshold, abstain_alpha)
-    require_apart({"output": output}, {"model": model_path, "corpus": dataset_path}, closed=("corpus",))
+    check_adjustment(threshold, abstain_alpha, calibrated=calibrate, validation=validation)
+    require_apart(
+        {"output": output},
+        {"model": model_path, "corpus": dataset_path, "validation": validation},
+        closed=("corpus", "validation"),
+    )
     require_parquet_name(output)
     known = None if update is None else read_predictions(update, fingerprints=True)
     splits = parse_splits(split)
@@ -100,7 +106,11 @@ def predict_to_file(
             "(score another split, such as 'all')"
         )
     adjustment = scorer.fit_adjustment(
-        corpus, calibrated=calibrate, rule=threshold, abstain_alpha=abstain_alpha, known=known
+        corpus if validation is None else open_corpus(validation),
+        calibrated=calibrate,
+        rule=threshold,
+        abstain_alpha=abstain_alpha,
+        known=known if validation is None else None,
     )
 
     def score_blocks() -> Iterator[Predictions]:
