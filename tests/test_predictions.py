@@ -74,7 +74,7 @@ def test_a_file_reads_back_as_it_was_written(level: str, classes: tuple[Any, ...
     path = write_predictions(predictions, tmp_path / "deep" / "p.parquet")
     assert path == tmp_path / "deep" / "p.parquet"
     assert_equal(read_predictions(path), predictions)
-    mended = dataclasses.replace(predictions, calibration="platt")
+    mended = dataclasses.replace(predictions, calibration="platt", caution="rows of test may be known")
     assert_equal(read_predictions(write_predictions(mended, path)), mended)
 
 
@@ -225,6 +225,7 @@ def rewrite(
         (lambda t: t, {"level": "person"}, "metadata.level", "unknown level"),
         (lambda t: t, {"threshold": "high"}, "metadata.threshold", "wrong type"),
         (lambda t: t, {"calibration": 1}, "metadata.calibration", "wrong type"),
+        (lambda t: t, {"caution": ["x"]}, "metadata.caution", "wrong type"),
         (lambda t: t, {"classes": [0, "1"]}, "metadata.classes", "all integers or all strings"),
         (lambda t: t, {"classes": [1, 1]}, "metadata.classes", "two different classes"),
         (
@@ -355,6 +356,20 @@ def test_fingerprints_are_kept_and_read_where_they_are_wanted(tmp_path: Path) ->
     assert concatenate_predictions(mixed[::-1]).fingerprints is None
     with pytest.raises(UsageError, match="fingerprints must have shape"):
         dataclasses.replace(plain, fingerprints=np.zeros(1, np.uint64))
+
+
+def test_a_file_that_holds_no_predictions_is_not_written_over(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a user's own"]}), tmp_path / "chats.parquet")
+    (tmp_path / "notes").write_text("by hand")
+    for name in ("chats.parquet", "notes"):
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(UsageError, match=f"found another file at .*{name}"):
+            write_predictions(make_predictions(), tmp_path / name)
+        assert (tmp_path / name).read_bytes() == before
+    (tmp_path / "empty.parquet").touch()  # as mktemp leaves it
+    for _ in range(2):
+        write_predictions(make_predictions(), tmp_path / "empty.parquet")
+    assert len(read_predictions(tmp_path / "empty.parquet")) == len(make_predictions())
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,20 @@ def files(tmp_path: Path) -> dict[str, Path]:
     return {name: write_predictions(table, tmp_path / f"{name}.parquet") for name, table in tables.items()}
 
 
+def test_what_a_file_says_of_its_rows_is_said(
+    run_cli: RunCli, files: dict[str, Path], tmp_path: Path
+) -> None:
+    sentence = "the model was trained under other splits than this corpus has"
+    table = dataclasses.replace(simulate(3.0, 3), caution=sentence)
+    known = write_predictions(table, tmp_path / "known.parquet")
+    done = run_cli("compare", files["weak"], known)
+    assert f"{known}: {sentence}\n" in done.out.replace("\n" + sentence, " " + sentence)
+    assert f"{files['weak']}: the model" not in done.out
+    found = json.loads(run_cli("compare", files["weak"], known, "--json").out)
+    assert found["cautions"] == {str(known): sentence}
+    assert json.loads(run_cli("inspect", known, "--json").out)["caution"] == sentence
+
+
 def test_differences_are_those_of_compare_many(run_cli: RunCli, files: dict[str, Path]) -> None:
     done = run_cli("compare", *files.values(), "--metric", "roc_auc", "--metric", "f1", "--json")
     assert (done.code, done.err) == (0, "")

@@ -20,12 +20,15 @@ from tenor.evaluation import (
     evaluate_profile_classifier,
     predict,
     predict_to_file,
+    profile_predictions,
 )
 from tenor.evaluation import test_model as evaluate_model
 from tenor.evaluation.profile_files import profiles_to_file
 from tenor.evaluation.sentences import describe_result
 from tenor.metrics.thresholds import choose_threshold
 from tenor.models.model_file import read_metadata
+from tenor.predictions import read_predictions
+from tenor.report.reporting import report_run
 from tenor.synthetic import write_jsonl
 
 
@@ -153,6 +156,13 @@ def test_a_corpus_divided_anew_is_measured_with_caution(
     assert profiles["caution"] == found["caution"]
     summary = predict_to_file(models["author"], divided, tmp_path / "scores.parquet", device="cpu")
     assert summary.caution == found["caution"]
+    table = read_predictions(tmp_path / "scores.parquet")
+    assert table.caution == profile_predictions(table, ("mean",))["mean"].caution == found["caution"]
+    (section,) = report_run(
+        tmp_path / "scores.parquet"
+    ).sections  # test alone chooses no threshold of profiles
+    assert f"{found['caution'][0].upper()}{found['caution'][1:]}." in section.notes
+    assert any(note.startswith("Profiles are left out: their threshold") for note in section.notes)
     assert (
         predict_to_file(models["author"], corpus, tmp_path / "scores.parquet", device="cpu").caution is None
     )

@@ -150,6 +150,12 @@ def test_many_models_share_one_adjustment() -> None:
         compare_many(models, "x")
 
 
+def test_what_is_no_predictions_is_named() -> None:
+    table = make_tables([1.0])[0]
+    with pytest.raises(UsageError, match=r"b: expected predictions, such as .*found str 'new\.parquet'"):
+        compare(table, "new.parquet")  # type: ignore[arg-type]
+
+
 def test_holm_by_hand() -> None:
     # sorted: .01 x 4, .02 x 3, .03 x 2 -> held at .06, .5 x 1
     assert adjust_holm([0.03, 0.01, 0.5, None, 0.02]) == pytest.approx([0.06, 0.04, 0.5, None, 0.06])

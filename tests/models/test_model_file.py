@@ -11,9 +11,15 @@ import pytest
 import safetensors
 import torch
 
-from tenor.errors import ModelFileError, StorageError
+from tenor.errors import ModelFileError, StorageError, UsageError
 from tenor.lexical import LexicalPrior, count_texts, fit_lexical
-from tenor.models.model_file import ModelMetadata, load_model, read_metadata, save_model
+from tenor.models.model_file import (
+    ModelMetadata,
+    find_model_path,
+    load_model,
+    read_metadata,
+    save_model,
+)
 from tenor.models.sequence import SequenceClassifier
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -197,6 +203,22 @@ def test_metadata_that_the_format_does_not_allow_are_refused(
     with pytest.raises(ModelFileError, match=message):
         save_model(tmp_path / "m", model, make_metadata(model, **changes))
     assert not (tmp_path / "m").exists()
+
+
+def test_a_model_takes_the_place_of_a_model_and_of_no_other_file(tmp_path: Path) -> None:
+    assert find_model_path(None, "author") == Path("models/author_classifier.pt")
+    with pytest.raises(UsageError, match="must name a file, but .* is a folder"):
+        find_model_path(tmp_path, "author")
+    own = tmp_path / "thesis.pt"
+    for content in (b"PK\x03\x04 what torch.save wrote", b"{}", b'\x40\0\0\0\0\0\0\0{"weight":{}}'):
+        own.write_bytes(content)
+        with pytest.raises(UsageError, match=r"found another file at .*thesis\.pt \(name another"):
+            find_model_path(own, "author")
+    own.write_bytes(b"")
+    assert find_model_path(own, "author") == own
+    model = make_model()
+    save_model(own, model, make_metadata(model))
+    assert find_model_path(str(own), "author") == own
 
 
 def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def run(
     name = next(iter(tables))
     found = compare_many(tables, name, metrics=metrics, seed=seed)
     if json:
-        print_json(to_json(name, split, found))
+        print_json(to_json(name, split, found, tables))
         return
     known = {file: table.labelled() for file, table in tables.items()}
     rows = {
@@ -78,6 +78,9 @@ def run(
             for file, of_file in found.items()
         }
     )
+    for file, table in tables.items():
+        if table.caution:
+            print_line(f"{file}: {table.caution}")
     for file, of_file in found.items():
         print_line(describe(file, name, of_file))
 
@@ -119,12 +122,15 @@ def plain(found: dict[str, Difference]) -> dict[str, dict[str, object]]:
     return {metric: asdict(difference) for metric, difference in found.items()}
 
 
-def to_json(name: str, split: str, found: dict[str, dict[str, Difference]]) -> dict[str, object]:
-    """The reference, and each other file's differences to it."""
+def to_json(
+    name: str, split: str, found: dict[str, dict[str, Difference]], tables: dict[str, Predictions]
+) -> dict[str, object]:
+    """The reference, each other file's differences to it, and what to know before believing them."""
     return {
         "reference": name,
         "split": split,
         "differences": {file: plain(of_file) for file, of_file in found.items()},
+        "cautions": {file: table.caution for file, table in tables.items() if table.caution},
     }
 
 

@@ -191,6 +191,7 @@ def describe_predictions(predictions: Predictions) -> dict[str, Any]:
         "classes": list(predictions.classes),
         "threshold": threshold,
         "calibration": predictions.calibration,
+        "caution": predictions.caution,
         "model": predictions.model,
         "model_hash": predictions.model_hash,
     }

@@ -355,4 +355,5 @@ def _as_predictions(sequences: Predictions, profiles: Profiles, logits: Floats, 
         model=sequences.model,
         model_hash=sequences.model_hash,
         calibration=sequences.calibration,
+        caution=sequences.caution,
     )

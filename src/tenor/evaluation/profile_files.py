@@ -10,7 +10,7 @@ from tenor.errors import InputError, ModelFileError
 from tenor.evaluation.applying import apply_aggregation
 from tenor.files import require_apart, sha256_file
 from tenor.models.model_file import read_metadata
-from tenor.predictions import Predictions, read_predictions, require_parquet_name, write_predictions
+from tenor.predictions import Predictions, read_predictions, require_output, write_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def profiles_to_file(
         StorageError: the file cannot be written.
     """
     require_apart({"output": output}, {"model": model_path, "predictions": predictions_path})
-    require_parquet_name(output)
+    require_output(output)
     metadata = read_metadata(model_path)
     if metadata.level != "author":
         raise ModelFileError(

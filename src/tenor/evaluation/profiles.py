@@ -42,7 +42,7 @@ from tenor.evaluation.standing import (
     subtract,
     to_plain,
 )
-from tenor.evaluation.thresholds import ON_TRAINING_TOO, choose_by_rule, describe_splits, describe_stored
+from tenor.evaluation.thresholds import ON_TRAINING_TOO, choose_by_rule, describe_stored
 from tenor.predictions import Predictions, read_predictions
 
 
@@ -125,7 +125,7 @@ def evaluate_profile_classifier(
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, rule, out_of_fold, seed)
     metrics["notes"] = [*metrics.get("notes", ()), *scored.scorer.metadata.remarks]
-    metrics["caution"] = describe_splits(scored.scorer.metadata, scored.corpus)
+    metrics["caution"] = table.caution
     return {**metrics, "aggregation": aggregation, "test_reads": scored.count_read()}
 
 
@@ -194,7 +194,7 @@ def compare_aggregation_methods(
         beside = scored.measure_beside(tables[shown], shown, profile_label, rule, out_of_fold, seed)
         beside["differences"] = {**results[shown]["differences"], **beside["differences"]}
         results[shown] |= beside
-    results[shown]["caution"] = describe_splits(scored.scorer.metadata, scored.corpus)
+    results[shown]["caution"] = tables[shown].caution
     return results
 
 

@@ -34,7 +34,7 @@ from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import embed_dataset, score_dataset, score_prior
 from tenor.models.sequence import SequenceClassifier
-from tenor.predictions import Predictions, read_predictions, require_parquet_name, write_predictions
+from tenor.predictions import Predictions, read_predictions, require_output, write_predictions
 
 if TYPE_CHECKING:
     from tenor.lexical import LexicalPrior
@@ -100,7 +100,7 @@ def predict(
         {"model": model_path, "corpus": dataset_path, "validation": validation},
         closed=("corpus", "validation"),
     )
-    require_parquet_name(output)
+    require_output(output)
     known = read_predictions(update, fingerprints=True) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
@@ -237,6 +237,7 @@ class Scorer:
             threshold=self.metadata.threshold,
             model=self.path.name,
             model_hash=self.hash,
+            caution=describe_splits(self.metadata, view.corpus),
             fingerprints=fingerprints,
         )
 

@@ -18,7 +18,7 @@ from tenor.evaluation.calibration import (
 )
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import Metrics, find_baselines, measure_beside, measure_test
-from tenor.evaluation.thresholds import apply_rule, describe_splits, describe_threshold
+from tenor.evaluation.thresholds import apply_rule, describe_threshold
 
 
 def test_model(
@@ -89,6 +89,6 @@ def test_model(
     if abstain_alpha is not None:
         metrics["abstention"] = measure_abstention(predictions, abstain_alpha, seed=seed)
     metrics["notes"] = [*notes, *scorer.metadata.remarks]
-    metrics["caution"] = describe_splits(scorer.metadata, corpus)
+    metrics["caution"] = predictions.caution
     metrics["test_reads"] = scorer.count_read(corpus, scorer.level)
     return metrics

@@ -21,7 +21,7 @@ from tenor.evaluation.calibration import check_adjustment
 from tenor.evaluation.scoring import Scorer, parse_splits
 from tenor.evaluation.thresholds import describe_splits
 from tenor.files import require_apart
-from tenor.predictions import Predictions, read_predictions, require_parquet_name, write_parts
+from tenor.predictions import Predictions, read_predictions, require_output, write_parts
 
 #: Messages scored, and held, at a time.
 BLOCK_MESSAGES = 262_144
@@ -93,7 +93,7 @@ def predict_to_file(
         {"model": model_path, "corpus": dataset_path, "validation": validation},
         closed=("corpus", "validation"),
     )
-    require_parquet_name(output)
+    require_output(output)
     known = None if update is None else read_predictions(update, fingerprints=True)
     splits = parse_splits(split)
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)

@@ -98,7 +98,7 @@ def compare(
         Metric -> Difference. compare(a, a) is exactly 0 with p = 1.
 
     Raises:
-        UsageError: ids, labels, groups or classes of the two differ, with how many and examples.
+        UsageError: ids, labels, groups or classes of the two differ, with how many and examples; or no predictions.
     """
     found = compare_many(
         {"a": a, "b": b}, "b", metrics=metrics, replicates=replicates, seed=seed, threads=threads
@@ -187,6 +187,12 @@ def _prepare(
     models: Mapping[str, Scored], reference: str, metrics: Sequence[str]
 ) -> tuple[dict[str, WeightedMetrics], Integers, int]:
     """Each model on the labelled rows of the reference, in its order; the rows' group codes; how many groups."""
+    for name, model in models.items():
+        if not all(hasattr(model, column) for column in ("ids", "labels", "probs", "groups", "threshold")):
+            raise UsageError(
+                f"{name}: expected predictions, such as tenor.read_predictions(FILE) gives, found "
+                f"{type(model).__name__} {str(model)[:60]!r}"
+            )
     base = models[reference]
     labelled = base.labels >= 0
     codes, num_groups = encode_groups(base.groups[labelled], int(labelled.sum()))

@@ -158,6 +158,12 @@ def open_tensor_file(path: str | Path, newest_version: int) -> TensorFile:
     return TensorFile(path, document["metadata"], specs)
 
 
+def is_tensor_file(path: Path) -> bool:
+    """Whether a file begins as write_tensor_file's do; nothing more is looked at."""
+    with _open(path) as handle:
+        return bool(handle.read(_CHECKSUM_START)[8:] == _HEADER_START)
+
+
 def _open(path: Path) -> Any:  # noqa: ANN401 - a binary file object
     try:
         return path.open("rb")

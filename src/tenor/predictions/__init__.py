@@ -17,7 +17,7 @@ from tenor.predictions.writing import FORMAT_VERSION as FORMAT_VERSION
 from tenor.predictions.writing import PredictionSets as PredictionSets
 from tenor.predictions.writing import export_csv as export_csv
 from tenor.predictions.writing import neutralize_cell as neutralize_cell
-from tenor.predictions.writing import require_parquet_name as require_parquet_name
+from tenor.predictions.writing import require_output as require_output
 from tenor.predictions.writing import to_arrow as to_arrow
 from tenor.predictions.writing import write_parts as write_parts
 from tenor.predictions.writing import write_predictions as write_predictions

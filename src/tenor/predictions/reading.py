@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.errors import InputError, UsageError
 from tenor.predictions.table import ID_COLUMNS, Floats, Integers, Label, Predictions, require_unique_ids
-from tenor.predictions.writing import CALIBRATION, FINGERPRINT, FORMAT_VERSION, METADATA_KEY, METADATA_TYPES
+from tenor.predictions.writing import FINGERPRINT, FORMAT_VERSION, METADATA_KEY, METADATA_TYPES, REMARKS
 from tenor.strings import Strings
 
 if TYPE_CHECKING:
@@ -101,9 +101,8 @@ def _assemble(
             logits=_to_floats(columns["logit"]),
             probs=_to_floats(columns["prob"]),
             threshold=None if threshold is None else float(threshold),
-            calibration=metadata.get(CALIBRATION),
             fingerprints=_read_fingerprints(columns) if fingerprints else None,
-            **{name: metadata[name] for name in ("level", "model", "model_hash")},
+            **{name: metadata[name] for name in ("level", "model", "model_hash", *REMARKS)},
         )
         require_unique_ids(predictions)
     except UsageError as error:
@@ -191,8 +190,10 @@ def _read_metadata(schema_metadata: dict[bytes, bytes] | None, path: Path) -> di
     for name, types in METADATA_TYPES.items():
         if name not in metadata or not isinstance(metadata[name], types) or isinstance(metadata[name], bool):
             raise InputError("missing or of a wrong type", path=path, field=f"metadata.{name}", remedy=remedy)
-    if not isinstance(metadata.get(CALIBRATION, ""), str):
-        raise InputError("of a wrong type", path=path, field=f"metadata.{CALIBRATION}", remedy=remedy)
+    metadata = {**dict.fromkeys(REMARKS), **metadata}
+    for name in REMARKS:
+        if not isinstance(metadata[name], str | None):
+            raise InputError("of a wrong type", path=path, field=f"metadata.{name}", remedy=remedy)
     if metadata["level"] not in ID_COLUMNS:
         raise InputError(f"unknown level {metadata['level']!r}", path=path, field="metadata.level")
     classes = metadata["classes"]

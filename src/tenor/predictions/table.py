@@ -64,6 +64,7 @@ class Predictions:
         model: the model's name.
         model_hash: what the model's file hashes to; empty when there is no file.
         calibration: the method that mended logits and probs; None = they are as the model gives them.
+        caution: what to know before measuring on the rows, in a sentence; None = nothing.
         fingerprints: (N,) uint64, hashes of the conversations that were scored (corpus.fingerprints); None = not known.
     """
 
@@ -81,6 +82,7 @@ class Predictions:
     model: str
     model_hash: str
     calibration: str | None = None
+    caution: str | None = None
     fingerprints: npt.NDArray[np.uint64] | None = None
 
     def __post_init__(self) -> None:
@@ -219,6 +221,7 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
         for name in tables[0]
         if all(name in table for table in tables)
     }
-    joined = dataclasses.replace(first, **{"fingerprints": None, **arrays})
+    caution = next((part.caution for part in parts if part.caution is not None), None)
+    joined = dataclasses.replace(first, caution=caution, **{"fingerprints": None, **arrays})
     require_unique_ids(joined)
     return joined

@@ -43,8 +43,8 @@ METADATA_TYPES: dict[str, tuple[type, ...]] = {
     "model": (str,),
     "model_hash": (str,),
 }
-#: Stands there too where the scores were mended (see Predictions).
-CALIBRATION = "calibration"
+#: Stand there too where there is something to say (see Predictions).
+REMARKS = ("calibration", "caution")
 #: A column of files whose rows say what was scored (see Predictions).
 FINGERPRINT = "fingerprint"
 
@@ -85,16 +85,17 @@ def write_predictions(
 ) -> Path:
     """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob, perhaps fingerprint.
 
-    Level, classes, threshold, model, calibration and format version stand in the schema's metadata as JSON. For several
-    classes logit and prob are lists with one entry a class. With `sets` two columns are added, which read_predictions
-    passes over: ``prediction_set``, the labels that are not ruled out, and ``decision``, the one label of a set of
-    one, null where the rule abstains; the rule stands in the metadata under ``tenor.abstention``.
+    Level, classes, threshold, model, calibration, caution and format version stand in the schema's metadata as JSON.
+    For several classes logit and prob are lists with one entry a class. With `sets` two columns are added, which
+    read_predictions passes over: ``prediction_set``, the labels that are not ruled out, and ``decision``, the one label
+    of a set of one, null where the rule abstains; the rule stands in the metadata under ``tenor.abstention``.
 
     Returns:
         The path.
 
     Raises:
-        UsageError: two rows have the same id, sets of other rows or classes, or a name for another format.
+        UsageError: two rows have the same id, sets of other rows or classes, a name for another format, or one at which
+            stands a file without predictions.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
     require_unique_ids(predictions)
@@ -103,18 +104,36 @@ def write_predictions(
     return Path(path)
 
 
-def require_parquet_name(path: Path | str | None) -> None:
-    """Refuse a name that says another format than Parquet; None passes.
+def require_output(path: Path | str | None) -> None:
+    """Refuse a name that says another format than Parquet, or at which another file would be lost; None passes.
 
     Raises:
-        UsageError: with the way to a CSV.
+        UsageError: with the way to a CSV, or naming the file.
     """
-    if path is not None and Path(path).suffix.lower() in _OTHER_FORMATS:
-        renamed = Path(path).with_suffix(".parquet")
+    if path is None:
+        return
+    path = Path(path)
+    if path.suffix.lower() in _OTHER_FORMATS:
+        renamed = path.with_suffix(".parquet")
         raise UsageError(
             f"predictions are written as Parquet: expected a name such as {renamed}, found {path} "
             f"(a CSV for spreadsheets is then made by: tenor inspect {renamed} --csv {renamed.with_suffix('.csv')})"
         )
+    if path.is_file() and path.stat().st_size and not _holds_predictions(path):
+        raise UsageError(
+            f"output: expected a new name, or predictions that may be replaced, found another file at {path} (name "
+            "another, or remove that file)"
+        )
+
+
+def _holds_predictions(path: Path) -> bool:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return METADATA_KEY in (pq.read_schema(path).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
 
 
 @contextlib.contextmanager
@@ -124,13 +143,13 @@ def write_parts(path: Path | str) -> Iterator[WritePart]:
     The file appears, whole, when all are written. That no two rows have the same id is the caller's affair.
 
     Raises:
-        UsageError: tables of different level, classes, threshold or model, some with sets and some without, or a name
-            for another format.
+        UsageError: tables of different level, classes, threshold or model, some with sets and some without, a name
+            for another format, or one at which stands a file without predictions.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
     import pyarrow.parquet as pq
 
-    require_parquet_name(path)
+    require_output(path)
     with publish_file(Path(path)) as temporary, contextlib.ExitStack() as stack:
         writers: list[Any] = []
 
@@ -173,8 +192,7 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
         columns[FINGERPRINT] = number_array(predictions.fingerprints)
     metadata = {name: getattr(predictions, name) for name in METADATA_TYPES}
     metadata["format_version"] = FORMAT_VERSION
-    if predictions.calibration is not None:
-        metadata[CALIBRATION] = predictions.calibration
+    metadata |= {name: said for name in REMARKS if (said := getattr(predictions, name)) is not None}
     described = {METADATA_KEY: json.dumps(metadata).encode()}
     if sets is not None:
         columns |= _set_columns(predictions, sets.holds, pa.string() if strings else pa.int64())

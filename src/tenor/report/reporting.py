@@ -16,7 +16,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration, measure_calibration
 from tenor.evaluation.sentences import describe_calibration, describe_choice
-from tenor.evaluation.thresholds import describe_splits, describe_stored, describe_threshold
+from tenor.evaluation.thresholds import describe_stored, describe_threshold
 from tenor.metrics.intervals import FEW_GROUPS
 from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Label, Predictions
@@ -170,11 +170,11 @@ def _describe_scores(level: ScoredLevel, corpus: Corpus | None) -> list[str]:
     predictions = level.predictions
     objective = "f1" if level.metadata is None else level.metadata.threshold_objective
     stored = None
-    caution = None if level.metadata is None or corpus is None else describe_splits(level.metadata, corpus)
     if level.name == TRAINED and level.metadata is not None:
         stored = describe_stored(level.metadata, corpus)
     choice = describe_threshold(predictions, objective, stored)
-    sentences = [] if caution is None else [f"{caution[0].upper()}{caution[1:]}."]
+    caution = predictions.caution
+    sentences = [f"{caution[0].upper()}{caution[1:]}."] if caution else []
     sentences += [describe_choice(choice)] if choice is not None and choice["low"] is not None else []
     if (predictions.probs <= 1).all():
         has_validation = bool((predictions.in_split("validation").labels >= 0).any())

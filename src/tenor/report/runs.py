@@ -36,6 +36,10 @@ Embeddings = npt.NDArray[np.float32]
 
 logger = logging.getLogger(__name__)
 
+_WITHOUT_VALIDATION = (
+    "Profiles are left out: their threshold is chosen on validation, and no validation row here has a label (predict "
+    "with --split all, or put the model's file beside the predictions)."
+)
 _WITHOUT_CORPUS = "The baselines learn their aggregation on validation, for there is no corpus here."
 
 LEVELS = ("conversation", "author", "profile")
@@ -195,7 +199,7 @@ def read_run(run: Path) -> list[ScoredLevel]:
     """Read a predictions file, or all in a folder: one model a level, tables without a model are baselines.
 
     Splits of one model may stand in several files. Profiles are aggregated anew from author sequences where the
-    folder has them, unless it has profiles of the same model.
+    folder has them, unless it has profiles of the same model, or nothing that their threshold could come from.
 
     Raises:
         InputError: a file that cannot be read, where it is the only one.
@@ -208,9 +212,20 @@ def read_run(run: Path) -> list[ScoredLevel]:
         if own:
             levels.append(_collect_level(run, level, own))
     found = {level.predictions.level: level for level in levels}
-    if "author" in found and "profile" not in found:
-        levels.append(make_profiles(found["author"]))
-    return levels
+    author = found.get("author")
+    if author is None or "profile" in found:
+        return levels
+    if _has_threshold_for_profiles(author):
+        return [*levels, make_profiles(author)]
+    found["author"] = replace(author, notes=(*author.notes, _WITHOUT_VALIDATION))
+    return list(found.values())
+
+
+def _has_threshold_for_profiles(author: ScoredLevel) -> bool:
+    """Whether the model's file has one, validation can choose one, or none is needed."""
+    trained = None if author.metadata is None else author.metadata.trained_aggregation
+    known = author.predictions.in_split("validation").labels >= 0
+    return trained is not None or len(author.predictions.classes) > 2 or bool(known.any())
 
 
 def _read_tables(run: Path) -> dict[Path, Predictions]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import Runtime, start_runtime
-from tenor.errors import UsageError
+from tenor.models.model_file import find_model_path
 from tenor.training.preparation import TrainingData, fit_data, prepare_data
 from tenor.training.run import Every, Run
 from tenor.training.settings import TrainSettings, check_real, check_whole
@@ -152,9 +152,7 @@ def train_model(
         checkpoint_every_steps = check_whole("checkpoint_every_steps", checkpoint_every_steps, 1, 10**12)
     if checkpoint_every_s is not None:
         checkpoint_every_s = check_real("checkpoint_every_s", checkpoint_every_s, 0.0, True, 1e9, True)
-    path = Path(model_path) if model_path is not None else Path("models") / f"{model_type}_classifier.pt"
-    if path.is_dir():
-        raise UsageError(f"model_path must name a file, but {path} is a folder")
+    path = find_model_path(model_path, model_type)
     runtime = start_runtime(device, mixed_precision, tuple(trackers), str(path.parent))
     with runtime.together():
         is_main = runtime.is_main

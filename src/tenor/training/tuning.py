@@ -32,7 +32,7 @@ from tenor.errors import CorpusError, StorageError, TrainingError, UsageError
 from tenor.files import publish_file, write_bytes
 from tenor.logits import to_probs
 from tenor.metrics.intervals import Interval, bootstrap_metrics
-from tenor.models.model_file import load_model, read_metadata
+from tenor.models.model_file import find_model_path, load_model, read_metadata
 from tenor.models.scoring import score_view
 from tenor.progress import progress_bar
 from tenor.training.checkpoint import RunFolder
@@ -158,9 +158,7 @@ def tune_model(
         budget_s = check_real("budget_s", budget_s, 0.0, False, 1e9, True)
     check_on_copies(copies)
     checked, base = resolve(level, dataset_path, space, fixed_settings, seed)
-    path = Path(model_path) if model_path is not None else Path("models") / f"{level}_classifier.pt"
-    if path.is_dir():
-        raise UsageError(f"model_path must name a file, but {path} is a folder")
+    path = find_model_path(model_path, level)
     runtime = start_runtime(device, base.mixed_precision, (), str(path.parent))
     data = _Prepared(dataset_path, copies, base)
     base = replace(base, context=data.audited.context)
