@@ -22,6 +22,7 @@ from tenor.predictions import (
     export_csv,
     neutralize_cell,
     read_predictions,
+    read_sets,
     write_predictions,
 )
 from tenor.strings import Strings
@@ -324,7 +325,10 @@ def test_exported_csv_holds_numbers_and_harmless_text(tmp_path: Path) -> None:
         "author", classes=("=a", "b", "c"), authors=strings("@x", 'say "hi", ann', "-2", "eve")
     )
     path = export_csv(predictions, tmp_path / "p.csv")
-    with path.open(newline="", encoding="utf-8") as handle:
+    assert path.read_bytes().startswith(
+        b"\xef\xbb\xbfconversation_id"
+    )  # without it Excel takes another encoding
+    with path.open(newline="", encoding="utf-8-sig") as handle:
         rows = list(csv.reader(handle))
     assert rows[0] == [
         "conversation_id", "author", "group", "split", "label", "length",
@@ -336,6 +340,24 @@ def test_exported_csv_holds_numbers_and_harmless_text(tmp_path: Path) -> None:
     assert [row[1] for row in rows[1:]] == ["'@x", 'say "hi", ann', "'-2", "eve"]
     assert [row[4] for row in rows[1:]] == ["'=a", "b", "", "c"]
     assert [float(row[6]) for row in rows[1:]] == predictions.logits[:, 0].tolist()
+
+
+@pytest.mark.parametrize("classes", [(0, 1), ("=a", "b", "c")])
+def test_prediction_sets_are_read_back_and_stand_in_the_csv(tmp_path: Path, classes: tuple[Any, ...]) -> None:
+    predictions = make_predictions("author", classes=classes)
+    holds = np.zeros((4, len(classes)), dtype=np.bool_)
+    holds[0, 1] = holds[1, 0] = holds[2, 0] = holds[2, 1] = True  # b; a; a or b; none
+    path = write_predictions(predictions, tmp_path / "p.parquet", sets=PredictionSets(holds, {"alpha": 0.1}))
+    found = read_sets(path)
+    assert found is not None and found.rule == {"alpha": 0.1} and found.abstained == 2
+    assert found.holds.tolist() == holds.tolist() and found.decide().tolist() == [1, 0, -1, -1]
+    assert read_sets(write_predictions(predictions, tmp_path / "plain.parquet")) is None
+    written = export_csv(predictions, tmp_path / "p.csv", sets=found)
+    with written.open(newline="", encoding="utf-8-sig") as handle:
+        rows = list(csv.DictReader(handle))
+    first, second = (neutralize_cell(str(label)) for label in classes[:2])
+    assert [row["decision"] for row in rows] == [second, first, "", ""]
+    assert [row["prediction_set"] for row in rows] == [second, first, f"{first}; {classes[1]}", ""]
 
 
 def test_fingerprints_are_kept_and_read_where_they_are_wanted(tmp_path: Path) -> None:

@@ -117,6 +117,22 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_path(value: object, what: str) -> Path:
+    """A path that was given as one; anything else would end in an error about something else.
+
+    Args:
+        value: what was given.
+        what: it is for, in words.
+
+    Raises:
+        UsageError: naming the type.
+    """
+    if isinstance(value, str | os.PathLike):
+        return Path(value)
+    hint = " (its .path is one)" if isinstance(getattr(value, "path", None), Path) else ""
+    raise UsageError(f"{what}: expected a path, found {type(value).__name__}{hint}")
+
+
 def require_apart(
     written: Mapping[str, Path | str | None],
     read: Mapping[str, Path | str | None],
@@ -131,10 +147,14 @@ def require_apart(
         closed: what of it is a folder into which nothing else is to be written.
 
     Raises:
-        UsageError: naming two of them.
+        UsageError: naming two of them; or what is no path.
     """
     targets, sources = (
-        {what: Path(os.path.realpath(path)) for what, path in paths.items() if path is not None}
+        {
+            what: Path(os.path.realpath(require_path(path, what)))
+            for what, path in paths.items()
+            if path is not None
+        }
         for paths in (written, read)
     )
     for what, target in targets.items():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tenor.cli.inspect import flatten_fields, format_field, list_highest
-from tenor.predictions import Predictions, write_predictions
+from tenor.predictions import Predictions, PredictionSets, write_predictions
 
 RunCli = Callable[..., Any]
 
@@ -138,7 +138,9 @@ def test_rows_are_listed_and_written_for_a_spreadsheet(run_cli: RunCli, tmp_path
     assert done.code == 0 and "predicted positive   1" in done.out
     assert "c1" in done.out and "0.8750           1" in done.out and "c0" not in done.out
     assert "the 2 rows as CSV" in done.out
-    assert table.read_text().splitlines()[1].startswith("c0,'=ann,g,test,,1,")  # no formula
+    lines = table.read_text(encoding="utf-8-sig").splitlines()
+    assert lines[1].startswith("c0,'=ann,g,test,,1,")  # no formula
+    assert "decision" not in lines[0]
     highest = json.loads(run_cli("inspect", path, "--top", "1", "--json").out)["highest"]
     assert [row["conversation"] for row in highest] == ["c1"]
     whole = path.read_bytes()
@@ -150,6 +152,18 @@ def test_rows_are_listed_and_written_for_a_spreadsheet(run_cli: RunCli, tmp_path
     done = run_cli("inspect", named, "--csv", named)
     assert done.code == 2 and "--csv: expected another place than that of the predictions" in done.err
     assert path.read_bytes() == named.read_bytes() == whole
+
+
+def test_where_the_model_abstains_is_said(run_cli: RunCli, tmp_path: Path) -> None:
+    sets = PredictionSets(np.array([[True, True], [False, True]]), {"alpha": 0.2})
+    path = write_predictions(make_predictions([0.25, 0.875]), tmp_path / "p.parquet", sets=sets)
+    done = run_cli("inspect", path, "--top", "2", "--csv", tmp_path / "p.csv", "--json")
+    found = json.loads(done.out)
+    assert (found["without_decision"], found["abstention_alpha"]) == (1, 0.2)
+    assert [(row["conversation"], row["decision"]) for row in found["highest"]] == [("c1", 1), ("c0", None)]
+    lines = (tmp_path / "p.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert lines[0].endswith(",predicted,prediction_set,decision")
+    assert [line.split(",")[-2:] for line in lines[1:]] == [["0; 1", ""], ["1", "1"]]
 
 
 def test_what_has_no_rows_has_no_highest(run_cli: RunCli, tmp_path: Path, small_corpus: Path) -> None:

@@ -109,8 +109,12 @@ def test_results_stand_beside_baselines(
     output = ("--output", tmp_path / "decisions.parquet")
     out = succeed("predict", model, analyzed, *output, *options)
     undecided = round(found["abstention"]["abstained"] * found["count"])
+    written, fitted = out.splitlines()
     assert (
-        out == f"{output[1]}: {found['count']} author predictions, {undecided} of them without a decision\n"
+        written == f"{output[1]}: {found['count']} author predictions, {undecided} of them without a decision"
+    )
+    assert re.match(
+        r"fitted on \d+ labelled validation rows of 18 groups, \d+ of class 0, 36 of class 1$", fitted
     )
     out = succeed("predict", model, analyzed, *output, "--abstain-alpha", "0.001", "--no-progress")
     assert f"{found['count']} of them without" in out.replace("\n", " ")

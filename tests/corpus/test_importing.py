@@ -321,6 +321,32 @@ def test_times_that_run_backwards_are_said(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        (
+            ("yes", "No", "Yes "),
+            "labels 'Yes ', 'yes' are different classes: write them alike if they are one",
+        ),
+        (("\u00c4rger", "A\u0308rger", "ruhig"), "labels 'A\\u0308rger', '\\xc4rger' are different classes"),
+        ((" ", "a", "b"), "labels ' ' count as classes: leave the cell empty"),
+    ],
+)
+def test_labels_that_are_one_to_a_reader_are_said(tmp_path: Path, labels: tuple[str, ...], line: str) -> None:
+    chats = [
+        {
+            "conversation_id": f"c{i}",
+            "messages": [{"author": "a", "text": "x"}],
+            "label": labels[i % len(labels)],
+        }
+        for i in range(30)
+    ]
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(chat) + "\n" for chat in chats))
+    summary = import_with_summary(tmp_path / "chats.jsonl", tmp_path / "corpus")
+    assert [found for found in summary.lines() if found.startswith("labels")] != []
+    assert any(found.startswith(line) for found in summary.lines())
+
+
 def test_labels_that_are_seldom_meant_are_said(tmp_path: Path) -> None:
     header = "conversation_id,author,text,label,author_label\n"
     rows = [("a", "0.0", "1"), ("b", "1.0", ""), ("c", "nan", "0")]

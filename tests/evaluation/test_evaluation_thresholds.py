@@ -29,6 +29,7 @@ from tenor.evaluation import test_model as evaluate_model
 from tenor.evaluation.calibration import (
     calibrate,
     fit_abstention,
+    fit_adjustment,
     fit_calibration,
     measure_abstention,
     measure_calibration,
@@ -214,7 +215,7 @@ def test_new_chats_without_labels_are_adjusted_by_the_validation_of_another_corp
     summary = predict_to_file(model, new_chats, tmp_path / "blocks.parquet", **options)
     # known scores of the new chats do not stand for those of the validation split
     predict_to_file(model, new_chats, tmp_path / "updated.parquet", update=plain_file, **options)
-    assert caplog.text == ""
+    assert "other splits" not in caplog.text
     rule = fit_conformal(known.labels, known.probs, alpha=0.2, groups=known.groups)
     for name in ("whole", "blocks", "updated"):
         found = read_predictions(tmp_path / f"{name}.parquet")
@@ -227,6 +228,50 @@ def test_new_chats_without_labels_are_adjusted_by_the_validation_of_another_corp
         )
         assert stored.quantiles == pytest.approx(rule.quantiles, abs=1e-6)
     assert len(whole) == summary.rows == len(plain)
+
+
+def test_what_an_adjustment_rests_on_is_said(
+    evaluated_corpus: Path, models: dict[str, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, output = models["author"], tmp_path / "p.parquet"
+    known = predict(model, evaluated_corpus, split="validation", device="cpu").labelled()
+    plain = predict_to_file(model, evaluated_corpus, output, device="cpu")
+    assert plain.remarks == ()
+    found = predict_to_file(
+        model,
+        evaluated_corpus,
+        output,
+        calibrate=True,
+        threshold="recall_at_precision:1",
+        abstain_alpha=0.2,
+        device="cpu",
+    )
+    fitted, calibrated, chosen, beside = found.remarks
+    positives = int(known.labels.sum())
+    assert fitted == (
+        f"fitted on {len(known)} labelled validation rows of {known.groups.count_distinct()} groups, "
+        f"{len(known) - positives} of class 0, {positives} of class 1"
+    )
+    method = fit_calibration(known).method
+    assert calibrated.endswith(f" by {method}" if method != "identity" else "in cross-validation")
+    assert chosen.startswith("The threshold 0.") and chosen.endswith("by recall_at_precision:1")
+    assert beside.startswith("decisions are those of abstention, which no threshold changes")
+    assert [record.message[:35] for record in caplog.records] == [
+        "threshold: only 22 groups, fewer than"[:35]
+    ]
+    one_class = known.select(known.labels == 0)
+    assert fit_adjustment(one_class, rule="cost:1:20").threshold == 0.5
+    assert "threshold: every label is of one class: 0.5 is a fallback" in caplog.text
+
+
+def test_a_threshold_of_few_groups_says_so(simulate: Simulate) -> None:
+    table = simulate(200)
+    assert choose_by_rule(table).warning is None
+    known = table.in_split("validation")
+    few = known.select(np.isin(known.groups, known.groups.rank()[1][:7]))
+    assert choose_by_rule(few).warning == (
+        "only 7 groups, fewer than 30: it may be far off, whatever its interval"
+    )
 
 
 def test_adjusting_by_rows_that_the_model_may_have_seen_is_said(

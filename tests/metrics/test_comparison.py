@@ -150,6 +150,16 @@ def test_many_models_share_one_adjustment() -> None:
         compare_many(models, "x")
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-16])
+def test_a_difference_in_which_no_draw_differs_is_as_sure_as_its_groups_are_many(noise: float) -> None:
+    draws = 0.5 + noise * np.random.default_rng(0).integers(-1, 2, 1999)
+    few, some, many = (p_of_draws(draws, groups) for groups in (3, 20, 100))
+    assert few == pytest.approx(p_of_draws(np.full(1999, 0.5), 3))
+    assert few > 2.0**-19 == some  # the sign test's: twice a half to the power of the groups
+    assert many == 2.0**-99
+    assert p_of_draws(draws, 1e9) > 0
+
+
 def test_what_is_no_predictions_is_named() -> None:
     table = make_tables([1.0])[0]
     with pytest.raises(UsageError, match=r"b: expected predictions, such as .*found str 'new\.parquet'"):
@@ -182,8 +192,7 @@ def test_p_agrees_with_the_interval() -> None:
             assert p_of_draws(-draws, groups) == pytest.approx(p)
     assert p_of_draws(np.array([np.nan]), 10) is None
     assert p_of_draws(np.zeros(100), 10) == 1.0
-    large = p_of_draws(np.full(1999, 1.0), 1e9)
-    assert large == pytest.approx(2 / 2000, rel=1e-3)
+    assert p_of_draws(np.full(1999, 1.0), 5) == pytest.approx(0.0423, abs=1e-4)
     far_off = p_of_draws(np.random.default_rng(0).normal(1, 0.001, 1999), 2000)
     assert far_off is not None and 0 < far_off < 1e-300
 

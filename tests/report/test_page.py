@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from tenor.errors import StorageError
-from tenor.report import ErrorMessage, LevelSection, Report, Scorer, WorstError, write_report
+from tenor.report import AuditFinding, ErrorMessage, LevelSection, Report, Scorer, WorstError, write_report
+from tenor.report.card import render_model_card
 from tenor.report.page import render_report
 
 VOID = {"meta", "input", "link", "br", "img"}
@@ -101,6 +102,24 @@ def test_page_says_what_was_done_and_what_must_not_be(page: str) -> None:
         "An author is positive when most of the author's chats are.",
     ):
         assert expected in text
+
+
+def test_a_failed_audit_stands_before_the_numbers(full_report: Report, page: str) -> None:
+    assert "notice doubts" not in page.partition("<main>")[2]
+    failed = (
+        AuditFinding("group in several splits, level author", "failed"),
+        AuditFinding("near duplicates, level author", "warning"),
+    )
+    doubtful = dataclasses.replace(full_report, audit=failed)
+    sentence = (
+        "The audit of the splits failed (group in several splits, level author): what the model learned from"
+    )
+    for text, first_number in (
+        (render_report(doubtful), 'class="headline"'),
+        (render_model_card(doubtful), "## Numbers"),
+    ):
+        assert 0 < text.index(sentence) < text.index(first_number)
+        assert "near duplicates" not in text[: text.index(first_number)]
 
 
 def test_embedded_counts_give_the_numbers_that_are_printed(page: str, full_report: Report) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -192,6 +193,25 @@ def test_a_prior_needs_text(small_source: Path, tmp_path: Path) -> None:
         train_model("author", corpus, 1, model_path=tmp_path / "m", **{**SMALL, "prior": "lexical"})
     automatic = train_model("author", corpus, 1, model_path=tmp_path / "m", **{**SMALL, "prior": "auto"})
     assert load_model(automatic).lexical is None
+
+
+def test_a_class_without_a_training_sequence_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lines = []
+    for index in range(60):
+        name, split = "abc"[index % 3], ("train", "validation", "test")[index // 3 % 3]
+        if name != "b" or split != "train":
+            messages = [{"author": f"a{index}", "features": [float(index % 3), 1.0]}]
+            record = {"conversation_id": str(index), "messages": messages, "label": name, "split": split}
+            lines.append(json.dumps(record) + "\n")
+    (tmp_path / "chats.jsonl").write_text("".join(lines))
+    corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus")
+    train_model("conversation", corpus, 1, model_path=tmp_path / "m", **SMALL)
+    assert "no training sequence is of class b: the model cannot learn it, nor decide for it" in caplog.text
+    assert re.search(
+        r"validation has only 21 groups and 7 of class [abc]: the epoch that it chooses", caplog.text
+    )
 
 
 def test_a_number_for_the_positive_class_of_three_is_refused(tmp_path: Path) -> None:

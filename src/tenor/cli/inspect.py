@@ -15,7 +15,7 @@ from tenor.errors import InputError, UsageError, describe_value
 if TYPE_CHECKING:
     from tenor.corpus.info import CorpusInfo
     from tenor.models.model_file import ModelMetadata
-    from tenor.predictions import Floats, Predictions
+    from tenor.predictions import Floats, Predictions, PredictionSets
 
 SUMMARY = "Say what a corpus, model or predictions file is."
 
@@ -49,9 +49,12 @@ def run(
 ) -> None:
     """Say what a path holds; nothing is judged by its name, and nothing in it is run."""
     found = open_path(path)
+    sets = find_sets(path, found)
     fields = describe(found)
+    if sets is not None:
+        fields |= {"abstention_alpha": sets.rule.get("alpha"), "without_decision": sets.abstained}
     if top is not None or csv is not None:
-        fields |= read_rows(path, found, top, csv)
+        fields |= read_rows(path, found, sets, top, csv)
     if json:
         print_json(fields)
         return
@@ -65,8 +68,19 @@ def run(
         print_line(f"{csv}: the {fields['rows']:,} rows as CSV")
 
 
+def find_sets(path: Path, found: CorpusInfo | ModelMetadata | Predictions) -> PredictionSets | None:
+    """What a file of predictions says of each row where the model was asked to abstain."""
+    from tenor.predictions import Predictions, read_sets
+
+    return read_sets(path) if isinstance(found, Predictions) else None
+
+
 def read_rows(
-    path: Path, found: CorpusInfo | ModelMetadata | Predictions, top: int | None, csv: Path | None
+    path: Path,
+    found: CorpusInfo | ModelMetadata | Predictions,
+    sets: PredictionSets | None,
+    top: int | None,
+    csv: Path | None,
 ) -> dict[str, Any]:
     """Write the rows of predictions as CSV, and list the highest, where that is asked for.
 
@@ -82,9 +96,9 @@ def read_rows(
     if csv is not None and csv.suffix.lower() != ".csv":
         raise UsageError(f"--csv: expected a name that ends with .csv, found {csv}")
     require_apart({"--csv": csv}, {"predictions": path})
-    highest = {} if top is None else {"highest": list_highest(found, top)}
+    highest = {} if top is None else {"highest": list_highest(found, top, sets)}
     if csv is not None:
-        export_csv(found, csv)
+        export_csv(found, csv, sets=sets)
     return highest
 
 
@@ -197,10 +211,13 @@ def describe_predictions(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def list_highest(predictions: Predictions, count: int) -> list[dict[str, Any]]:
+def list_highest(
+    predictions: Predictions, count: int, sets: PredictionSets | None = None
+) -> list[dict[str, Any]]:
     """The rows with the highest scores, the highest first, equal ones as they stand in the file.
 
-    Of several classes a row's score is that of the class that it decides for.
+    Of several classes a row's score is that of the class that it decides for. With sets a row also has the decision
+    that these leave, None where they leave none.
     """
     import numpy as np
 
@@ -209,7 +226,8 @@ def list_highest(predictions: Predictions, count: int) -> list[dict[str, Any]]:
     def best(rows: Predictions) -> Floats:
         return rows.probs if rows.probs.ndim == 1 else rows.probs.max(axis=1)
 
-    rows = predictions.select(np.argsort(-best(predictions), kind="stable")[:count])
+    order = np.argsort(-best(predictions), kind="stable")[:count]
+    rows = predictions.select(order)
     named = (("conversation", rows.conversation_ids), ("author", rows.authors), ("split", rows.splits))
     columns: dict[str, Any] = {name: strings for name, strings in named if strings is not None}
     columns["label"] = [None if code < 0 else rows.classes[code] for code in rows.labels]
@@ -218,6 +236,9 @@ def list_highest(predictions: Predictions, count: int) -> list[dict[str, Any]]:
     predicted = find_predicted(rows)
     if predicted is not None:
         columns["predicted"] = [rows.classes[code] for code in predicted]
+    if sets is not None:
+        decided = sets.decide()[order]
+        columns["decision"] = [None if code < 0 else rows.classes[code] for code in decided]
     return [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)]
 
 

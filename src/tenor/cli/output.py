@@ -177,6 +177,11 @@ def print_metrics(rows: Mapping[str, Mapping[str, Any]], *, title: str, caption:
         }
         for name, metrics in rows.items()
     }
+    if not any(metrics.get(key) is not None for metrics in rows.values() for key in BINARY_ONLY):
+        print_line(
+            "precision, recall, F1, ROC AUC and average precision are macro means, over the classes for which they are "
+            "defined"
+        )
     for names, missing, reason in group_remarks(reasons):
         who = "" if len(names) == len(rows) > 1 else f"{', '.join(names)}: "
         print_line(f"{who}no {', '.join(missing)}: {reason}")

@@ -102,6 +102,8 @@ def run(
     if summary.left_out:
         why = "in no split" if split == "all" else f"not in split {split} (--split all scores all)"
         print_line(f"not scored: {summary.left_out:,} sequences that are {why}")
+    for remark in summary.remarks:
+        print_line(remark)
     if summary.caution is not None:
         print_line(f"before measuring on them: {summary.caution}")
     if summary.warning is not None:

@@ -31,7 +31,7 @@ from tenor.corpus.layout import (
 from tenor.corpus.mapped_rows import MappedRows
 from tenor.corpus.schema import Conversation, Place
 from tenor.errors import CorpusError
-from tenor.files import sha256_file
+from tenor.files import require_path, sha256_file
 
 #: Corpora up to this size are compared with their hashes whenever they are opened.
 VERIFIED_BYTES = 256 << 20
@@ -266,7 +266,7 @@ def open_corpus(path: Path | str, *, verify: bool | None = None) -> Corpus:
     Raises:
         CorpusError: no corpus, or a damaged one, or one of a newer format version; with the remedy.
     """
-    folder = Path(path)
+    folder = require_path(path, "corpus")
     _require_corpus_folder(folder)
     info = read_info(folder)
     names = read_state(folder)

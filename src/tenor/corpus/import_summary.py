@@ -6,6 +6,7 @@ Knows nothing of how it is done.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tenor.errors import describe_value
 #: How pandas writes the integers of a column that has empty cells.
 _DECIMAL = re.compile(r"-?[0-9]+\.0")
 #: What usually stands for no label.
-_MISSING = frozenset({"nan", "na", "n/a", "none", "null", "<na>"})
+_MISSING = frozenset({"", "nan", "na", "n/a", "none", "null", "<na>"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +109,24 @@ class ImportSummary:
                 f"labels {', '.join(decimals)} are read as texts, not as numbers: write integers, or names "
                 '(pandas: .astype("Int64"))'
             )
-        missing = [label for label in self.classes if isinstance(label, str) and label.lower() in _MISSING]
+        missing = [
+            label for label in self.classes if isinstance(label, str) and label.strip().lower() in _MISSING
+        ]
         if missing:
             lines.append(
-                f"labels {', '.join(missing)} count as classes: leave the cell empty, or null, where there is no label"
+                f"labels {', '.join(label if label.strip() else repr(label) for label in missing)} count as classes: "
+                "leave the cell empty, or null, where there is no label"
             )
+        alike: dict[str, list[str]] = {}
+        for label in self.classes:
+            if isinstance(label, str):
+                alike.setdefault(unicodedata.normalize("NFKC", label).strip().casefold(), []).append(label)
+        for labels in alike.values():
+            if len(labels) > 1:
+                shown = [repr(unicodedata.normalize("NFC", label)) for label in labels]
+                if len(set(shown)) < len(shown):  # they look the same
+                    shown = list(map(ascii, labels))
+                lines.append(
+                    f"labels {', '.join(shown)} are different classes: write them alike if they are one"
+                )
         return lines

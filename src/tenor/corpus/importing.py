@@ -31,7 +31,7 @@ from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Conversation
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import InputError, StorageError, UsageError, describe_os_error
-from tenor.files import publish_file, require_apart, sha256_file
+from tenor.files import publish_file, require_apart, require_path, sha256_file
 from tenor.progress import progress_bar
 
 #: What happens to a row that breaks a rule: stop at it, or set it aside.
@@ -138,7 +138,7 @@ def import_with_summary(
     """
     if on_error not in ("raise", "quarantine"):
         raise UsageError(f"on_error: expected raise or quarantine, found {on_error!r}")
-    dest, counts, base, tally = Path(dest), _Counts(), None, Tally()
+    dest, counts, base, tally = require_path(dest, "dest"), _Counts(), None, Tally()
     if append:
         base = open_base(dest, source, plan)
         tally = prepare_tally(base)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, get_args
+from numbers import Integral
+from typing import Any, Literal, get_args
 
 from tenor.corpus.schema import SPLITS, Split
 from tenor.errors import UsageError
@@ -62,6 +63,9 @@ class SplitPlan:
             )
         if self.by is not None and self.by not in get_args(SplitBy):
             raise UsageError(f"split by: expected author, conversation or group, found {self.by!r}")
+        seed: Any = self.seed
+        if isinstance(seed, Integral) and seed is not True and seed is not False:  # numpy's too
+            object.__setattr__(self, "seed", int(seed))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise UsageError(f"split seed: expected an integer, found {self.seed!r}")
 

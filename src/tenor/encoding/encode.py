@@ -30,7 +30,7 @@ from tenor.encoding.sharing import Task, Team, encode_blocks, own_places, share_
 from tenor.encoding.static import load_static
 from tenor.encoding.updating import count_reusable_files
 from tenor.errors import CorpusError, StorageError, UsageError
-from tenor.files import require_apart, write_bytes
+from tenor.files import require_apart, require_path, write_bytes
 from tenor.progress import progress_bar
 from tenor.seeding import numpy_generator
 
@@ -165,7 +165,7 @@ def encode_with_summary(
     if team is not None and team.rank > 0:
         _help_encode(team, encoder, model_paths, batch_size, device)
         return None
-    source, dest = Path(source), Path(dest)
+    source, dest = require_path(source, "source"), require_path(dest, "dest")
     base = _open_base(dest) if update else None
     terms = parse_encoder(f"like:{dest}" if update else encoder)
     _check_arguments(source, dest, input_size, dtype, replace or update)
@@ -243,7 +243,7 @@ def _open_base(dest: Path) -> Corpus:
 
 def _check_arguments(source: Path, dest: Path, input_size: int, dtype: str, replace: bool) -> None:
     """Refuse what needs no reading, before anything long begins."""
-    if isinstance(input_size, bool) or not isinstance(input_size, int) or input_size < 1:
+    if isinstance(input_size, bool) or not isinstance(input_size, int | np.integer) or input_size < 1:
         raise UsageError(f"input_size: expected a whole number of at least 1, found {input_size!r}")
     if dtype not in FEATURE_TYPES:
         raise UsageError(f"dtype: expected one of {', '.join(sorted(FEATURE_TYPES))}, found {dtype!r}")

@@ -22,7 +22,7 @@ from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned,
 from tenor.logits import log_odds, to_probs
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.scores import calculate_metrics
-from tenor.predictions import Predictions, concatenate_predictions
+from tenor.predictions import Predictions, concatenate_predictions, require_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ def profile_predictions(
         TrainingError: too few validation profiles for a learned aggregation.
     """
     require_aggregations(aggregations)
+    require_predictions(sequences, "sequences")
     if sequences.level != "author" or sequences.authors is None:
         raise UsageError(f"profiles need predictions of level 'author', not {sequences.level!r}")
     rule = parse_rule(threshold) if isinstance(threshold, str) else threshold

@@ -6,19 +6,22 @@ Needs predictions alone. Knows nothing of how calibrators and conformal rules wo
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tenor.errors import SplitError, UsageError
+from tenor.errors import SplitError, UsageError, describe_counts
+from tenor.evaluation.sentences import describe_choice
 from tenor.evaluation.thresholds import choose_by_rule
 from tenor.logits import log_odds
 from tenor.metrics.calibration import Calibrator, fit_calibrator
 from tenor.metrics.conformal import Conformal, check_alpha, fit_conformal, measure_coverage
 from tenor.metrics.objectives import parse_rule
 from tenor.metrics.reliability import brier_score, calibration_error, log_loss
+from tenor.metrics.thresholds import Threshold
 from tenor.predictions import Predictions, PredictionSets
 
 logger = logging.getLogger(__name__)
@@ -61,11 +64,13 @@ class Adjustment:
         threshold: None keeps the model's.
         abstention: of the scores as the model gives them, since the calibrator has seen the rows that it is fitted
             on; None leaves sets out.
+        remarks: what was fitted, and on how much, in sentences.
     """
 
     calibrator: Calibrator | None = None
     threshold: float | None = None
     abstention: Conformal | None = None
+    remarks: tuple[str, ...] = ()
 
     def apply(self, predictions: Predictions) -> tuple[Predictions, PredictionSets | None]:
         """The rows adjusted, and their prediction sets."""
@@ -125,8 +130,35 @@ def fit_adjustment(
     if calibrator is not None and calibrator.warning is not None:
         logger.warning("calibration: %s", calibrator.warning)
     mended = validation if calibrator is None else calibrate(validation, calibrator)
-    threshold = None if rule is None else choose_by_rule(mended, rule).value
-    return Adjustment(calibrator, threshold, abstention)
+    choice = None if rule is None else choose_by_rule(mended, rule)
+    if choice is not None and choice.warning is not None:
+        logger.warning("threshold: %s", choice.warning)
+    remarks = tuple(
+        _describe_fits(validation.in_split("validation").labelled(), calibrator, choice, abstention)
+    )
+    return Adjustment(calibrator, None if choice is None else choice.value, abstention, remarks)
+
+
+def _describe_fits(
+    known: Predictions, calibrator: Calibrator | None, choice: Threshold | None, abstention: Conformal | None
+) -> Iterator[str]:
+    """What was fitted on labelled validation rows, in sentences; warnings are said elsewhere."""
+    yield (
+        f"fitted on {len(known):,} labelled validation rows of {known.groups.count_distinct():,} groups, "
+        f"{describe_counts(np.bincount(known.labels, minlength=len(known.classes)), known.classes)}"
+    )
+    if calibrator is not None and calibrator.method != "identity":
+        yield f"the probabilities are calibrated by {calibrator.method}"
+    elif calibrator is not None:
+        why = "" if calibrator.warning else ": no calibration had a lower log loss in cross-validation"
+        yield f"the probabilities stay as the model gives them{why}"
+    if choice is not None:
+        yield describe_choice(asdict(replace(choice, warning=None))).removesuffix(".")
+    if choice is not None and abstention is not None:
+        yield (
+            "decisions are those of abstention, which no threshold changes: a row over the threshold may be undecided, "
+            "or decided otherwise"
+        )
 
 
 def measure_calibration(predictions: Predictions, calibrator: Calibrator | None = None) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def profiles_to_file(
         )
     profiles = apply_aggregation(sequences, metadata, aggregation, profile_label=profile_label)
     known = int((profiles.splits == "train").sum())
-    if known:
+    if known and sequences.caution is None:  # else these are the splits of another corpus than the model's
         logger.warning(
             "%s of the profiles are of training authors, whose sequences the model knows: their scores are surer than "
             "they should be",

@@ -38,6 +38,7 @@ class PredictionSummary:
         warning: what to know of the abstention; None when there is nothing.
         left_out: sequences of the corpus that were not scored although one may have meant them: those in no split where
             all splits were asked for, those of other splits where nothing is labelled.
+        remarks: what was fitted on validation, in sentences; empty when nothing was.
         caution: what to know before measuring on the scores; None when there is nothing, or no label.
     """
 
@@ -46,6 +47,7 @@ class PredictionSummary:
     abstained: int | None = None
     warning: str | None = None
     left_out: int = 0
+    remarks: tuple[str, ...] = ()
     caution: str | None = None
 
 
@@ -142,5 +144,6 @@ def predict_to_file(
         abstained=None if adjustment.abstention is None else abstained,
         warning=None if adjustment.abstention is None else adjustment.abstention.warning,
         left_out=left_out,
+        remarks=adjustment.remarks,
         caution=describe_splits(scorer.metadata, corpus) if (view.labels >= 0).any() else None,
     )

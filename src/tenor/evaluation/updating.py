@@ -57,7 +57,8 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
             raise UsageError(
                 f"earlier predictions: expected this model's, with {what} {describe_value(expected)}, found {what} "
                 f"{describe_value(found)} "
-                "(were they calibrated, or is the threshold another? predict anew, without them)"
+                "(nothing goes on from what is calibrated or has another threshold: keep a file of the scores as the "
+                "model gives them, update that, and make the adjusted one from it with --update)"
             )
 
 

@@ -77,7 +77,7 @@ def check_alpha(alpha: float) -> None:
     Raises:
         UsageError: it is not between 0 and 1.
     """
-    if not 0 < alpha < 1:
+    if not isinstance(alpha, int | float | np.floating) or not 0 < alpha < 1:
         raise UsageError(f"alpha must be between 0 and 1, found {alpha}")
 
 

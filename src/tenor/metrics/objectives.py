@@ -72,6 +72,11 @@ def parse_rule(text: str) -> ThresholdRule:
     Raises:
         UsageError: an unknown objective, too few or too many numbers, or numbers outside their range.
     """
+    if not isinstance(text, str):
+        raise UsageError(
+            f"the threshold rule must be one of {', '.join(FORMS.values())}, not {text!r} (a threshold of your own is "
+            "applied to predictions: dataclasses.replace(predictions, threshold=0.5))"
+        )
     name, *parts = text.split(":")
     for objective in OBJECTIVES:
         if objective == name:

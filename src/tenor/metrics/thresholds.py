@@ -23,6 +23,7 @@ import numpy.typing as npt
 
 from tenor.errors import UsageError
 from tenor.metrics.checks import Column, Floats, Integers, check_scores, count_test_rows, encode_groups
+from tenor.metrics.intervals import FEW_GROUPS
 from tenor.metrics.resampling import interval_of_draws, resample_groups
 
 Objective = Literal[
@@ -128,7 +129,12 @@ def choose_threshold(
         )
     low, high = None, None
     if groups is not None:
-        low, high = _interval(sweep, objective, parameters, groups, replicates, seed)
+        coded, num_groups = encode_groups(groups, len(codes))
+        low, high = _interval(sweep, objective, parameters, coded, num_groups, replicates, seed)
+        if warning is None and num_groups < FEW_GROUPS:
+            warning = (
+                f"only {num_groups} groups, fewer than {FEW_GROUPS}: it may be far off, whatever its interval"
+            )
     return Threshold(float(sweep.cuts[cut]), objective, parameters, score, low, high, warning)
 
 
@@ -355,11 +361,11 @@ def _interval(
     sweep: _Sweep,
     objective: Objective,
     parameters: tuple[float, ...],
-    groups: Column,
+    codes: Integers,
+    num_groups: int,
     replicates: int,
     seed: int,
 ) -> tuple[float, float] | tuple[None, None]:
-    codes, num_groups = encode_groups(groups, len(sweep.order))
     if num_groups < 2:  # nothing to resample
         return None, None
     ranked_codes = codes[sweep.order]

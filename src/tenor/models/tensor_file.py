@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import ModelFileError, describe_os_error
-from tenor.files import write_bytes
+from tenor.files import require_path, write_bytes
 from tenor.models.metadata import list_names
 
 _KEY = "tenor"
@@ -144,7 +144,7 @@ def open_tensor_file(path: str | Path, newest_version: int) -> TensorFile:
     Raises:
         ModelFileError: anything else than a whole file of this format; the message names what is wrong.
     """
-    path = Path(path)
+    path = require_path(path, "model")
     with _open(path) as handle:
         size = os.fstat(handle.fileno()).st_size
         header_bytes = _read_header(path, handle.read(8), handle, size)

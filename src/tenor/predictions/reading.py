@@ -16,8 +16,18 @@ import numpy.typing as npt
 
 from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.errors import InputError, UsageError
+from tenor.files import require_path
 from tenor.predictions.table import ID_COLUMNS, Floats, Integers, Label, Predictions, require_unique_ids
-from tenor.predictions.writing import FINGERPRINT, FORMAT_VERSION, METADATA_KEY, METADATA_TYPES, REMARKS
+from tenor.predictions.writing import (
+    ABSTENTION_KEY,
+    FINGERPRINT,
+    FORMAT_VERSION,
+    METADATA_KEY,
+    METADATA_TYPES,
+    REMARKS,
+    SET_COLUMN,
+    PredictionSets,
+)
 from tenor.strings import Strings
 
 if TYPE_CHECKING:
@@ -42,7 +52,7 @@ def read_predictions(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = Path(path)
+    path = require_path(path, "predictions")
     if not path.is_file():
         raise InputError("there is no such file", path=path)
     try:
@@ -58,6 +68,33 @@ def read_predictions(
         raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
     release_memory()
     return predictions
+
+
+def read_sets(path: Path | str) -> PredictionSets | None:
+    """The prediction sets of a file, in the order of its rows; None where the model was not asked to abstain.
+
+    Args:
+        path: of a file that read_predictions reads.
+
+    Raises:
+        InputError: sets of labels that are none of the classes.
+    """
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    schema = pq.read_schema(path)
+    metadata = schema.metadata or {}
+    if ABSTENTION_KEY not in metadata or SET_COLUMN not in schema.names:
+        return None
+    classes = _read_metadata(metadata, Path(path))["classes"]
+    column = pq.read_table(path, columns=[SET_COLUMN]).column(0).combine_chunks()
+    codes = pc.index_in(column.flatten(), make_array(classes, column.type.value_type))
+    sizes = pc.list_value_length(column)
+    if codes.null_count or sizes.null_count:
+        raise InputError("expected lists of classes", path=path, field=SET_COLUMN)
+    holds = np.zeros((len(column), len(classes)), dtype=np.bool_)
+    holds[np.repeat(np.arange(len(column)), to_numpy(sizes)), to_numpy(codes)] = True
+    return PredictionSets(holds, json.loads(metadata[ABSTENTION_KEY]))
 
 
 def from_arrow(table: pa.Table, path: Path | str) -> Predictions:

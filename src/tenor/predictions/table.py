@@ -189,6 +189,18 @@ def find_predicted(predictions: Predictions) -> Integers | None:
     return (predictions.probs >= predictions.threshold).astype(np.int64)
 
 
+def require_predictions(value: object, what: str) -> None:
+    """Refuse anything but a table of predictions, such as the path of its file.
+
+    Raises:
+        UsageError: naming the type.
+    """
+    if not isinstance(value, Predictions):
+        raise UsageError(
+            f"{what}: expected predictions, such as tenor.read_predictions(FILE) gives, found {type(value).__name__}"
+        )
+
+
 def require_unique_ids(predictions: Predictions) -> None:
     """Raise UsageError naming up to three examples when two rows have the same id."""
     keys = number_rows(predictions.id_columns)
@@ -208,6 +220,8 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
     """
     if not parts:
         raise UsageError("nothing to concatenate: pass one table of predictions or more")
+    for part in parts:
+        require_predictions(part, "predictions to concatenate")
     first = parts[0]
     for name in ("level", "classes", "threshold", "model", "model_hash", "calibration"):
         found = {getattr(part, name) for part in parts}

@@ -21,9 +21,11 @@ from tenor.errors import UsageError
 from tenor.files import publish_file
 from tenor.predictions.table import (
     Floats,
+    Integers,
     Label,
     Predictions,
     find_predicted,
+    require_predictions,
     require_unique_ids,
 )
 from tenor.strings import Strings
@@ -52,7 +54,8 @@ FINGERPRINT = "fingerprint"
 _OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".xlsx")
 
 _STRING_COLUMNS = ["conversation_id", "author", "group", "split"]
-_ABSTENTION_KEY = b"tenor.abstention"
+#: Under it stands, as JSON, the rule of the prediction sets, which this column holds.
+ABSTENTION_KEY, SET_COLUMN = b"tenor.abstention", "prediction_set"
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,14 @@ class PredictionSets:
     holds: npt.NDArray[np.bool_]
     rule: Mapping[str, Any]
 
+    def decide(self) -> Integers:
+        """(N,) the class that is left, as an index; -1 where none is, or several are."""
+        return np.where(self.holds.sum(axis=1) == 1, self.holds.argmax(axis=1), -1)
+
     @property
     def abstained(self) -> int:
-        """How many rows have no decision: no class is left, or several are."""
-        return int((self.holds.sum(axis=1) != 1).sum())
+        """How many rows have no decision."""
+        return int((self.decide() < 0).sum())
 
 
 class WritePart(Protocol):
@@ -98,6 +105,7 @@ def write_predictions(
             stands a file without predictions.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
+    require_predictions(predictions, "predictions to write")
     require_unique_ids(predictions)
     with write_parts(path) as write:
         write(predictions, sets)
@@ -196,7 +204,7 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
     described = {METADATA_KEY: json.dumps(metadata).encode()}
     if sets is not None:
         columns |= _set_columns(predictions, sets.holds, pa.string() if strings else pa.int64())
-        described[_ABSTENTION_KEY] = json.dumps(dict(sets.rule)).encode()
+        described[ABSTENTION_KEY] = json.dumps(dict(sets.rule)).encode()
     return pa.table(columns).replace_schema_metadata(described)
 
 
@@ -214,10 +222,21 @@ def _set_columns(
     names = make_array(predictions.classes, label)
     chosen = number_array(holds.argmax(axis=1), sizes != 1)
     return {
-        "prediction_set": pa.ListArray.from_arrays(
+        SET_COLUMN: pa.ListArray.from_arrays(
             number_array(offsets), names.take(number_array(np.nonzero(holds)[1]))
         ),
         "decision": names.take(chosen),
+    }
+
+
+def _describe_sets(classes: Sequence[Label], sets: PredictionSets) -> dict[str, Sequence[Any]]:
+    """The columns of sets as texts and labels; of those of several labels, or none, the decision is empty."""
+    held = [
+        [label for label, holds in zip(classes, row, strict=True) if holds] for row in sets.holds.tolist()
+    ]
+    return {
+        SET_COLUMN: ["; ".join(map(str, labels)) for labels in held],
+        "decision": [None if code < 0 else classes[code] for code in sets.decide()],
     }
 
 
@@ -235,11 +254,12 @@ def neutralize_cell(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
-def export_csv(predictions: Predictions, path: Path | str) -> Path:
+def export_csv(predictions: Predictions, path: Path | str, *, sets: PredictionSets | None = None) -> Path:
     """Write a CSV for spreadsheets, its cells of text neutralised (neutralize_cell), so that ids may differ.
 
-    The columns are those of write_predictions, and ``predicted``, the class that the threshold or the highest score
-    decides for, where there is either.
+    In UTF-8 with a byte order mark, without which Excel takes another encoding. The columns are those of
+    write_predictions but the fingerprints, and ``predicted``, the class that the threshold or the highest score decides
+    for, where there is either. With `sets`, ``prediction_set`` is one text, such as ``a; b``.
 
     Returns:
         The path.
@@ -258,8 +278,13 @@ def export_csv(predictions: Predictions, path: Path | str) -> Path:
     codes = find_predicted(predictions)
     if codes is not None:
         scores["predicted"] = [predictions.classes[code] for code in codes]
+    if sets is not None:
+        scores |= _describe_sets(predictions.classes, sets)
     strings = _string_columns(predictions)
-    with publish_file(Path(path)) as temporary, temporary.open("w", newline="", encoding="utf-8") as handle:
+    with (
+        publish_file(Path(path)) as temporary,
+        temporary.open("w", newline="", encoding="utf-8-sig") as handle,
+    ):
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow([*strings, "label", "length", *scores])
         for row in zip(*strings.values(), labels, predictions.lengths, *scores.values(), strict=True):

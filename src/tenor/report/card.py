@@ -11,8 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tenor.files import write_bytes
-from tenor.report.content import LevelSection, Report
+from tenor.files import require_path, write_bytes
+from tenor.report.content import LevelSection, Report, require_report
 from tenor.report.summaries import (
     LEVEL_NAMES,
     METRIC_NAMES,
@@ -20,6 +20,7 @@ from tenor.report.summaries import (
     Measured,
     compose_summary,
     count_splits,
+    find_doubts,
     format_interval,
     format_number,
     judge_baselines,
@@ -40,8 +41,10 @@ def write_model_card(report: Report, path: Path | str) -> Path:
     Raises:
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
-    write_bytes(Path(path), render_model_card(report).encode("utf-8", errors="replace"))
-    return Path(path)
+    require_report(report)
+    path = require_path(path, "model card's file")
+    write_bytes(path, render_model_card(report).encode("utf-8", errors="replace"))
+    return path
 
 
 def render_model_card(report: Report) -> str:
@@ -57,6 +60,7 @@ def render_model_card(report: Report) -> str:
     if report.question:
         parts.append(_escape(report.question))
     parts.append(_escape(" ".join(summary)))
+    parts += [f"**{_escape(doubt)}**" for doubt in find_doubts(report)]
     parts.append(f"## Uses\n\n{_USES}\n\n**{NOTICE}**")
     parts.append("## Numbers\n\nOn the test split, on which no threshold was chosen.")
     for (section, model, baselines), verdict in zip(measured, verdicts, strict=True):

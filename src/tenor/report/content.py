@@ -223,6 +223,18 @@ class Report:
         return self.class_names.get(label, str(label))
 
 
+def require_report(value: object) -> None:
+    """Refuse anything but a report, such as the file's name in its place.
+
+    Raises:
+        UsageError: naming the type.
+    """
+    if not isinstance(value, Report):
+        raise UsageError(
+            f"report: expected what tenor.report_run gives, then the file's name, found {type(value).__name__} first"
+        )
+
+
 def redact(section: LevelSection, *, with_text: bool, with_names: bool) -> tuple[WorstError, ...]:
     """The section's errors with only what may be shown.
 

@@ -13,11 +13,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tenor.files import write_bytes
-from tenor.report.content import Report
+from tenor.files import require_path, write_bytes
+from tenor.report.content import Report, require_report
 from tenor.report.curves import ThresholdTable
 from tenor.report.sections import build_section
-from tenor.report.summaries import NOTICE, compose_summary
+from tenor.report.summaries import NOTICE, compose_summary, find_doubts
 
 
 def write_report(report: Report, path: Path | str) -> Path:
@@ -33,8 +33,10 @@ def write_report(report: Report, path: Path | str) -> Path:
     Raises:
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
-    write_bytes(Path(path), render_report(report).encode("utf-8", errors="replace"))
-    return Path(path)
+    require_report(report)
+    path = require_path(path, "report's file")
+    write_bytes(path, render_report(report).encode("utf-8", errors="replace"))
+    return path
 
 
 def render_report(report: Report) -> str:
@@ -60,6 +62,7 @@ def render_report(report: Report) -> str:
         report=report,
         sections=sections,
         summary=summary,
+        doubts=find_doubts(report),
         notice=NOTICE,
         style=Markup(style),
         script=Markup(script),

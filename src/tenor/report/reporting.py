@@ -166,16 +166,14 @@ def _describe_groups(test: Predictions) -> list[str]:
 
 
 def _describe_scores(level: ScoredLevel, corpus: Corpus | None) -> list[str]:
-    """Whether the model may know test, how sure the threshold is, and whether probabilities mean what they say."""
+    """How sure the threshold is, and whether probabilities mean what they say."""
     predictions = level.predictions
     objective = "f1" if level.metadata is None else level.metadata.threshold_objective
     stored = None
     if level.name == TRAINED and level.metadata is not None:
         stored = describe_stored(level.metadata, corpus)
     choice = describe_threshold(predictions, objective, stored)
-    caution = predictions.caution
-    sentences = [f"{caution[0].upper()}{caution[1:]}."] if caution else []
-    sentences += [describe_choice(choice)] if choice is not None and choice["low"] is not None else []
+    sentences = [describe_choice(choice)] if choice is not None and choice["low"] is not None else []
     if (predictions.probs <= 1).all():
         has_validation = bool((predictions.in_split("validation").labels >= 0).any())
         calibrator = fit_calibration(predictions) if has_validation else None

@@ -111,6 +111,7 @@ def prepare_data(
         )
     require_no_copies(everything, copies, show=show)
     if show:
+        _warn_of_absent_classes(everything.in_split("train"))
         _warn_of_small_validation(everything.in_split("validation"))
     context = settings.context
     if (
@@ -222,16 +223,29 @@ def _score_others(
 def _warn_of_small_validation(view: SequenceView) -> None:
     """Say that a choice by a handful of groups is hardly one."""
     groups = view.groups.count_distinct()
-    counts = np.bincount(view.labels, minlength=2)
-    fewest = int(counts[1:].min())
-    if groups < FEW_GROUPS or fewest < FEW_POSITIVES:
-        what = "positives" if len(counts) == 2 else "of a class"
+    counts = np.bincount(view.labels, minlength=max(2, len(view.classes)))
+    is_binary = len(counts) == 2
+    fewest = 1 if is_binary else int(counts.argmin())
+    if groups < FEW_GROUPS or counts[fewest] < FEW_POSITIVES:
         logger.warning(
-            "validation has only %s and %d %s: the epoch and the threshold that it chooses mean little "
+            "validation has only %s and %d %s: the epoch%s that it chooses mean%s little "
             "(give it a larger share: tenor import --fractions)",
             "1 group" if groups == 1 else f"{groups} groups",
-            fewest,
-            what,
+            counts[fewest],
+            "positives" if is_binary else f"of class {view.classes[fewest]}",
+            *((" and the threshold", "") if is_binary else ("", "s")),
+        )
+
+
+def _warn_of_absent_classes(view: SequenceView) -> None:
+    """Say which of several classes cannot be learned."""
+    counts = np.bincount(view.labels, minlength=len(view.classes))
+    absent = [str(label) for label, count in zip(view.classes, counts, strict=False) if not count]
+    if absent:
+        logger.warning(
+            "no training sequence is of class %s: the model cannot learn it, nor decide for it (label more, or "
+            "give training a larger share: tenor import --fractions)",
+            ", ".join(absent),
         )
 
 

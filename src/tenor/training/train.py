@@ -156,7 +156,7 @@ def train_model(
     runtime = start_runtime(device, mixed_precision, tuple(trackers), str(path.parent))
     with runtime.together():
         is_main = runtime.is_main
-        audited = prepare_data(str(dataset_path), settings, copies=copies, show=is_main)
+        audited = prepare_data(dataset_path, settings, copies=copies, show=is_main)
     settings = replace(settings, context=audited.context)
     data = fit_data(audited, settings, runtime=runtime, progress=progress and is_main)
     every = Every(checkpoint_every_steps, checkpoint_every_s)

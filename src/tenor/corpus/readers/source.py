@@ -19,6 +19,7 @@ from tenor.corpus.readers.records import Item, Limits, Reject, RowError
 from tenor.corpus.readers.streams import CODECS
 from tenor.corpus.readers.tally import Tally
 from tenor.errors import InputError, UsageError, describe_os_error
+from tenor.files import require_path
 
 #: ``corpus`` is a folder of tenor's own.
 Format = Literal["jsonl", "csv", "parquet", "arrow", "huggingface", "corpus"]
@@ -129,7 +130,7 @@ def find_files(source: Path | str, format: Format | None = None) -> list[tuple[P
     """
     if format is not None and format not in FORMATS:
         raise UsageError(f"format: expected one of {', '.join(FORMATS)}, found {format!r}")
-    path = Path(source)
+    path = require_path(source, "source")
     try:
         if path.is_dir():
             kind = _folder_format(path) if format is None else format

@@ -1,0 +1,85 @@
+"""What somebody guesses of the API and gets wrong: an error that names the argument and the type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import tenor
+from tenor.corpus.corpus import Corpus
+from tenor.errors import UsageError
+from tenor.predictions import Predictions
+from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = tmp_path_factory.mktemp("types")
+    plan = SyntheticPlan(conversations=20, messages=3, input_size=4)
+    source = write_jsonl(generate_conversations(plan), folder / "chats.jsonl")
+    path = tenor.import_corpus(source, folder / "corpus", seed=np.int64(3))  # numpy's whole numbers are whole
+    return tenor.open_corpus(path)
+
+
+@pytest.fixture
+def table() -> Predictions:
+    return Predictions(
+        level="author",
+        classes=(0, 1),
+        conversation_ids=["c", "d"],
+        authors=["a", "b"],
+        groups=["a", "b"],
+        splits=["test", "test"],
+        labels=[0, 1],
+        lengths=[1, 1],
+        logits=[0.0, 0.0],
+        probs=[0.5, 0.5],
+        threshold=0.5,
+        model="m",
+        model_hash="",
+    )  # type: ignore[arg-type]
+
+
+CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
+    "an open corpus to train": (
+        lambda c, t: tenor.train_model("author", c, 1),
+        r"corpus: expected a path, found Corpus \(its .path is one\)",
+    ),
+    "no corpus to train": (lambda c, t: tenor.train_model("author", None, 1), "corpus: .* found NoneType"),
+    "an open corpus to encode": (lambda c, t: tenor.encode_corpus(c, "d"), "source: .* found Corpus"),
+    "no place to encode to": (lambda c, t: tenor.encode_corpus("s", None), "dest: .* found NoneType"),
+    "dicts to import": (lambda c, t: tenor.import_corpus([{}], "d"), "source: .* found list"),
+    "no place to import to": (lambda c, t: tenor.import_corpus("s", None), "dest: .* found NoneType"),
+    "a number as a corpus": (lambda c, t: tenor.open_corpus(3), "corpus: .* found int"),
+    "a model that is a list": (lambda c, t: tenor.predict(["m"], c.path), "model: .* found list"),
+    "predictions to read": (lambda c, t: tenor.read_predictions(t), "predictions: .* found Predictions"),
+    "paths to compare": (lambda c, t: tenor.compare("a", "b"), "a: expected predictions, .* found str 'a'"),
+    "a path to aggregate": (lambda c, t: tenor.profile_predictions("a"), "sequences: .* found str"),
+    "a path to concatenate": (lambda c, t: tenor.concatenate_predictions(["a"]), "concatenate: .* found str"),
+    "swapped when written": (lambda c, t: tenor.write_predictions("a", t), "to write: .* found str"),
+    "a report's name first": (lambda c, t: tenor.write_report("r.html", None), "report: .* found str first"),
+    "no model card": (lambda c, t: tenor.write_model_card(None, "c.md"), "report: .* found NoneType first"),
+    "a number as a rule": (
+        lambda c, t: tenor.predict("m", c.path, threshold=0.5),
+        r"threshold rule must be one of f1, .* not 0\.5 \(a threshold of your own",
+    ),
+    "a text as alpha": (
+        lambda c, t: tenor.predict("m", c.path, abstain_alpha="0.1", output="o"),
+        "alpha must be between 0 and 1, found 0.1",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_wrong_type_is_named(
+    corpus: Corpus, table: Predictions, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    call, message = CALLS[name]
+    with pytest.raises(UsageError, match=message):
+        call(corpus, table)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
