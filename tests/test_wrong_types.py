@@ -60,6 +60,12 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "paths to compare": (lambda c, t: tenor.compare("a", "b"), "a: expected predictions, .* found str 'a'"),
     "a path to aggregate": (lambda c, t: tenor.profile_predictions("a"), "sequences: .* found str"),
     "a path to concatenate": (lambda c, t: tenor.concatenate_predictions(["a"]), "concatenate: .* found str"),
+    "predictions to report on": (lambda c, t: tenor.report_run(t), "run: .* found Predictions"),
+    "attributes that are no file": (
+        lambda c, t: tenor.report_run("r", attributes={}, by=("x",)),
+        "attributes: .* found dict",
+    ),
+    "no encoder": (lambda c, t: tenor.encode_corpus(c.path, "d", encoder=None), "encoder: .* found NoneType"),
     "swapped when written": (lambda c, t: tenor.write_predictions("a", t), "to write: .* found str"),
     "a report's name first": (lambda c, t: tenor.write_report("r.html", None), "report: .* found str first"),
     "no model card": (lambda c, t: tenor.write_model_card(None, "c.md"), "report: .* found NoneType first"),

@@ -51,6 +51,10 @@ def parse_encoder(expression: str) -> tuple[EncoderTerm, ...]:
         UsageError: an unknown encoder, one without its argument or with one that it does not take, one named
             twice, or ``like`` in a sum; the message lists the encoders.
     """
+    if not isinstance(expression, str):
+        raise UsageError(
+            f"encoder: expected a text such as 'lsa+dynamics', found {type(expression).__name__}"
+        )
     terms = tuple(_parse_term(term.strip(), expression) for term in _PLUS.split(expression))
     for index, term in enumerate(terms):
         if term in terms[:index]:

@@ -114,6 +114,7 @@ def fit_conformal(
         UsageError: alpha out of range, rows of split test, probabilities outside [0, 1].
     """
     check_alpha(alpha)
+    alpha = float(alpha)  # numpy's have no form in JSON
     if count_test_rows(splits):
         raise UsageError("a conformal rule is fitted on validation: pass predictions.in_split('validation')")
     codes, values = check_probs(labels, probs)

@@ -28,7 +28,7 @@ from tenor.evaluation.aggregation import (
 )
 from tenor.evaluation.rivals import aggregate_baselines, aggregate_on_training
 from tenor.evaluation.standing import find_baselines
-from tenor.files import sha256_file
+from tenor.files import require_path, sha256_file
 from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Predictions, concatenate_predictions, read_predictions
 
@@ -321,7 +321,7 @@ def open_run(
         InputError: nothing at `run`.
         UsageError: a model file without `data`, or what read_run refuses.
     """
-    path = Path(run)
+    path = require_path(run, "run")
     corpus = None if data is None else open_corpus(data)
     if not path.exists():
         raise InputError("there is no such file or folder", path=path)

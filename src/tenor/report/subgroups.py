@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tenor.corpus.readers.csv import DELIMITERS
 from tenor.errors import InputError, UsageError
+from tenor.files import require_path
 from tenor.metrics.subgroups import Gap, bin_lengths, measure_subgroups
 from tenor.metrics.verdict import format_signed
 from tenor.predictions import Predictions
@@ -88,7 +89,7 @@ def read_attributes(path: str | Path, columns: Sequence[str]) -> Attributes:
         InputError: no such file, no key column, a column that is not there, or a key twice.
         UsageError: no column was asked for, or a file of another kind.
     """
-    path = Path(path)
+    path = require_path(path, "attributes")
     if not columns:
         raise UsageError(f"name the columns of {path} that make subgroups (by=...)")
     if not path.is_file():
