@@ -352,6 +352,16 @@ def test_prediction_sets_are_read_back_and_stand_in_the_csv(tmp_path: Path, clas
     assert found is not None and found.rule == {"alpha": 0.1} and found.abstained == 2
     assert found.holds.tolist() == holds.tolist() and found.decide().tolist() == [1, 0, -1, -1]
     assert read_sets(write_predictions(predictions, tmp_path / "plain.parquet")) is None
+    table = pq.read_table(path)
+    for name, damaged in {
+        "rule": table.replace_schema_metadata({**table.schema.metadata, b"tenor.abstention": b"[3"}),
+        "texts": table.set_column(
+            table.schema.get_field_index("prediction_set"), "prediction_set", [["x"] * 4]
+        ),
+    }.items():
+        pq.write_table(damaged, tmp_path / f"{name}.parquet")
+        with pytest.raises(InputError, match="expected a JSON object|expected list<"):
+            read_sets(tmp_path / f"{name}.parquet")
     written = export_csv(predictions, tmp_path / "p.csv", sets=found)
     with written.open(newline="", encoding="utf-8-sig") as handle:
         rows = list(csv.DictReader(handle))
@@ -373,6 +383,8 @@ def test_fingerprints_are_kept_and_read_where_they_are_wanted(tmp_path: Path) ->
     assert read_predictions(write_predictions(plain, path), fingerprints=True).fingerprints is None
     halves = marked.select([0, 1]), marked.select([2, 3])
     assert concatenate_predictions(halves).fingerprints.tolist() == marked.fingerprints.tolist()
+    said = halves[0], dataclasses.replace(halves[1], caution="rows of test may be known")
+    assert concatenate_predictions(said).caution == "rows of test may be known"
     mixed = dataclasses.replace(halves[0], fingerprints=None), halves[1]
     assert concatenate_predictions(mixed).fingerprints is None
     assert concatenate_predictions(mixed[::-1]).fingerprints is None

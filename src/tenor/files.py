@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,34 @@ def require_path(value: object, what: str) -> Path:
         return Path(value)
     hint = " (its .path is one)" if isinstance(getattr(value, "path", None), Path) else ""
     raise UsageError(f"{what}: expected a path, found {type(value).__name__}{hint}")
+
+
+def require_replaceable(value: object, what: str, kind: str, is_own: Callable[[Path], bool]) -> Path:
+    """A path at which a file may be written without another one being lost.
+
+    Args:
+        value: the path.
+        what: is written there, as the user calls it.
+        kind: of file that may be replaced, in words.
+        is_own: whether a file is of that kind; an empty one may be replaced whatever it says.
+
+    Raises:
+        UsageError: it is no path, or that of a folder or of another file.
+        StorageError: whether there is a file cannot be known, such as where the name is too long.
+    """
+    path = require_path(value, what)
+    try:
+        if path.is_dir():
+            raise UsageError(f"{what} must name a file, but {path} is a folder")
+        is_other = path.is_file() and path.stat().st_size > 0 and not is_own(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be written: {describe_os_error(error)}") from error
+    if is_other:
+        raise UsageError(
+            f"{what}: expected a new name, or {kind} that may be replaced, found another file at {path} (name another, "
+            "or remove that file)"
+        )
+    return path
 
 
 def require_apart(

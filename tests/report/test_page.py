@@ -115,8 +115,8 @@ def test_a_failed_audit_stands_before_the_numbers(full_report: Report, page: str
         "The audit of the splits failed (group in several splits, level author): what the model learned from"
     )
     for text, first_number in (
-        (render_report(doubtful), 'class="headline"'),
-        (render_model_card(doubtful), "## Numbers"),
+        (render_report(doubtful), 'class="summary"'),
+        (render_model_card(doubtful), "On test"),
     ):
         assert 0 < text.index(sentence) < text.index(first_number)
         assert "near duplicates" not in text[: text.index(first_number)]

@@ -195,6 +195,16 @@ def test_a_prior_needs_text(small_source: Path, tmp_path: Path) -> None:
     assert load_model(automatic).lexical is None
 
 
+def test_a_file_that_is_no_model_is_not_written_over(small_corpus: Path, tmp_path: Path) -> None:
+    own = tmp_path / "thesis.pt"
+    own.write_text("{}")
+    with pytest.raises(UsageError, match="model_path: expected a new name, or a model that may be replaced"):
+        train_model("author", small_corpus, 1, model_path=own, **SMALL)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.pt"] and own.read_text() == "{}"
+    with pytest.raises(StorageError, match="cannot be written: File name too long"):
+        train_model("author", small_corpus, 1, model_path=tmp_path / ("m" * 300), **SMALL)
+
+
 def test_a_class_without_a_training_sequence_is_named(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

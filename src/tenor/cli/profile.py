@@ -150,8 +150,8 @@ def run(
         raise typer.BadParameter("the engine ray needs --output", param_hint="--engine")
     if output is not None:
         how = "the engine ray" if engine == "ray" else "--output"
-        reason = f"with {how}, which measures nothing: profiles have the threshold in the model's file (tenor train)"
-        refuse_given(context, *_MEASURING, reason=reason)
+        refuse_given(context, "threshold", reason=f"with {how}: profiles have the model file's (tenor train)")
+        refuse_given(context, *_MEASURING, reason=f"with {how}, which makes profiles and measures nothing")
         _write_profiles(model, data, output, aggregation, profile_label, engine)
         return
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier

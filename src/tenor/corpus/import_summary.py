@@ -119,7 +119,7 @@ class ImportSummary:
             )
         alike: dict[str, list[str]] = {}
         for label in self.classes:
-            if isinstance(label, str):
+            if isinstance(label, str) and label not in missing:
                 alike.setdefault(unicodedata.normalize("NFKC", label).strip().casefold(), []).append(label)
         for labels in alike.values():
             if len(labels) > 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +159,8 @@ class Predict(_Actor):
         with tempfile.TemporaryDirectory() as folder, self.source.fetch(name) as local:
             table = pq.read_table(local, partitioning=None)
             corpus = table_to_corpus(table, Path(folder, "corpus"), f"{self.source.url}/{name}")
-            predictions = self.scorer.score(corpus, self.splits)
+            # the corpus that the shard is of, and its splits, are not known here
+            predictions = replace(self.scorer.score(corpus, self.splits), caution=None)
             self.dest.write(name, to_arrow(predictions), self.options.mark(name))
             return len(predictions)
 

@@ -142,7 +142,7 @@ def fit_adjustment(
 def _describe_fits(
     known: Predictions, calibrator: Calibrator | None, choice: Threshold | None, abstention: Conformal | None
 ) -> Iterator[str]:
-    """What was fitted on labelled validation rows, in sentences; warnings are said elsewhere."""
+    """What was fitted on labelled validation rows, in sentences."""
     yield (
         f"fitted on {len(known):,} labelled validation rows of {known.groups.count_distinct():,} groups, "
         f"{describe_counts(np.bincount(known.labels, minlength=len(known.classes)), known.classes)}"
@@ -153,7 +153,7 @@ def _describe_fits(
         why = "" if calibrator.warning else ": no calibration had a lower log loss in cross-validation"
         yield f"the probabilities stay as the model gives them{why}"
     if choice is not None:
-        yield describe_choice(asdict(replace(choice, warning=None))).removesuffix(".")
+        yield describe_choice(asdict(choice)).removesuffix(".")
     if choice is not None and abstention is not None:
         yield (
             "decisions are those of abstention, which no threshold changes: a row over the threshold may be undecided, "

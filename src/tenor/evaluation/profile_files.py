@@ -66,10 +66,10 @@ def profiles_to_file(
         )
     profiles = apply_aggregation(sequences, metadata, aggregation, profile_label=profile_label)
     known = int((profiles.splits == "train").sum())
-    if known and sequences.caution is None:  # else these are the splits of another corpus than the model's
+    if known:
         logger.warning(
-            "%s of the profiles are of training authors, whose sequences the model knows: their scores are surer than "
-            "they should be",
+            "%s of the profiles are in the split train: if the model was trained on them, it knows their sequences, "
+            "and their scores are surer than they should be",
             f"{known:,}",
         )
     write_predictions(profiles, output)

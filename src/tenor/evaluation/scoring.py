@@ -29,7 +29,7 @@ from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjus
 from tenor.evaluation.labels import recode_labels, require_known_labels
 from tenor.evaluation.thresholds import describe_splits
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
-from tenor.files import require_apart, sha256_file
+from tenor.files import require_apart, require_path, sha256_file
 from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import embed_dataset, score_dataset, score_prior
@@ -104,8 +104,10 @@ def predict(
     known = read_predictions(update, fingerprints=True) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
+    judge = corpus if validation is None else open_corpus(validation)
     splits = parse_splits(split)
     scorer.require_encoder(corpus)
+    scorer.require_encoder(judge)
     view = scorer.find(corpus, splits)
     predictions = scorer.score_view(view, known, fingerprints=fingerprint_conversations(corpus, view.rows))
     scorer.count_labelled_read(view)
@@ -115,7 +117,7 @@ def predict(
             "(score another split, such as 'all')"
         )
     adjustment = scorer.fit_adjustment(
-        corpus if validation is None else open_corpus(validation),
+        judge,
         calibrated=calibrate,
         rule=threshold,
         abstain_alpha=abstain_alpha,
@@ -164,7 +166,7 @@ class Scorer:
     @classmethod
     def open(cls, model_path: str | Path, runtime: Runtime, *, progress: bool = False) -> Scorer:
         """Read a model file and put it on the runtime's device."""
-        path = Path(model_path)
+        path = require_path(model_path, "model")
         with ThreadPoolExecutor(1) as pool:  # a tenth of the time that a small corpus takes
             file_hash = pool.submit(sha256_file, path)
             loaded = load_model(path)
@@ -271,8 +273,7 @@ class Scorer:
         if len(validation) == 0:
             raise SplitError(
                 f"{corpus.path}: thresholds, calibrators and abstention are fitted on validation, and there is no "
-                "labelled validation row (name a corpus that has some, such as the one that the model was trained on: "
-                "--validation DATA)"
+                "labelled validation row (name a corpus that has some, such as the training's: --validation DATA)"
             )
         if describe_splits(self.metadata, corpus) is not None:
             logger.warning(

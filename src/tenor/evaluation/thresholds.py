@@ -103,8 +103,9 @@ def describe_splits(metadata: ModelMetadata, corpus: Corpus) -> str | None:
     """What to know where a model was trained under other splits than those that it is measured on, in a sentence.
 
     It may be a corpus of other people, or the same one divided anew, of whose test split the model knows a good part.
+    Where nothing is labelled there is nothing to know.
     """
-    if metadata.split_hash in (None, corpus.info.split_hash):
+    if metadata.split_hash in (None, corpus.info.split_hash) or not corpus.info.classes[metadata.level]:
         return None
     return (
         "the model was trained under other splits than this corpus has: if it was trained on conversations that stand "

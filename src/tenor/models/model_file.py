@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tenor.errors import ModelFileError, UsageError
+from tenor.files import require_replaceable
 from tenor.models.metadata import MODEL_FORMAT_VERSION, list_names, parse_metadata
 from tenor.models.metadata import ModelMetadata as ModelMetadata
 from tenor.models.tensor_file import (
@@ -50,18 +51,11 @@ def find_model_path(model_path: str | Path | None, level: str) -> Path:
     """Where a model is to be written: the file asked for, or ``models/<level>_classifier.pt``.
 
     Raises:
-        UsageError: there is a folder, or a file that is no model and would be lost.
+        UsageError, StorageError: as require_replaceable.
         ModelFileError: a file there cannot be read.
     """
-    path = Path("models") / f"{level}_classifier.pt" if model_path is None else Path(model_path)
-    if path.is_dir():
-        raise UsageError(f"model_path must name a file, but {path} is a folder")
-    if path.is_file() and path.stat().st_size and not is_tensor_file(path):
-        raise UsageError(
-            f"model_path: expected a new name, or a model that may be replaced, found another file at {path} (name "
-            "another, or remove that file)"
-        )
-    return path
+    path = Path("models") / f"{level}_classifier.pt" if model_path is None else model_path
+    return require_replaceable(path, "model_path", "a model", is_tensor_file)
 
 
 def save_model(

@@ -77,8 +77,9 @@ def read_sets(path: Path | str) -> PredictionSets | None:
         path: of a file that read_predictions reads.
 
     Raises:
-        InputError: sets of labels that are none of the classes.
+        InputError: a rule that is no JSON object, or sets that are no lists of classes.
     """
+    import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -86,15 +87,22 @@ def read_sets(path: Path | str) -> PredictionSets | None:
     metadata = schema.metadata or {}
     if ABSTENTION_KEY not in metadata or SET_COLUMN not in schema.names:
         return None
+    try:
+        rule = dict(json.loads(metadata[ABSTENTION_KEY]))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise InputError("expected a JSON object", path=path, field=ABSTENTION_KEY.decode()) from error
     classes = _read_metadata(metadata, Path(path))["classes"]
+    wanted = pa.list_(pa.string() if isinstance(classes[0], str) else pa.int64())
     column = pq.read_table(path, columns=[SET_COLUMN]).column(0).combine_chunks()
-    codes = pc.index_in(column.flatten(), make_array(classes, column.type.value_type))
+    if column.type != wanted:
+        raise InputError(f"expected {wanted}, found {column.type}", path=path, field=SET_COLUMN)
+    codes = pc.index_in(column.flatten(), make_array(classes, wanted.value_type))
     sizes = pc.list_value_length(column)
     if codes.null_count or sizes.null_count:
         raise InputError("expected lists of classes", path=path, field=SET_COLUMN)
     holds = np.zeros((len(column), len(classes)), dtype=np.bool_)
     holds[np.repeat(np.arange(len(column)), to_numpy(sizes)), to_numpy(codes)] = True
-    return PredictionSets(holds, json.loads(metadata[ABSTENTION_KEY]))
+    return PredictionSets(holds, rule)
 
 
 def from_arrow(table: pa.Table, path: Path | str) -> Predictions:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tenor.arrays import make_array, number_array
 from tenor.errors import UsageError
-from tenor.files import publish_file
+from tenor.files import publish_file, require_path, require_replaceable
 from tenor.predictions.table import (
     Floats,
     Integers,
@@ -116,22 +116,19 @@ def require_output(path: Path | str | None) -> None:
     """Refuse a name that says another format than Parquet, or at which another file would be lost; None passes.
 
     Raises:
-        UsageError: with the way to a CSV, or naming the file.
+        UsageError: with the way to a CSV, or as require_replaceable.
+        StorageError: as require_replaceable.
     """
     if path is None:
         return
-    path = Path(path)
+    path = require_path(path, "output")
     if path.suffix.lower() in _OTHER_FORMATS:
         renamed = path.with_suffix(".parquet")
         raise UsageError(
             f"predictions are written as Parquet: expected a name such as {renamed}, found {path} "
             f"(a CSV for spreadsheets is then made by: tenor inspect {renamed} --csv {renamed.with_suffix('.csv')})"
         )
-    if path.is_file() and path.stat().st_size and not _holds_predictions(path):
-        raise UsageError(
-            f"output: expected a new name, or predictions that may be replaced, found another file at {path} (name "
-            "another, or remove that file)"
-        )
+    require_replaceable(path, "output", "predictions", _holds_predictions)
 
 
 def _holds_predictions(path: Path) -> bool:

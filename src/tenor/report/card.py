@@ -59,8 +59,8 @@ def render_model_card(report: Report) -> str:
     parts.append(f"# {_escape(report.title)}")
     if report.question:
         parts.append(_escape(report.question))
-    parts.append(_escape(" ".join(summary)))
     parts += [f"**{_escape(doubt)}**" for doubt in find_doubts(report)]
+    parts.append(_escape(" ".join(summary)))
     parts.append(f"## Uses\n\n{_USES}\n\n**{NOTICE}**")
     parts.append("## Numbers\n\nOn the test split, on which no threshold was chosen.")
     for (section, model, baselines), verdict in zip(measured, verdicts, strict=True):

@@ -28,6 +28,7 @@ from tenor.evaluation.aggregation import (
 )
 from tenor.evaluation.rivals import aggregate_baselines, aggregate_on_training
 from tenor.evaluation.standing import find_baselines
+from tenor.evaluation.thresholds import describe_splits
 from tenor.files import require_path, sha256_file
 from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Predictions, concatenate_predictions, read_predictions
@@ -343,13 +344,21 @@ def _with_corpus(levels: Sequence[ScoredLevel], corpus: Corpus, seed: int) -> li
     for level in levels:
         name = level.predictions.level
         if name != "profile":
-            level = add_baselines(level, corpus)
+            level = add_baselines(_with_caution(level, corpus), corpus)
         elif "author" in found:
             rivals, notes = _aggregate_rivals(level, found["author"].baselines, corpus, seed)
             kept = [note for note in level.notes if note != _WITHOUT_CORPUS]
             level = replace(level, baselines=rivals, notes=(*kept, *notes))
         found[name] = level
     return list(found.values())
+
+
+def _with_caution(level: ScoredLevel, corpus: Corpus) -> ScoredLevel:
+    """The same, also where the predictions are of an earlier version, whose files have no caution."""
+    if level.predictions.caution is not None or level.metadata is None:
+        return level
+    caution = describe_splits(level.metadata, corpus)
+    return replace(level, predictions=replace(level.predictions, caution=caution))
 
 
 def _is_parquet(path: Path) -> bool:

@@ -240,7 +240,7 @@ def _warn_of_small_validation(view: SequenceView) -> None:
 def _warn_of_absent_classes(view: SequenceView) -> None:
     """Say which of several classes cannot be learned."""
     counts = np.bincount(view.labels, minlength=len(view.classes))
-    absent = [str(label) for label, count in zip(view.classes, counts, strict=False) if not count]
+    absent = [str(label) for label, count in zip(view.classes, counts, strict=True) if not count]
     if absent:
         logger.warning(
             "no training sequence is of class %s: the model cannot learn it, nor decide for it (label more, or "
