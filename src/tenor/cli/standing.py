@@ -44,12 +44,6 @@ BootstrapSeedOption = Annotated[int, typer.Option(help="Seed of the resampling."
 INTERVAL_METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "average_precision")
 
 
-#: An interval may leave out 0 where Holm's p is above .05.
-DIFFERENCES = (
-    "differences, paired by group; each interval is of one difference, Holm's p is adjusted for all of them"
-)
-
-
 def print_standing(rows: Mapping[str, Mapping[str, Any]], *, title: str) -> None:
     """Print metrics, then their intervals, then what else is known of each row, in sentences.
 
@@ -143,4 +137,5 @@ def print_differences(rows: Mapping[str, Mapping[str, Any]]) -> None:
     for key in keys:
         headings += [METRIC_HEADINGS[key], "95% interval", "Holm's p"]
     if table:
-        print_table(headings, table, title=DIFFERENCES)
+        adjusted = "each interval is of one difference, Holm's p is adjusted for all of them"
+        print_table(headings, table, title=f"differences, paired by group; {adjusted}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,23 +83,12 @@ class Adjustment:
         return predictions, sets
 
 
-def check_adjustment(
-    rule: str | None,
-    abstain_alpha: float | None,
-    *,
-    calibrated: bool = False,
-    validation: str | Path | None = None,
-) -> None:
+def check_adjustment(rule: str | None, abstain_alpha: float | None) -> None:
     """Refuse at once what would be refused only after all has been scored.
 
     Raises:
-        UsageError: an unknown rule, alpha out of range, or a corpus to fit on and nothing to be fitted.
+        UsageError: an unknown rule, or alpha out of range.
     """
-    if validation is not None and not calibrated and rule is None and abstain_alpha is None:
-        raise UsageError(
-            f"validation: expected something to fit on {validation}, found nothing (ask for calibrated probabilities, "
-            "a threshold or abstention, or leave it out)"
-        )
     if rule is not None:
         parse_rule(rule)
     if abstain_alpha is not None:

@@ -25,16 +25,17 @@ from tenor.corpus.schema import SPLITS, Split
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
-from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
+from tenor.evaluation.calibration import Adjustment, fit_adjustment
 from tenor.evaluation.labels import recode_labels, require_known_labels
+from tenor.evaluation.requests import check_request
 from tenor.evaluation.thresholds import describe_splits
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
-from tenor.files import require_apart, require_path, sha256_file
+from tenor.files import require_path, sha256_file
 from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model
 from tenor.models.scoring import embed_dataset, score_dataset, score_prior
 from tenor.models.sequence import SequenceClassifier
-from tenor.predictions import Predictions, read_predictions, require_output, write_predictions
+from tenor.predictions import Predictions, read_predictions, write_predictions
 
 if TYPE_CHECKING:
     from tenor.lexical import LexicalPrior
@@ -94,13 +95,10 @@ def predict(
             "abstain_alpha: expected an output, which the prediction sets are written to, found none (name one, or fit "
             "the rule to predictions: tenor.evaluation.calibration.fit_abstention)"
         )
-    check_adjustment(threshold, abstain_alpha, calibrated=calibrate, validation=validation)
-    require_apart(
-        {"output": output},
-        {"model": model_path, "corpus": dataset_path, "validation": validation},
-        closed=("corpus", "validation"),
-    )
-    require_output(output)
+    check_request(
+        model_path, dataset_path, output,
+        calibrate=calibrate, threshold=threshold, abstain_alpha=abstain_alpha, validation=validation,
+    )  # fmt: skip
     known = read_predictions(update, fingerprints=True) if isinstance(update, str | Path) else update
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)

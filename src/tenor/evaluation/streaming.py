@@ -17,11 +17,10 @@ from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.schema import SPLITS
 from tenor.devices import start_runtime
 from tenor.errors import SplitError
-from tenor.evaluation.calibration import check_adjustment
+from tenor.evaluation.requests import check_request
 from tenor.evaluation.scoring import Scorer, parse_splits
 from tenor.evaluation.thresholds import describe_splits
-from tenor.files import require_apart
-from tenor.predictions import Predictions, read_predictions, require_output, write_parts
+from tenor.predictions import Predictions, read_predictions, write_parts
 
 #: Messages scored, and held, at a time.
 BLOCK_MESSAGES = 262_144
@@ -89,13 +88,10 @@ def predict_to_file(
         ModelFileError, CorpusError, SplitError, UsageError, InputError: as `predict`.
         StorageError: the file cannot be written; an older one is untouched.
     """
-    check_adjustment(threshold, abstain_alpha, calibrated=calibrate, validation=validation)
-    require_apart(
-        {"output": output},
-        {"model": model_path, "corpus": dataset_path, "validation": validation},
-        closed=("corpus", "validation"),
-    )
-    require_output(output)
+    check_request(
+        model_path, dataset_path, output,
+        calibrate=calibrate, threshold=threshold, abstain_alpha=abstain_alpha, validation=validation,
+    )  # fmt: skip
     known = None if update is None else read_predictions(update, fingerprints=True)
     splits = parse_splits(split)
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)

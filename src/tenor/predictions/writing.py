@@ -200,29 +200,26 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
     metadata |= {name: said for name in REMARKS if (said := getattr(predictions, name)) is not None}
     described = {METADATA_KEY: json.dumps(metadata).encode()}
     if sets is not None:
-        columns |= _set_columns(predictions, sets.holds, pa.string() if strings else pa.int64())
+        columns |= _set_columns(predictions, sets, pa.string() if strings else pa.int64())
         described[ABSTENTION_KEY] = json.dumps(dict(sets.rule)).encode()
     return pa.table(columns).replace_schema_metadata(described)
 
 
-def _set_columns(
-    predictions: Predictions, holds: npt.NDArray[np.bool_], label: pa.DataType
-) -> dict[str, pa.Array]:
+def _set_columns(predictions: Predictions, sets: PredictionSets, label: pa.DataType) -> dict[str, pa.Array]:
     """The columns ``prediction_set`` and ``decision`` of sets (N, C)."""
     import pyarrow as pa
 
     expected = (len(predictions), len(predictions.classes))
-    if holds.shape != expected:
-        raise UsageError(f"prediction sets must have shape {expected}, found {holds.shape}")
-    sizes = holds.sum(axis=1)
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
+    if sets.holds.shape != expected:
+        raise UsageError(f"prediction sets must have shape {expected}, found {sets.holds.shape}")
+    offsets = np.concatenate([[0], np.cumsum(sets.holds.sum(axis=1))]).astype(np.int32)
     names = make_array(predictions.classes, label)
-    chosen = number_array(holds.argmax(axis=1), sizes != 1)
+    decided = sets.decide()
     return {
         SET_COLUMN: pa.ListArray.from_arrays(
-            number_array(offsets), names.take(number_array(np.nonzero(holds)[1]))
+            number_array(offsets), names.take(number_array(np.nonzero(sets.holds)[1]))
         ),
-        "decision": names.take(chosen),
+        "decision": names.take(number_array(decided, decided < 0)),
     }
 
 

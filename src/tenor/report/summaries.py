@@ -206,14 +206,14 @@ def compose_summary(
 def find_doubts(report: Report) -> tuple[str, ...]:
     """Why the numbers may be too good, in sentences before them: a failed audit, splits of another training."""
     failed = [finding.check for finding in report.audit if finding.outcome == "failed"]
-    cautions = dict.fromkeys(section.model.predictions.caution for section in report.sections)
-    doubts = [f"{caution[0].upper()}{caution[1:]}." for caution in cautions if caution]
+    doubts = []
     if failed:
-        doubts.insert(
-            0,
+        doubts.append(
             f"The audit of the splits failed ({'; '.join(failed)}): what the model learned from may stand in test, and "
-            "the numbers be too good.",
+            "the numbers be too good."
         )
+    cautions = dict.fromkeys(section.model.predictions.caution for section in report.sections)
+    doubts += [f"{caution[0].upper()}{caution[1:]}." for caution in cautions if caution]
     return tuple(doubts)
 
 
