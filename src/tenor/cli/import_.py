@@ -24,6 +24,7 @@ Examples:
   tenor import chats.jsonl.gz corpus
   tenor import messages.csv corpus --column author=user --column text=body
   tenor import chats.jsonl corpus --split-by author --fractions 0.8,0.1,0.1 --on-error quarantine
+  tenor import chats.jsonl corpus --positive abusive
   tenor import today.jsonl corpus --append
 """
 
@@ -60,6 +61,13 @@ def run(
     strict: Annotated[
         bool, typer.Option("--strict", help="Share neither an author nor a conversation between splits.")
     ] = False,
+    positive: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="The positive one of two named classes, by default the last in order; repeatable.",
+        ),
+    ] = None,
     replace: ReplaceOption = False,
     append: Annotated[
         bool, typer.Option("--append", help="Add to the corpus DEST, split by its own plan.")
@@ -71,7 +79,7 @@ def run(
     Splits into train, validation and test are made here, by a hash of each group's id.
     """
     if append:
-        refuse_given(context, "replace", reason="with --append")
+        refuse_given(context, "replace", "positive", reason="with --append")
     shares = parse_numbers(fractions, "--fractions", float)
     if len(shares) != 3:
         raise typer.BadParameter(f"expected three numbers, not {fractions!r}", param_hint="--fractions")
@@ -88,6 +96,7 @@ def run(
         columns=None if column is None else ColumnMap.from_strings(column),
         on_error=on_error,
         plan=plan if is_asked_for else None,
+        positive=() if positive is None else positive,
         rejects=rejects,
         replace=replace,
         append=append,

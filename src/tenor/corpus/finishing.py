@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenor.arrays import release_memory, to_numpy
+from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.groups import (
     flatten,
     hash_triples,
@@ -55,6 +56,7 @@ def finish_corpus(
     feature_names: tuple[str, ...],
     sources: Sequence[SourceInfo],
     extra_counts: dict[str, int],
+    class_order: ClassOrder,
 ) -> CorpusInfo:
     """Give every file the final schema and splits, describe the whole, and write the JSON files.
 
@@ -68,9 +70,11 @@ def finish_corpus(
         feature_names: F names, or none.
         sources: what the corpus was imported from.
         extra_counts: more counts to record.
+        class_order: of the classes.
 
     Raises:
         CorpusError: a conversation_id occurs twice.
+        UsageError: a positive class that is asked for is not one of two.
     """
     tables = [open_table(folder / name, is_read_ahead=not assign_strictly) for name in names]
     splits = _assign_strict_columns(tables, plan) if assign_strictly else None
@@ -93,7 +97,7 @@ def finish_corpus(
             feature_dtype=None if vectors is None else feature_dtype_name(vectors.value_type),
             feature_names=feature_names,
             encoder=encoder,
-            classes=_find_classes(census),
+            classes=class_order.arrange(_find_classes(census)),
             split=plan,
             split_hash=hash_triples(census.triples),
             sources=tuple(sources),
@@ -241,7 +245,7 @@ class _Census:
         codes = authors.dictionary_encode()
         rows = np.repeat(np.arange(len(table)), list_lengths(table["authors"]))
         pairs = rows * len(codes.dictionary) + to_numpy(codes.indices)
-        self._authors.add(codes.dictionary)
+        self._authors.add(_with_likeness(codes.dictionary))
         self._counts.update(
             conversations=len(table),
             messages=len(authors),
@@ -258,15 +262,26 @@ class _Census:
 
     def count(self) -> dict[str, int]:
         """The corpus's counts."""
-        return {**self._counts, "authors": sum(1 for _ in groupby(self._authors))}
+        authors = alike = 0
+        for _, names in groupby(self._authors, lambda name: name.partition("\0")[0]):
+            distinct = sum(1 for _ in groupby(names))
+            authors += distinct
+            alike += distinct if distinct > 1 else 0
+        return {**self._counts, "authors": authors} | ({"alike_authors": alike} if alike else {})
 
 
-def _find_classes(census: _Census) -> dict[Level, tuple[Label, ...]]:
+def _with_likeness(names: pa.Array) -> pa.Array:
+    """Names behind what they have in common with those that a person reads as the same, and a NUL."""
+    alike = pc.utf8_lower(pc.utf8_trim_whitespace(pc.utf8_normalize(names, form="NFKC")))
+    return pc.binary_join_element_wise(pc.replace_substring(alike, "\0", " "), names, "\0")
+
+
+def _find_classes(census: _Census) -> dict[Level, set[Label]]:
     conversation, author = (_classes_of(pa.chunked_array(found)) for found in census.labels.values())
     return {"conversation": conversation, "author": author, "profile": author}
 
 
-def _classes_of(labels: pa.ChunkedArray) -> tuple[Label, ...]:
+def _classes_of(labels: pa.ChunkedArray) -> set[Label]:
     if len(labels) == 0:
-        return ()
-    return (0, 1) if pa.types.is_integer(labels.type) else tuple(sorted(pc.unique(labels).to_pylist()))
+        return set()
+    return {0, 1} if pa.types.is_integer(labels.type) else set(pc.unique(labels).to_pylist())

@@ -6,11 +6,15 @@ Knows nothing of how it is done.
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
-from tenor.corpus.schema import Label
+from tenor.corpus.class_order import describe_positive
+from tenor.corpus.schema import Label, Level
 from tenor.errors import describe_value
 
 #: How pandas writes the integers of a column that has empty cells.
@@ -42,7 +46,9 @@ class ImportSummary:
         left_out: conversations, and author sequences, that a strict plan left in no split, of the whole corpus.
         author_sequences: of the whole corpus.
         backwards: imported conversations in which some message is earlier than the one before it.
-        classes: of the whole corpus, at both levels.
+        classes: of the whole corpus, level -> its classes.
+        alike_authors: names of authors that differ from another by case, spaces or Unicode's form alone, of the whole
+            corpus.
     """
 
     path: Path
@@ -63,7 +69,8 @@ class ImportSummary:
     left_out: tuple[int, int] = (0, 0)
     author_sequences: int = 0
     backwards: int = 0
-    classes: tuple[Label, ...] = ()
+    classes: Mapping[Level, tuple[Label, ...]] = field(default_factory=dict)
+    alike_authors: int = 0
 
     def lines(self) -> list[str]:
         """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
@@ -81,6 +88,7 @@ class ImportSummary:
                 f"in no split, since the plan is strict: {self.left_out[0]:,} of {conversations:,} conversations, "
                 f"{self.left_out[1]:,} of {self.author_sequences:,} author sequences"
             )
+        lines += self._positives()
         lines += self._doubts()
         if self.rejected_rows:
             rows = f"{self.rejected_rows:,} of {self.rows:,} rows (a row is a {self.unit})"
@@ -103,30 +111,48 @@ class ImportSummary:
                 f"in {self.backwards:,} of {self.conversations:,} conversations a message is earlier than the one "
                 "before it: the source's order is kept (sort by conversation and time if that is not theirs)"
             )
-        decimals = [label for label in self.classes if isinstance(label, str) and _DECIMAL.fullmatch(label)]
-        if decimals:
+        if self.alike_authors:
             lines.append(
-                f"labels {', '.join(decimals)} are read as texts, not as numbers: write integers, or names "
-                '(pandas: .astype("Int64"))'
+                f"{self.alike_authors:,} names of authors differ from another one by case, spaces or Unicode's form "
+                "alone and count as different people: write them alike if they are one"
             )
-        missing = [
-            label for label in self.classes if isinstance(label, str) and label.strip().lower() in _MISSING
-        ]
-        if missing:
-            lines.append(
-                f"labels {', '.join(label if label.strip() else repr(label) for label in missing)} count as classes: "
-                "leave the cell empty, or null, where there is no label"
-            )
-        alike: dict[str, list[str]] = {}
-        for label in self.classes:
-            if isinstance(label, str) and label not in missing:
-                alike.setdefault(unicodedata.normalize("NFKC", label).strip().casefold(), []).append(label)
-        for labels in alike.values():
-            if len(labels) > 1:
-                shown = [repr(unicodedata.normalize("NFC", label)) for label in labels]
-                if len(set(shown)) < len(shown):  # they look the same
-                    shown = list(map(ascii, labels))
-                lines.append(
-                    f"labels {', '.join(shown)} are different classes: write them alike if they are one"
-                )
-        return lines
+        return lines + _doubt_labels(dict.fromkeys(chain.from_iterable(self.classes.values())))
+
+    def _positives(self) -> list[str]:
+        """Which of two names is the positive one, said once where the levels have the same."""
+        said = {}
+        for level, classes in self.classes.items():
+            text = describe_positive(classes)
+            if text is not None and classes not in said:
+                other = f"; --positive {shlex.quote(str(classes[0]))} chooses the other"
+                other = "" if self.earlier_conversations else other
+                said[classes] = f"level {level}: {text}{other}"
+        return list(said.values())
+
+
+def _doubt_labels(labels: Iterable[Label]) -> list[str]:
+    """What is allowed of labels and seldom meant."""
+    lines, names = [], [label for label in labels if isinstance(label, str)]
+    decimals = [name for name in names if _DECIMAL.fullmatch(name)]
+    if decimals:
+        lines.append(
+            f"labels {', '.join(decimals)} are read as texts, not as numbers: write integers, or names "
+            '(pandas: .astype("Int64"))'
+        )
+    missing = [name for name in names if name.strip().lower() in _MISSING]
+    if missing:
+        lines.append(
+            f"labels {', '.join(name if name.strip() else repr(name) for name in missing)} count as classes: "
+            "leave the cell empty, or null, where there is no label"
+        )
+    alike: dict[str, list[str]] = {}
+    for name in names:
+        if name not in missing:
+            alike.setdefault(unicodedata.normalize("NFKC", name).strip().casefold(), []).append(name)
+    for group in alike.values():
+        if len(group) > 1:
+            shown = [repr(unicodedata.normalize("NFC", name)) for name in group]
+            if len(set(shown)) < len(shown):  # they look the same
+                shown = list(map(ascii, group))
+            lines.append(f"labels {', '.join(shown)} are different classes: write them alike if they are one")
+    return lines

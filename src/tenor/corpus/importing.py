@@ -7,40 +7,39 @@ and nothing of how a corpus is laid out on disk.
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as replace_fields
 from itertools import chain
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import numpy as np
 
 from tenor.corpus.appending import find_new_classes, open_base, prepare_tally, require_same_plan
+from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.import_summary import ImportSummary
 from tenor.corpus.info import EncoderInfo, SourceInfo, read_info
 from tenor.corpus.plan import SplitBy, SplitPlan
+from tenor.corpus.quarantine import Quarantine
 from tenor.corpus.readers.columns import ColumnMap, make_column_map
-from tenor.corpus.readers.records import Item, Limits, Reject
+from tenor.corpus.readers.records import Limits, Reject
 from tenor.corpus.readers.source import Format, read_source
 from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Conversation
 from tenor.corpus.writer import CorpusWriter
-from tenor.errors import InputError, StorageError, UsageError, describe_os_error
-from tenor.files import publish_file, require_apart, require_path, sha256_file
+from tenor.errors import InputError, UsageError
+from tenor.files import require_apart, require_path, sha256_file
 from tenor.progress import progress_bar
 
 #: What happens to a row that breaks a rule: stop at it, or set it aside.
 OnError = Literal["raise", "quarantine"]
 
-REJECTS_NAME = "rejects.jsonl"
 #: An encoder's fitted state, copied with a corpus whose features it made.
 _ENCODER_STATE = "encoder.safetensors"
-_SHOWN_REJECTS = 3
 #: What is set aside is listed in memory up to here, and beyond it in a temporary file.
 _SPOOLED_BYTES = 1 << 20
 _PROGRESS_STEP = 1000
@@ -57,6 +56,7 @@ def import_corpus(
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     seed: int = 0,
     strict: bool = False,
+    positive: str | Sequence[str] = (),
     rejects: Path | str | None = None,
     replace: bool = False,
     append: bool = False,
@@ -79,6 +79,8 @@ def import_corpus(
         fractions: expected shares of train, validation and test.
         seed: of the splits.
         strict: one joint assignment in which neither an author nor a conversation is shared between splits.
+        positive: the name of the class that is the positive one of two, or a name a level; by default the last in the
+            alphabet's order, and of 0 and 1 always 1. A corpus keeps the order of its classes.
         rejects: the file that lists what was set aside: place, reason and a hash of each row, never its text;
             None = ``rejects.jsonl`` in the corpus folder.
         replace: allow `dest` to exist.
@@ -94,7 +96,7 @@ def import_corpus(
     Raises:
         InputError: a row breaks a rule (``raise``), a file cannot be read on, or no row is left.
         UsageError: an argument has a value outside the allowed ones, a split of its own for a source that is a corpus,
-            or `append` to an analyzed corpus.
+            `append` to an analyzed corpus, or with `positive`.
         StorageError: `dest` exists or cannot be written.
         CorpusError: the source is a corpus, and damaged, or there is none to append to.
         SplitError: the corpus to append to has a strict plan.
@@ -107,6 +109,7 @@ def import_corpus(
         columns=columns,
         on_error=on_error,
         plan=None if plan == SplitPlan() else plan,
+        positive=positive,
         rejects=rejects,
         replace=replace,
         append=append,
@@ -123,6 +126,7 @@ def import_with_summary(
     columns: ColumnMap | Mapping[str, str | None] | None = None,
     on_error: OnError = "raise",
     plan: SplitPlan | None = None,
+    positive: str | Sequence[str] = (),
     rejects: Path | str | None = None,
     replace: bool = False,
     append: bool = False,
@@ -146,7 +150,7 @@ def import_with_summary(
     items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
     spooled = tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)  # a file only for many rejects
     with spooled as spool, progress_bar("importing", None, enabled=progress) as advance:
-        quarantine = _Quarantine(spool, stop=on_error == "raise")
+        quarantine = Quarantine(spool, stop=on_error == "raise")
         conversations = quarantine.sift(items)
         first = next(conversations, None)
         if first is None:
@@ -160,6 +164,7 @@ def import_with_summary(
             feature_names=tally.agreement.feature_names,
             replace=replace or append,
             base=base,
+            class_order=_settle_class_order(positive, base, Path(tally.paths[0])),
         ) as writer:
             for conversation in chain([first], conversations):
                 try:
@@ -182,7 +187,8 @@ def import_with_summary(
             summary,
             left_out=(of_corpus["left_out_conversations"], of_corpus["left_out_author_sequences"]),
             author_sequences=of_corpus["participants"],
-            classes=tuple(dict.fromkeys(label for found in writer.info.classes.values() for label in found)),
+            classes=writer.info.classes,
+            alike_authors=of_corpus.get("alike_authors", 0),
         )
         if base is None:
             return summary
@@ -225,7 +231,28 @@ def _settle_plan(
     return plan
 
 
-def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: _Quarantine, base: Corpus | None) -> None:
+def _settle_class_order(positive: str | Sequence[str], base: Corpus | None, source: Path) -> ClassOrder:
+    """The order of the classes: that of a corpus, and what was asked for.
+
+    Raises:
+        UsageError: what was asked for are no names, or there is a corpus to append to.
+    """
+    names = (positive,) if isinstance(positive, str) else positive
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise UsageError(
+            f"positive: expected names of classes, found {type(positive).__name__} {str(positive)[:80]}"
+        )
+    if base is not None:
+        if names:
+            raise UsageError(
+                f"{base.path}: a corpus that is appended to keeps its positive class: leave positive out, or import "
+                "it into a new one"
+            )
+        return ClassOrder(known=base.info.classes)
+    return ClassOrder(tuple(names), read_info(source).classes if source.is_dir() else {})
+
+
+def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: Quarantine, base: Corpus | None) -> None:
     """Tell the corpus where it comes from and what was changed or left out."""
     writer.sources = [_describe_source(Path(path)) for path in tally.paths]
     counts = {
@@ -245,7 +272,7 @@ def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: _Quarantine, base
 
 
 def _summarize(
-    dest: Path, counts: _Counts, tally: Tally, quarantine: _Quarantine, rejects_path: Path | None
+    dest: Path, counts: _Counts, tally: Tally, quarantine: Quarantine, rejects_path: Path | None
 ) -> ImportSummary:
     return ImportSummary(
         path=dest,
@@ -290,76 +317,6 @@ def _runs_backwards(timestamps: list[float | None] | None) -> bool:
 
 def _count_rows(conversation: Conversation, tally: Tally) -> int:
     return len(conversation.authors) if tally.unit == "message" else 1
-
-
-class _Quarantine:
-    """Rows set aside: counted, and written to a spool, which is a file where they are many."""
-
-    def __init__(self, spool: IO[bytes], *, stop: bool) -> None:
-        self.rows = 0
-        self.first: list[Reject] = []
-        self._spool, self._stop = spool, stop
-
-    def sift(self, items: Iterator[Item]) -> Iterator[Conversation]:
-        """Pass the conversations on and take the rejects out."""
-        for item in items:
-            if isinstance(item, Reject):
-                self.take(item)
-            else:
-                yield item
-
-    def take(self, reject: Reject) -> None:
-        """Set rows aside.
-
-        Raises:
-            InputError: the import is to stop at the first broken rule.
-        """
-        if self._stop:
-            raise reject.error()
-        self.rows += reject.rows
-        if len(self.first) < _SHOWN_REJECTS:
-            self.first.append(reject)
-        try:
-            self._spool.write(json.dumps(reject.to_json(), sort_keys=True).encode() + b"\n")
-        except OSError as error:
-            reason = describe_os_error(error).partition(" in [")[0]  # the list of folders is Python's
-            raise StorageError(
-                f"cannot write a temporary file: {reason} (TMPDIR names the folder for them)"
-            ) from error
-
-    def nothing_left(self, source: Path | str) -> InputError:
-        """The error for an import without any conversation."""
-        if not self.first:
-            return InputError("expected at least one conversation, found none", path=source)
-        first = self.first[0]
-        rule = f"no conversation is left: all {self.rows} rows break a rule, the first this: {first.rule}"
-        place = first.place
-        return InputError(rule, path=place.path, line=place.line, field=first.field, remedy=first.remedy)
-
-    def save(
-        self, folder: Path, dest: Path, rejects: Path | str | None, *, earlier: bool = False
-    ) -> Path | None:
-        """Write the list, into the unpublished folder of `dest` where no file is given.
-
-        Args:
-            folder: the unpublished folder.
-            dest: the corpus.
-            rejects: a file of the user's.
-            earlier: keep what `dest` lists already, at the beginning.
-
-        Returns:
-            Where the list will stand; None when there is nothing to list and no file was asked for.
-        """
-        if rejects is None and not self.rows:
-            return None
-        self._spool.seek(0)
-        target = folder / REJECTS_NAME if rejects is None else Path(rejects)
-        before = dest / REJECTS_NAME
-        with publish_file(target) as temporary, temporary.open("wb") as handle:
-            if earlier and rejects is None and before.is_file() and not before.is_symlink():
-                handle.write(before.read_bytes())
-            shutil.copyfileobj(self._spool, handle)
-        return dest / REJECTS_NAME if rejects is None else target
 
 
 def _as_reject(error: InputError, conversation: Conversation, tally: Tally) -> Reject:

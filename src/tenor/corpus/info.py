@@ -70,8 +70,9 @@ class CorpusInfo:
     Attributes:
         counts: ``conversations``, ``messages``, ``participants`` (a participant is one author in one
             conversation), ``author_sequences`` (participants with a message), ``authors`` (distinct),
-            ``left_out_conversations`` and ``left_out_author_sequences`` (in no split), and what importing
-            adds, such as ``rejected``.
+            ``left_out_conversations`` and ``left_out_author_sequences`` (in no split), ``alike_authors`` (names
+            that differ from another by case, spaces or Unicode's form alone; only where there are some), and what
+            importing adds, such as ``rejected``.
         has_text: whether the messages' texts are kept.
         has_timestamps: whether any message has a timestamp.
         input_size: F; None before encoding.

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from tenor.corpus.appending import copy_companions, label_types, link_files
+from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.finishing import finish_corpus
 from tenor.corpus.info import INFO_NAME, CorpusInfo, EncoderInfo, SourceInfo
@@ -56,6 +57,7 @@ class CorpusWriter:
         replace: bool = False,
         base: Corpus | None = None,
         base_files: int | None = None,
+        class_order: ClassOrder | None = None,
         batch_bytes: int = 16 << 20,
         file_bytes: int = 1 << 30,
     ) -> None:
@@ -74,6 +76,7 @@ class CorpusWriter:
             base: a corpus whose conversations come first, as they are: its files are taken over without copying;
                 texts, features and kinds of labels must be as there.
             base_files: take over so many of its files; None = all.
+            class_order: of the classes; None = that of `base` where its classes are the same, else the alphabet's.
             batch_bytes: bound of a record batch, in bytes; one conversation may exceed it.
             file_bytes: bound of an Arrow file, in bytes.
 
@@ -99,6 +102,9 @@ class CorpusWriter:
         self._buffer, self._written = RowBuffer(), 0
         self._num_copied, self._is_split_given = 0, False
         self._base, self._names = base, list[str]()
+        if class_order is None:
+            class_order = ClassOrder() if base is None else ClassOrder(known=base.info.classes)
+        self._class_order = class_order
         if base is not None:
             self._take_over(base, len(base.info.files) if base_files is None else base_files)
         self._stack = contextlib.ExitStack()
@@ -331,6 +337,7 @@ class CorpusWriter:
             feature_names=self._feature_names,
             sources=self.sources,
             extra_counts=self.extra_counts,
+            class_order=self._class_order,
         )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.finishing import finish_corpus
 from tenor.corpus.info import CorpusInfo, info_from_json, info_to_json
@@ -165,6 +166,7 @@ def table_to_corpus(table: pa.Table, folder: Path, source: Path | str) -> Corpus
                 feature_names=info.feature_names,
                 sources=info.sources,
                 extra_counts={},
+                class_order=ClassOrder(known=info.classes),
             )
         return open_corpus(folder, verify=False)
     except (pa.ArrowException, KeyError, ValueError) as error:

@@ -14,9 +14,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_with_summary
-from tenor.corpus.plan import SplitPlan
 from tenor.corpus.writer import CorpusWriter
 from tenor.distributed.shards import ShardFolder, corpus_to_table, make_mark, table_to_corpus
 from tenor.errors import CorpusError, MissingExtraError, ModelFileError, SplitError, TenorError
@@ -111,7 +111,8 @@ class Encode(_Actor):
         analyzed = Path(work.analyzed)
         self.encoder = load_encoder(analyzed, model_paths=work.model_paths, device=work.device)
         self.info = take_encoder_info(analyzed, self.encoder)
-        self.plan: SplitPlan = open_corpus(analyzed, verify=False).info.split
+        like = open_corpus(analyzed, verify=False).info
+        self.plan, self.class_order = like.split, ClassOrder(known=like.classes)
 
     def make(self, name: str) -> int:
         """Import the shard by the analyzed corpus's plan, encode it, and write it."""
@@ -131,6 +132,7 @@ class Encode(_Actor):
                 encoder=self.info,
                 feature_names=self.encoder.feature_names,
                 sources=corpus.info.sources,
+                class_order=self.class_order,
             ) as writer:
                 for conversation in encode_blocks(corpus.conversations(), self.encoder, work.dtype, None):
                     writer.write(conversation)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tenor.arrays import number_array
+from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.info import EncoderInfo
 from tenor.corpus.layout import FEATURE_TYPES
@@ -197,6 +198,7 @@ def encode_with_summary(
         replace=replace or update,
         base=base,
         base_files=reused_files,
+        class_order=ClassOrder(known=corpus.info.classes),
     ) as writer:
         write_bytes(writer.folder / ENCODER_NAME, dump_encoder(fitted))
         writer.extra_counts |= {

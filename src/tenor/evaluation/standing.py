@@ -15,6 +15,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import SplitError, TrainingError, UsageError, describe_value
+from tenor.evaluation.labels import recode_labels
 from tenor.metrics.comparison import Difference, compare_many
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.metrics.objectives import parse_rule
@@ -190,10 +191,10 @@ def find_baselines(
 
 
 def _view_clean(corpus: Corpus, predictions: Predictions) -> SequenceView:
-    """The sequences of the predictions' level, of the same classes and with nothing in two splits."""
+    """The sequences of the predictions' level, their classes in the same order, with nothing in two splits."""
     view = view_sequences(corpus, predictions.level)
-    if view.classes != predictions.classes:
+    if set(view.classes) != set(predictions.classes):
         known, found = (describe_value(names) for names in (predictions.classes, view.classes))
         raise TrainingError(f"the model knows the classes {known}, the corpus has {found}")
     require_clean_splits(view)
-    return view
+    return replace(view, labels=recode_labels(view, predictions.classes), classes=predictions.classes)

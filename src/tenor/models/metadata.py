@@ -13,6 +13,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tenor import __version__
 from tenor.aggregation.trained import TRAINED, TrainedAggregation, from_json
+from tenor.corpus.class_order import describe_positive
 from tenor.corpus.schema import Label
 from tenor.errors import ModelFileError, UsageError
 from tenor.metrics.thresholds import Threshold
@@ -97,8 +98,9 @@ class ModelMetadata:
     def remarks(self) -> tuple[str, ...]:
         """What to know of how its scores come about, in sentences."""
         found = []
-        if len(self.classes) == 2 and self.classes != (0, 1):
-            found.append(f"positive is the class {self.classes[1]!r}, of two names the last in order")
+        positive = describe_positive(self.classes)
+        if positive is not None:
+            found.append(positive)
         if self.is_start_alone:
             found.append("the model is its start alone: no epoch of the network convinced validation of more")
         if self.training.get("has_authors"):

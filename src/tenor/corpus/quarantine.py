@@ -1,0 +1,90 @@
+"""Rows that an import sets aside: counted, and listed with place and reason, never with their text.
+
+Knows nothing of why a row is set aside.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from tenor.corpus.readers.records import Item, Reject
+from tenor.corpus.schema import Conversation
+from tenor.errors import InputError, StorageError, describe_os_error
+from tenor.files import publish_file
+
+REJECTS_NAME = "rejects.jsonl"
+_SHOWN_REJECTS = 3
+
+
+class Quarantine:
+    """Rows set aside: counted, and written to a spool, which is a file where they are many."""
+
+    def __init__(self, spool: IO[bytes], *, stop: bool) -> None:
+        self.rows = 0
+        self.first: list[Reject] = []
+        self._spool, self._stop = spool, stop
+
+    def sift(self, items: Iterator[Item]) -> Iterator[Conversation]:
+        """Pass the conversations on and take the rejects out."""
+        for item in items:
+            if isinstance(item, Reject):
+                self.take(item)
+            else:
+                yield item
+
+    def take(self, reject: Reject) -> None:
+        """Set rows aside.
+
+        Raises:
+            InputError: the import is to stop at the first broken rule.
+        """
+        if self._stop:
+            raise reject.error()
+        self.rows += reject.rows
+        if len(self.first) < _SHOWN_REJECTS:
+            self.first.append(reject)
+        try:
+            self._spool.write(json.dumps(reject.to_json(), sort_keys=True).encode() + b"\n")
+        except OSError as error:
+            reason = describe_os_error(error).partition(" in [")[0]  # the list of folders is Python's
+            raise StorageError(
+                f"cannot write a temporary file: {reason} (TMPDIR names the folder for them)"
+            ) from error
+
+    def nothing_left(self, source: Path | str) -> InputError:
+        """The error for an import without any conversation."""
+        if not self.first:
+            return InputError("expected at least one conversation, found none", path=source)
+        first = self.first[0]
+        rule = f"no conversation is left: all {self.rows} rows break a rule, the first this: {first.rule}"
+        place = first.place
+        return InputError(rule, path=place.path, line=place.line, field=first.field, remedy=first.remedy)
+
+    def save(
+        self, folder: Path, dest: Path, rejects: Path | str | None, *, earlier: bool = False
+    ) -> Path | None:
+        """Write the list, into the unpublished folder of `dest` where no file is given.
+
+        Args:
+            folder: the unpublished folder.
+            dest: the corpus.
+            rejects: a file of the user's.
+            earlier: keep what `dest` lists already, at the beginning.
+
+        Returns:
+            Where the list will stand; None when there is nothing to list and no file was asked for.
+        """
+        if rejects is None and not self.rows:
+            return None
+        self._spool.seek(0)
+        target = folder / REJECTS_NAME if rejects is None else Path(rejects)
+        before = dest / REJECTS_NAME
+        with publish_file(target) as temporary, temporary.open("wb") as handle:
+            if earlier and rejects is None and before.is_file() and not before.is_symlink():
+                handle.write(before.read_bytes())
+            shutil.copyfileobj(self._spool, handle)
+        return dest / REJECTS_NAME if rejects is None else target
