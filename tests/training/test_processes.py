@@ -175,13 +175,13 @@ import sys
 from tenor import predict
 from tenor.lexical.prior import LexicalPrior
 
-read, logits = [], LexicalPrior.logits
+read, whole = [], LexicalPrior.read
 
 def count(self, view):
     read.append((len(view), int(view.lengths.sum())))
-    return logits(self, view)
+    return whole(self, view)
 
-LexicalPrior.logits = count
+LexicalPrior.read = count
 model, corpus, output = sys.argv[1:]
 predict(model, corpus, split="all", output=output)
 print(sum(each[0] for each in read), sum(each[1] for each in read))
@@ -205,6 +205,8 @@ def test_processes_share_out_the_texts_that_are_scored(
     assert max(messages for _, messages in found[3]) < 0.4 * found[1][0][1]
     one, three = (read_predictions(tmp_path / f"{count}.parquet") for count in (1, 3))
     assert np.array_equal(one.logits, three.logits)
+    assert one.known_words is not None and len(set(one.known_words.tolist())) > 1
+    np.testing.assert_array_equal(one.known_words, three.known_words)
 
 
 @pytest.mark.parametrize("lengths", [[4], [40, 1, 1]])

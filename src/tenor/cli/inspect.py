@@ -13,6 +13,9 @@ from tenor.cli.output import format_cell, print_fields, print_json, print_line, 
 from tenor.errors import InputError, UsageError, describe_value
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tenor.corpus.info import CorpusInfo
     from tenor.models.model_file import ModelMetadata
     from tenor.predictions import Floats, Predictions, PredictionSets
@@ -204,10 +207,26 @@ def describe_predictions(predictions: Predictions) -> dict[str, Any]:
         "splits": {split: int((predictions.splits == split).sum()) for split in predictions.splits.rank()[1]},
         "classes": list(predictions.classes),
         "threshold": threshold,
+        "known_words": describe_shares(predictions.known_words),
         "calibration": predictions.calibration,
         "caution": predictions.caution,
         "model": predictions.model,
         "model_hash": predictions.model_hash,
+    }
+
+
+def describe_shares(shares: npt.NDArray[np.float32] | None) -> dict[str, float | None] | None:
+    """The middle and the lowest twentieth of the shares of known words, and how many rows have no word."""
+    if shares is None:
+        return None
+    import numpy as np
+
+    found = shares[~np.isnan(shares)]
+    quantiles = np.quantile(found, [0.5, 0.05]).tolist() if len(found) else [None, None]
+    return {
+        "median": quantiles[0],
+        "lowest 5%": quantiles[1],
+        "rows without a word": len(shares) - len(found),
     }
 
 
@@ -233,6 +252,10 @@ def list_highest(
     columns["label"] = [None if code < 0 else rows.classes[code] for code in rows.labels]
     columns["sequences" if rows.level == "profile" else "messages"] = rows.lengths.tolist()
     columns["score"] = best(rows).tolist()
+    if rows.known_words is not None:
+        columns["known words"] = [
+            None if share != share else round(share, 2) for share in rows.known_words.tolist()
+        ]
     predicted = find_predicted(rows)
     if predicted is not None:
         columns["predicted"] = [rows.classes[code] for code in predicted]

@@ -104,6 +104,8 @@ def run(
         print_line(f"not scored: {summary.left_out:,} sequences that are {why}")
     for remark in summary.remarks:
         print_line(remark)
+    for doubt in summary.doubts:
+        print_line(f"unlike the training's texts: {doubt}")
     if summary.caution is not None:
         print_line(f"before measuring on them: {summary.caution}")
     if summary.warning is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tenor.aggregation.fixed import LabelRule
 from tenor.errors import InputError, ModelFileError
 from tenor.evaluation.applying import apply_aggregation
+from tenor.evaluation.familiarity import Familiarity
 from tenor.files import require_apart, sha256_file
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, read_predictions, require_output, write_predictions
@@ -65,6 +66,8 @@ def profiles_to_file(
             path=predictions_path,
         )
     profiles = apply_aggregation(sequences, metadata, aggregation, profile_label=profile_label)
+    for doubt in Familiarity.of(metadata).count(sequences).remarks():
+        logger.warning("%s: %s", predictions_path, doubt)
     known = int((profiles.splits == "train").sum())
     if known:
         logger.warning(

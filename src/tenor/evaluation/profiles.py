@@ -31,6 +31,7 @@ from tenor.evaluation.aggregation import (
     require_trained,
 )
 from tenor.evaluation.calibration import check_adjustment, measure_abstention
+from tenor.evaluation.familiarity import Familiarity
 from tenor.evaluation.learned import ATTENTIONS
 from tenor.evaluation.rivals import aggregate_baselines, aggregate_on_training
 from tenor.evaluation.scoring import Scorer
@@ -124,7 +125,7 @@ def evaluate_profile_classifier(
     metrics = measure_profiles(table, rule, seed, abstain_alpha, scored.find_stored(aggregation))
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, rule, out_of_fold, seed)
-    metrics["notes"] = [*metrics.get("notes", ()), *scored.scorer.metadata.remarks]
+    metrics["notes"] = [*metrics.get("notes", ()), *scored.find_doubts(), *scored.scorer.metadata.remarks]
     metrics["caution"] = table.caution
     return {**metrics, "aggregation": aggregation, "test_reads": scored.count_read()}
 
@@ -194,6 +195,7 @@ def compare_aggregation_methods(
         beside = scored.measure_beside(tables[shown], shown, profile_label, rule, out_of_fold, seed)
         beside["differences"] = {**results[shown]["differences"], **beside["differences"]}
         results[shown] |= beside
+    results[shown]["notes"] = [*results[shown].get("notes", ()), *scored.find_doubts()]
     results[shown]["caution"] = tables[shown].caution
     return results
 
@@ -287,6 +289,10 @@ class AuthorScores:
     def find_stored(self, aggregation: str) -> Metrics | None:
         """How the threshold in the model's file was chosen, of the aggregation there."""
         return describe_stored(self.scorer.metadata, self.corpus) if aggregation == TRAINED else None
+
+    def find_doubts(self) -> tuple[str, ...]:
+        """Whether test is unlike what the model was trained on, in sentences."""
+        return Familiarity.of(self.scorer.metadata).count(self.sequences.in_split("test")).remarks()
 
     def count_read(self) -> int | None:
         """Count this reading of the test split, at level profile."""

@@ -18,24 +18,23 @@ import numpy.typing as npt
 from tenor.arrays import release_memory
 from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.audit import require_split
-from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.corpus import Corpus
 from tenor.corpus.fingerprints import Fingerprints, fingerprint_conversations
 from tenor.corpus.readings import count_test_read
 from tenor.corpus.schema import SPLITS, Split
 from tenor.corpus.views import SequenceView
-from tenor.devices import Runtime, start_runtime
+from tenor.devices import Runtime
 from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.calibration import Adjustment, fit_adjustment
 from tenor.evaluation.labels import recode_labels, require_known_labels
-from tenor.evaluation.requests import check_request
 from tenor.evaluation.thresholds import describe_splits
 from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
 from tenor.files import require_path, sha256_file
 from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model
-from tenor.models.scoring import embed_dataset, score_dataset, score_prior
+from tenor.models.scoring import Floats, embed_dataset, read_prior, score_dataset
 from tenor.models.sequence import SequenceClassifier
-from tenor.predictions import Predictions, read_predictions, write_predictions
+from tenor.predictions import Predictions
 
 if TYPE_CHECKING:
     from tenor.lexical import LexicalPrior
@@ -43,88 +42,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 ALL_SPLITS = "all"
-
-
-def predict(
-    model_path: str | Path,
-    dataset_path: str | Path,
-    *,
-    split: str = "test",
-    output: str | Path | None = None,
-    calibrate: bool = False,
-    threshold: str | None = None,
-    abstain_alpha: float | None = None,
-    validation: str | Path | None = None,
-    update: str | Path | Predictions | None = None,
-    device: str | None = None,
-    mixed_precision: str = "no",
-    progress: bool = False,
-) -> Predictions:
-    """Score the sequences of a corpus, labelled or not.
-
-    Args:
-        model_path: a model file of train_model.
-        dataset_path: a corpus encoded with the model's encoder.
-        split: ``"train"``, ``"validation"``, ``"test"``, or ``"all"``.
-        output: a Parquet file to write: ids, group, split, label, logit, prob.
-        calibrate: mend the probabilities by temperature, Platt or isotonic regression, chosen and fitted on the
-            labelled validation split; logits and threshold move with them.
-        threshold: choose the threshold that goes with the predictions on the validation split by this rule
-            (tenor.metrics.objectives.FORMS); None = the model file's.
-        abstain_alpha: write to `output`, beside each row, the classes that are not ruled out, each class wrongly for at
-            most this share of new groups, and the decision, if one is left (conformal, from validation; see
-            write_predictions).
-        validation: a corpus of the same encoder, such as the one that the model was trained on, whose labelled
-            validation split the three are fitted on; None = the corpus that is scored.
-        update: earlier predictions of the model, or their file: sequences that stand there keep their scores, only
-            others are scored (see tenor.evaluation.updating). It may be `output` itself.
-        device: where to compute; None = the best there is.
-        mixed_precision: ``"no"`` or ``"bf16"``.
-        progress: show a bar.
-
-    Raises:
-        ModelFileError: the file is no sound model, or its encoder is not the corpus's.
-        CorpusError: the corpus has no features, or no text for the model's lexical prior.
-        SplitError: the split is empty, or there are no labelled validation rows to calibrate or choose on.
-        UsageError: an unknown split or rule, alpha out of range or without an output, a validation corpus that nothing
-            is fitted on, or an update of predictions that are not of this model and corpus.
-        InputError: the predictions to update cannot be read.
-    """
-    if abstain_alpha is not None and output is None:
-        raise UsageError(
-            "abstain_alpha: expected an output, which the prediction sets are written to, found none (name one, or fit "
-            "the rule to predictions: tenor.evaluation.calibration.fit_abstention)"
-        )
-    check_request(
-        model_path, dataset_path, output,
-        calibrate=calibrate, threshold=threshold, abstain_alpha=abstain_alpha, validation=validation,
-    )  # fmt: skip
-    known = read_predictions(update, fingerprints=True) if isinstance(update, str | Path) else update
-    scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
-    corpus = open_corpus(dataset_path)
-    judge = corpus if validation is None else open_corpus(validation)
-    splits = parse_splits(split)
-    scorer.require_encoder(corpus)
-    scorer.require_encoder(judge)
-    view = scorer.find(corpus, splits)
-    predictions = scorer.score_view(view, known, fingerprints=fingerprint_conversations(corpus, view.rows))
-    scorer.count_labelled_read(view)
-    if len(predictions) == 0:
-        raise SplitError(
-            f"{corpus.path}: expected {scorer.level} sequences in split {split}, found none to score "
-            "(score another split, such as 'all')"
-        )
-    adjustment = scorer.fit_adjustment(
-        judge,
-        calibrated=calibrate,
-        rule=threshold,
-        abstain_alpha=abstain_alpha,
-        known=None if validation is not None else predictions if "validation" in splits else known,
-    )
-    predictions, sets = adjustment.apply(predictions)
-    if output is not None and scorer.runtime.is_main:
-        write_predictions(predictions, output, sets=sets)
-    return predictions
 
 
 def parse_splits(split: str) -> tuple[Split, ...]:
@@ -220,9 +137,9 @@ class Scorer:
             fingerprints: (S,) of the sequences' conversations, for an update to come; see find_known_rows.
         """
         if known is None:
-            logits = self._logits(view)
+            logits, shares = self._score(view)
         else:
-            logits = self._update_logits(view, known, may_have_grown, fingerprints)
+            logits, shares = self._update(view, known, may_have_grown, fingerprints)
         return Predictions(
             level=self.level,  # type: ignore[arg-type]
             classes=self.metadata.classes,
@@ -238,6 +155,7 @@ class Scorer:
             model=self.path.name,
             model_hash=self.hash,
             caution=describe_splits(self.metadata, view.corpus),
+            known_words=None if shares is None else shares.astype(np.float32),
             fingerprints=fingerprints,
         )
 
@@ -281,16 +199,20 @@ class Scorer:
             )
         return fit_adjustment(validation, calibrated=calibrated, rule=rule, abstain_alpha=abstain_alpha)
 
-    def _logits(self, view: SequenceView) -> npt.NDArray[np.float64]:
-        """(S,) or (S, C) scores of a view's sequences."""
+    def _score(self, view: SequenceView) -> tuple[Floats, Floats | None]:
+        """A view's scores, (S,) or (S, C), and the shares of its words that are known, (S,); None without a prior."""
         # The model's classes give the logits' shape, whatever labels the corpus has.
-        dataset = self._with_prior(SequenceDataset(replace(view, classes=self.metadata.classes)))
-        return score_dataset(self.model, dataset, self.runtime, progress=self.progress)
+        dataset, shares = SequenceDataset(replace(view, classes=self.metadata.classes)), None
+        if self.lexical is not None:
+            self._require_text(view.corpus)
+            prior, shares = read_prior(self.lexical, view, self.runtime)
+            dataset = dataset.with_prior(prior)
+        return score_dataset(self.model, dataset, self.runtime, progress=self.progress), shares
 
-    def _update_logits(
+    def _update(
         self, view: SequenceView, known: Predictions, may_have_grown: bool, fingerprints: Fingerprints | None
-    ) -> npt.NDArray[np.float64]:
-        """Take over known scores, a few of them proven, and score the rest."""
+    ) -> tuple[Floats, Floats | None]:
+        """Take over known scores, a few of them proven, and score the rest; see _score."""
         require_same_model(known, self.level, self.metadata, self.hash)
         if fingerprints is None and known.fingerprints is not None:
             fingerprints = fingerprint_conversations(view.corpus, view.rows)
@@ -303,12 +225,17 @@ class Scorer:
         proven = draw_proof(rows)
         todo = np.flatnonzero(rows < 0)
         chosen = np.sort(np.concatenate([todo, proven]))
-        scored = self._logits(view.select(chosen))
+        scored, shares = self._score(view.select(chosen))
         places = np.searchsorted(chosen, proven)
         require_same_scores(scored[places], logits[proven], exact=self.runtime.precision == "no")
-        logits[todo] = scored[np.searchsorted(chosen, todo)]
+        fresh = np.searchsorted(chosen, todo)
+        logits[todo] = scored[fresh]
         logger.info("%d of %d scores were known", len(view) - len(todo), len(view))
-        return logits
+        if shares is None or known.known_words is None:  # of an earlier version, which did not say
+            return logits, None
+        merged = known.known_words[rows].astype(np.float64)
+        merged[todo] = shares[fresh]
+        return logits, merged
 
     def embed(
         self, corpus: Corpus, splits: Sequence[Split], *, labelled: bool = False
@@ -351,16 +278,13 @@ class Scorer:
         is_test = view.split_codes == SPLITS.index("test")
         return self.count_read(view.corpus, self.level) if (view.labels[is_test] >= 0).any() else None
 
-    def _with_prior(self, dataset: SequenceDataset) -> SequenceDataset:
-        if self.lexical is None:
-            return dataset
-        corpus = dataset.view.corpus
+    def _require_text(self, corpus: Corpus) -> None:
+        """Refuse a corpus without text, which the prior reads."""
         if not corpus.has_text:
             raise CorpusError(
                 f"{corpus.path}: {self.path} has a lexical prior, which needs the messages' text, and found none "
                 "(train with prior='none' for a corpus without text)"
             )
-        return dataset.with_prior(score_prior(self.lexical, dataset.view, self.runtime))
 
     def require_level(self, level: str) -> None:
         """Refuse to be used at another level than the model's.

@@ -17,6 +17,7 @@ from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.schema import SPLITS
 from tenor.devices import start_runtime
 from tenor.errors import SplitError
+from tenor.evaluation.familiarity import Familiarity
 from tenor.evaluation.requests import check_request
 from tenor.evaluation.scoring import Scorer, parse_splits
 from tenor.evaluation.thresholds import describe_splits
@@ -38,6 +39,7 @@ class PredictionSummary:
         left_out: sequences of the corpus that were not scored although one may have meant them: those in no split where
             all splits were asked for, those of other splits where nothing is labelled.
         remarks: what was fitted on validation, in sentences; empty when nothing was.
+        doubts: whether the texts are like those of the training, in sentences; empty where they are.
         caution: what to know before measuring on the scores; None when there is nothing, or no label.
     """
 
@@ -47,6 +49,7 @@ class PredictionSummary:
     warning: str | None = None
     left_out: int = 0
     remarks: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
     caution: str | None = None
 
 
@@ -119,12 +122,13 @@ def predict_to_file(
             block = view.select(rows)
             yield scorer.score_view(block, fingerprints=fingerprint_conversations(corpus, block.rows))
 
-    abstained = 0
+    abstained, familiarity = 0, Familiarity.of(scorer.metadata)
     with contextlib.ExitStack() as stack:
         write = stack.enter_context(write_parts(output)) if scorer.runtime.is_main else None
         for part in score_blocks():
             adjusted, sets = adjustment.apply(part)
             abstained += 0 if sets is None else sets.abstained
+            familiarity.count(part)
             if write is not None:
                 write(adjusted, sets)
             del part, adjusted, sets
@@ -141,5 +145,6 @@ def predict_to_file(
         warning=None if adjustment.abstention is None else adjustment.abstention.warning,
         left_out=left_out,
         remarks=adjustment.remarks,
+        doubts=familiarity.remarks(),
         caution=describe_splits(scorer.metadata, corpus) if (view.labels >= 0).any() else None,
     )

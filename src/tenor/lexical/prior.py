@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from tenor.corpus.sampling import blocks_of_texts
 from tenor.corpus.views import SequenceView
-from tenor.corpus.voices import count_spoken, mark_authors, mark_voice
+from tenor.corpus.voices import Voice, count_spoken, mark_authors, mark_voice
 from tenor.lexical.authors import AuthorsModel
+from tenor.lexical.familiarity import mark_known_words, share_known_words
 from tenor.lexical.model import LexicalModel
 from tenor.lexical.parts import (
     PARTS,
@@ -72,15 +73,23 @@ class LexicalPrior:
         return len(next(iter(self.models.values())).intercept)
 
     def logits(self, view: SequenceView) -> FloatArray:
-        """Score a view's sequences, a block of texts at a time: (S,) for two classes, (S, C) for more.
+        """Score a view's sequences: (S,) for two classes, (S, C) for more; see `read`."""
+        return self.read(view)[0]
+
+    def read(self, view: SequenceView) -> tuple[FloatArray, FloatArray]:
+        """Score a view's sequences, a block of texts at a time, and say how much of their own words is known.
+
+        Returns:
+            Logits, (S,) for two classes, (S, C) for more; and shares, (S,), of share_known_words.
 
         Raises:
             CorpusError: the corpus has no text.
         """
         scores = np.zeros((len(view),) if self.num_outputs == 1 else (len(view), self.num_outputs))
+        shares, is_known = np.zeros(len(view)), mark_known_words(self.models.values())
         for rows in blocks_of_texts(view, self.count_read(view)):
-            scores[rows] = self._score_block(view.select(rows))
-        return scores
+            scores[rows], shares[rows] = self._read_block(view.select(rows), is_known)
+        return scores, shares
 
     def count_read(self, view: SequenceView) -> Integers:
         """How many messages are read to score each of a view's sequences: (S,)."""
@@ -91,8 +100,10 @@ class LexicalPrior:
         """Whether an author's score depends on what others say in the conversation."""
         return self.surface is not None or "others" in self.models
 
-    def _score_block(self, view: SequenceView) -> FloatArray:
-        voices = [voice_of(part) for part in self.models]
+    def _read_block(
+        self, view: SequenceView, is_known: npt.NDArray[np.bool_]
+    ) -> tuple[FloatArray, FloatArray]:
+        voices: list[Voice] = ["own", *(voice_of(part) for part in self.models)]
         spoken = SpokenCounts.of(view, voices, with_authors=self.authors is not None)
         counted, counts = None, None  # the voice whose n-grams are counted, once for all parts that read it
         total: FloatArray = np.zeros(1)
@@ -106,7 +117,9 @@ class LexicalPrior:
             total = total + model.logits(counts)
         if self.authors is not None:
             total = total + self.authors.logits(spoken.count("authors"), spoken.conversations, len(view))
-        return total if self.surface is None else total + self.surface.logits(describe_surface(view))
+        if self.surface is not None:
+            total = total + self.surface.logits(describe_surface(view))
+        return total, share_known_words(spoken, is_known)
 
     def message_contributions(self, view: SequenceView, index: int) -> tuple[FloatArray, FloatArray]:
         """What each of one sequence's own messages adds to its logit.

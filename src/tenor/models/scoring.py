@@ -59,25 +59,30 @@ def score_view(loaded: LoadedModel, view: SequenceView, runtime: Runtime) -> Flo
     """Logits of a view's sequences by what a model file holds, its lexical prior included; see score_dataset."""
     dataset = SequenceDataset(view)
     if loaded.lexical is not None:
-        dataset = dataset.with_prior(score_prior(loaded.lexical, view, runtime))
+        dataset = dataset.with_prior(read_prior(loaded.lexical, view, runtime)[0])
     return score_dataset(loaded.model.to(runtime.device), dataset, runtime)
 
 
-def score_prior(lexical: LexicalPrior, view: SequenceView, runtime: Runtime) -> Floats:
-    """A lexical prior's logits of a view's sequences, (S,) or (S, C).
+def read_prior(lexical: LexicalPrior, view: SequenceView, runtime: Runtime) -> tuple[Floats, Floats]:
+    """A lexical prior's logits of a view's sequences, (S,) or (S, C), and how much of their words it knows, (S,).
 
     The processes share them out by what is read of each; one may get none.
     """
     if runtime.world_size == 1:
-        return lexical.logits(view)
+        return lexical.read(view)
     shape = (len(view),) if lexical.num_outputs == 1 else (len(view), lexical.num_outputs)
-    logits = torch.zeros(shape, dtype=torch.float64)
+    logits, shares = torch.zeros(shape, dtype=torch.float64), torch.zeros(len(view), dtype=torch.float64)
     with runtime.together():
         ends = np.cumsum(lexical.count_read(view))
         bounds = np.arange(1, runtime.world_size) * (ends[-1:].sum() / runtime.world_size)
         own = np.split(np.arange(len(view)), np.searchsorted(ends, bounds))[runtime.rank]
-        logits[own] = torch.from_numpy(lexical.logits(view.select(own)))
-    return np.asarray(runtime.sum(logits.to(runtime.device)).cpu().numpy())
+        logits[own], shares[own] = map(torch.from_numpy, lexical.read(view.select(own)))
+    return _sum_up(logits, runtime), _sum_up(shares, runtime)
+
+
+def _sum_up(found: Tensor, runtime: Runtime) -> Floats:
+    """What all processes found, each in its own rows."""
+    return np.asarray(runtime.sum(found.to(runtime.device)).cpu().numpy())
 
 
 def make_scoring_loader(

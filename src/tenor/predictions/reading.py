@@ -22,6 +22,7 @@ from tenor.predictions.writing import (
     ABSTENTION_KEY,
     FINGERPRINT,
     FORMAT_VERSION,
+    KNOWN_WORDS,
     METADATA_KEY,
     METADATA_TYPES,
     REMARKS,
@@ -146,6 +147,7 @@ def _assemble(
             logits=_to_floats(columns["logit"]),
             probs=_to_floats(columns["prob"]),
             threshold=None if threshold is None else float(threshold),
+            known_words=_read_known_words(columns),
             fingerprints=_read_fingerprints(columns) if fingerprints else None,
             **{name: metadata[name] for name in ("level", "model", "model_hash", *REMARKS)},
         )
@@ -305,6 +307,17 @@ def _read_fingerprints(columns: _Columns) -> npt.NDArray[np.uint64] | None:
         return None
     found: npt.NDArray[np.uint64] = to_numpy(columns[FINGERPRINT])
     return found
+
+
+def _read_known_words(columns: _Columns) -> npt.NDArray[np.float32] | None:
+    """(N,), NaN for null, or None where the file has no such column; one of another type is not tenor's."""
+    import pyarrow as pa
+
+    schema = columns.schema
+    if schema.names.count(KNOWN_WORDS) != 1 or schema.field(KNOWN_WORDS).type != pa.float32():
+        return None
+    parts = [to_numpy(part, null=np.nan) for part in columns.keep(columns.read(KNOWN_WORDS))]
+    return np.concatenate([np.empty(0, np.float32), *parts])
 
 
 def _find_first(flags: pa.ChunkedArray) -> int:

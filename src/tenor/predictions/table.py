@@ -39,6 +39,7 @@ _DTYPES: dict[str, type[np.generic]] = {
     "lengths": np.int64,
     "logits": np.float64,
     "probs": np.float64,
+    "known_words": np.float32,
     "fingerprints": np.uint64,
 }
 
@@ -65,6 +66,8 @@ class Predictions:
         model_hash: what the model's file hashes to; empty when there is no file.
         calibration: the method that mended logits and probs; None = they are as the model gives them.
         caution: what to know before measuring on the rows, in a sentence; None = nothing.
+        known_words: (N,) float32, the share of the words of a row's own text that the model's training had too, NaN
+            where there is no word; None = not known.
         fingerprints: (N,) uint64, hashes of the conversations that were scored (corpus.fingerprints); None = not known.
     """
 
@@ -83,6 +86,7 @@ class Predictions:
     model_hash: str
     calibration: str | None = None
     caution: str | None = None
+    known_words: npt.NDArray[np.float32] | None = None
     fingerprints: npt.NDArray[np.uint64] | None = None
 
     def __post_init__(self) -> None:
@@ -177,6 +181,8 @@ def _check_values(table: Predictions) -> None:
     highest = np.inf if table.level == "profile" else 1.0
     if not (np.isfinite(table.probs) & (table.probs >= 0) & (table.probs <= highest)).all():
         raise UsageError("predictions: probs must be finite and in [0, 1] (scores of profiles: 0 or more)")
+    if table.known_words is not None and ((table.known_words < 0) | (table.known_words > 1)).any():
+        raise UsageError("predictions: known_words must be in [0, 1], or NaN where there is no word")
 
 
 def find_predicted(predictions: Predictions) -> Integers | None:
@@ -236,6 +242,8 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
         if all(name in table for table in tables)
     }
     caution = next((part.caution for part in parts if part.caution is not None), None)
-    joined = dataclasses.replace(first, caution=caution, **{"fingerprints": None, **arrays})
+    joined = dataclasses.replace(
+        first, caution=caution, **{"known_words": None, "fingerprints": None, **arrays}
+    )
     require_unique_ids(joined)
     return joined

@@ -47,8 +47,8 @@ METADATA_TYPES: dict[str, tuple[type, ...]] = {
 }
 #: Stand there too where there is something to say (see Predictions).
 REMARKS = ("calibration", "caution")
-#: A column of files whose rows say what was scored (see Predictions).
-FINGERPRINT = "fingerprint"
+#: Columns of files whose rows say how much of their words the model knows, and what was scored (see Predictions).
+KNOWN_WORDS, FINGERPRINT = "known_words", "fingerprint"
 
 #: Endings of names under which nobody would look for Parquet.
 _OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".xlsx")
@@ -90,8 +90,9 @@ class WritePart(Protocol):
 def write_predictions(
     predictions: Predictions, path: Path | str, *, sets: PredictionSets | None = None
 ) -> Path:
-    """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob, perhaps fingerprint.
+    """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob.
 
+    Where the predictions have them, also known_words, null where there is no word, and fingerprint.
     Level, classes, threshold, model, calibration, caution and format version stand in the schema's metadata as JSON.
     For several classes logit and prob are lists with one entry a class. With `sets` two columns are added, which
     read_predictions passes over: ``prediction_set``, the labels that are not ruled out, and ``decision``, the one label
@@ -193,6 +194,8 @@ def to_arrow(predictions: Predictions, sets: PredictionSets | None = None) -> pa
     for name, scores in (("logit", predictions.logits), ("prob", predictions.probs)):
         flat = number_array(scores.reshape(-1))
         columns[name] = flat if scores.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, scores.shape[1])
+    if predictions.known_words is not None:
+        columns[KNOWN_WORDS] = number_array(predictions.known_words, np.isnan(predictions.known_words))
     if predictions.fingerprints is not None:
         columns[FINGERPRINT] = number_array(predictions.fingerprints)
     metadata = {name: getattr(predictions, name) for name in METADATA_TYPES}
@@ -269,6 +272,8 @@ def export_csv(predictions: Predictions, path: Path | str, *, sets: PredictionSe
             scores |= {f"{name} {c}": found[:, i] for i, c in enumerate(predictions.classes)}
     names: list[Label | None] = [*predictions.classes, None]  # index -1 is the unlabelled
     labels = (names[code] for code in predictions.labels)
+    if predictions.known_words is not None:
+        scores[KNOWN_WORDS] = ["" if np.isnan(share) else f"{share:.4g}" for share in predictions.known_words]
     codes = find_predicted(predictions)
     if codes is not None:
         scores["predicted"] = [predictions.classes[code] for code in codes]

@@ -15,6 +15,7 @@ from tenor.aggregation.trained import TRAINED
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration, measure_calibration
+from tenor.evaluation.familiarity import Familiarity
 from tenor.evaluation.sentences import describe_calibration, describe_choice
 from tenor.evaluation.thresholds import describe_stored, describe_threshold
 from tenor.metrics.intervals import FEW_GROUPS
@@ -120,7 +121,12 @@ def _make_section(
     test = level.predictions.in_split("test").labelled()
     require_measurable(level.predictions)
     columns: dict[str, Strings] | None = None
-    notes = [*level.notes, *_describe_groups(test), *_describe_scores(level, corpus)]
+    notes = [
+        *level.notes,
+        *_describe_groups(test),
+        *_describe_words(level, test),
+        *_describe_scores(level, corpus),
+    ]
     if attributes is not None:
         columns = attributes.join(test)
         if columns is None:
@@ -162,6 +168,15 @@ def _describe_groups(test: Predictions) -> list[str]:
     return [
         f"Test has only {groups} groups, fewer than {FEW_GROUPS}: the intervals come from resampling groups, and are "
         "rough and rather too narrow."
+    ]
+
+
+def _describe_words(level: ScoredLevel, test: Predictions) -> list[str]:
+    """Whether test's texts are unlike the training's, where the model says what is usual."""
+    if level.metadata is None:
+        return []
+    return [
+        f"{remark[0].upper()}{remark[1:]}." for remark in Familiarity.of(level.metadata).count(test).remarks()
     ]
 
 

@@ -23,7 +23,8 @@ from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, plain_runtime
 from tenor.encoding.scaling import feature_scaling
 from tenor.errors import CorpusError, UsageError
-from tenor.models.scoring import score_prior
+from tenor.lexical import summarize_shares
+from tenor.models.scoring import read_prior
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.initialization import initialize_weights
 from tenor.seeding import derive_seed
@@ -64,12 +65,14 @@ class TrainingData:
         train: labelled training sequences.
         validation: labelled validation sequences.
         start: what the network starts from and corrects; None = from nothing.
+        known_words: what is usual of how much of validation's words is known (see summarize_shares); None without text.
     """
 
     corpus: Corpus
     train: SequenceDataset
     validation: SequenceDataset
     start: Start | None
+    known_words: dict[str, float] | None = None
 
 
 def prepare_data(
@@ -172,7 +175,7 @@ def fit_data(
         CorpusError: no text for a lexical prior that was asked for.
     """
     shared = plain_runtime() if runtime is None else runtime
-    train, validation = SequenceDataset(data.train), SequenceDataset(data.validation)
+    train, validation, known_words = SequenceDataset(data.train), SequenceDataset(data.validation), None
     if settings.prior == "none":
         return TrainingData(data.corpus, train, validation, None)
     if settings.prior == "lexical" and not data.corpus.has_text:
@@ -197,8 +200,9 @@ def fit_data(
     start = replace(start, train_prior=_score_others(start, data.train, drawn, shared))
     if start.lexical is not None:
         train = train.with_prior(start.train_prior)
-        validation = validation.with_prior(score_prior(start.lexical, data.validation, shared))
-    return TrainingData(data.corpus, train, validation, start)
+        prior, shares = read_prior(start.lexical, data.validation, shared)
+        validation, known_words = validation.with_prior(prior), summarize_shares(shares)
+    return TrainingData(data.corpus, train, validation, start, known_words)
 
 
 def knows_labels(corpus: Corpus) -> bool:
@@ -216,7 +220,7 @@ def _score_others(
     prior[drawn] = start.train_prior
     if start.lexical is not None:
         rest = np.setdiff1d(np.arange(len(view)), drawn)
-        prior[rest] = score_prior(start.lexical, view.select(rest), runtime)
+        prior[rest], _ = read_prior(start.lexical, view.select(rest), runtime)
     return prior
 
 

@@ -373,6 +373,7 @@ class Run:
                 "train_sequences": len(self.data.train),
                 "validation_sequences": len(self.data.validation),
                 "has_authors": lexical is not None and lexical.authors is not None,
+                "known_words": self.data.known_words,
             },
         )
         now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
