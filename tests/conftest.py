@@ -11,6 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,6 +41,31 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a command left: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run_cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """A function (*arguments) that runs ``tenor`` in this process and returns what a shell would see."""
+    from tenor.cli import main
+
+    def run(*arguments: object) -> Finished:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as caught:
+            main([str(argument) for argument in arguments])
+        printed = capsys.readouterr()
+        code = caught.value.code
+        return Finished(code if isinstance(code, int) else 0 if code is None else 1, printed.out, printed.err)
+
+    return run
 
 
 def make_records(

@@ -6,14 +6,14 @@ import dataclasses
 import json
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import tenor
-from tenor.cli import main
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.schema import Level
 from tenor.corpus.views import view_sequences
@@ -121,14 +121,12 @@ def test_another_language_is_said_by_row_and_by_file(folder: Path, caplog: pytes
 
 
 def test_the_command_and_inspect_say_it(
-    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    folder: Path, tmp_path: Path, run_cli: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     def run(*arguments: object) -> str:
-        with pytest.raises(SystemExit) as caught:
-            main([str(each) for each in arguments])
-        printed = capsys.readouterr()
-        assert not caught.value.code, printed.err
-        return " ".join((printed.out + printed.err).split())
+        done = run_cli(*arguments)
+        assert done.code == 0, done.err
+        return " ".join(done.out.split())
 
     output = tmp_path / "scores.parquet"
     command = ["predict", folder / "author", folder / "mixed", "--split", "all", "-o", output]

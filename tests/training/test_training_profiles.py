@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from tenor.evaluation import (
     predict,
     profile_predictions,
 )
-from tenor.evaluation.calibration import calibrate
+from tenor.evaluation.calibration import calibrate, fit_abstention
 from tenor.evaluation.profile_files import profiles_to_file
+from tenor.evaluation.thresholds import choose_by_rule
 from tenor.explain.profiles import explain_profile
 from tenor.lexical import assign_folds
 from tenor.logits import to_probs
@@ -33,7 +35,13 @@ from tenor.metrics.calibration import fit_calibrator
 from tenor.metrics.objectives import parse_rule
 from tenor.models.metadata import parse_metadata
 from tenor.models.model_file import read_metadata
-from tenor.predictions import Predictions, concatenate_predictions, read_predictions, write_predictions
+from tenor.predictions import (
+    Predictions,
+    concatenate_predictions,
+    read_predictions,
+    read_sets,
+    write_predictions,
+)
 from tenor.strings import Strings
 from tenor.training import profiles as learning
 from tenor.training.out_of_fold import score_out_of_fold
@@ -145,14 +153,14 @@ def test_profiles_to_act_on_need_no_labels(
     assert trained is not None
     unlabelled = dataclasses.replace(scored, labels=np.full(len(scored), -1))
     source = write_predictions(unlabelled, tmp_path / "scores.parquet")
-    made = profiles_to_file(author_model, source, tmp_path / "profiles.parquet")
+    made = profiles_to_file(author_model, source, tmp_path / "profiles.parquet").profiles
     read = read_predictions(tmp_path / "profiles.parquet")
     expected = profile_predictions(scored, (TRAINED,), trained=trained)[TRAINED]
     assert read.level == "profile" and (read.labels == -1).all()
     assert read.ids.tolist() == expected.ids.tolist()
     assert read.probs.tolist() == made.probs.tolist() == expected.probs.tolist()
     assert read.threshold == trained.threshold
-    means = profiles_to_file(author_model, source, tmp_path / "m.parquet", aggregation="mean")
+    means = profiles_to_file(author_model, source, tmp_path / "m.parquet", aggregation="mean").profiles
     assert means.threshold == read_metadata(author_model).profile_thresholds["mean"]
     known = scored.in_split("validation")
     mender = fit_calibrator(known.labels, known.logits, groups=known.groups, method="platt")
@@ -186,6 +194,78 @@ def test_profiles_to_act_on_need_no_labels(
     with pytest.raises(UsageError, match="profiles are aggregated by mean, .*, trained, not 'log_odds'"):
         profiles_to_file(author_model, source, tmp_path / "p", aggregation="log_odds")
     assert not (tmp_path / "p").exists()
+
+
+def test_people_to_act_on_by_another_rule_and_with_abstention(
+    author_model: Path, scored: Predictions, tmp_path: Path, run_cli: Callable[..., Any]
+) -> None:
+    """Fitted on labelled validation profiles, of the same file, or of another where nobody has labelled these."""
+    trained = read_metadata(author_model).trained_aggregation
+    everyone = profile_predictions(scored, (TRAINED,), trained=trained)[TRAINED]
+    rule = choose_by_rule(everyone, "cost:1:20").value
+    abstention = fit_abstention(everyone, 0.2)
+    labelled = write_predictions(scored, tmp_path / "scores.parquet")
+    unlabelled = dataclasses.replace(scored, labels=np.full(len(scored), -1)).in_split("test")
+    new = write_predictions(unlabelled, tmp_path / "new.parquet")
+    assert rule != everyone.threshold
+    for source, validation, rows in ((labelled, None, everyone), (new, labelled, everyone.in_split("test"))):
+        made = profiles_to_file(
+            author_model,
+            source,
+            tmp_path / "p.parquet",
+            threshold="cost:1:20",
+            abstain_alpha=0.2,
+            validation=validation,
+        )
+        written, sets = read_predictions(tmp_path / "p.parquet"), read_sets(tmp_path / "p.parquet")
+        assert made.profiles.threshold == written.threshold == rule
+        assert written.ids.tolist() == rows.ids.tolist() and written.probs.tolist() == rows.probs.tolist()
+        assert sets is not None
+        np.testing.assert_array_equal(sets.holds, abstention.predict_sets(rows.probs))
+        assert made.abstained == sets.abstained > 0
+        known = everyone.in_split("validation").labelled()
+        assert made.remarks[0].startswith(
+            f"fitted on {len(known)} labelled validation rows of {len(known)} groups"
+        )
+    options = ("--threshold", "cost:1:20", "--abstain-alpha", 0.2, "--validation", labelled)
+    done = run_cli("profile", author_model, new, "-o", tmp_path / "p.parquet", *options)
+    assert done.code == 0
+    assert f"threshold {rule:.4f}, {made.abstained} of them without a decision" in done.out
+    assert "chosen on validation by" in done.out
+    plain = profiles_to_file(author_model, new, tmp_path / "p.parquet")
+    assert (plain.abstained, plain.remarks, plain.warning) == (None, (), None)
+    assert read_sets(tmp_path / "p.parquet") is None
+
+
+def test_what_has_nothing_to_be_fitted_on_is_refused(
+    author_model: Path, scored: Predictions, tmp_path: Path, run_cli: Callable[..., Any]
+) -> None:
+    labelled = write_predictions(scored, tmp_path / "scores.parquet")
+    new = write_predictions(scored.in_split("test"), tmp_path / "new.parquet")
+    other = write_predictions(dataclasses.replace(scored, model_hash="0" * 64), tmp_path / "other.parquet")
+    output = tmp_path / "p.parquet"
+    for options, error, message in (
+        (
+            {"threshold": "cost:1:20"},
+            SplitError,
+            "new.parquet: .*no labelled validation profile .*--validation",
+        ),
+        ({"abstain_alpha": 0.1, "validation": new}, SplitError, "no labelled validation profile"),
+        ({"validation": labelled}, UsageError, "expected a threshold or abstention to fit on"),
+        ({"threshold": "f1", "validation": other}, InputError, "expected predictions of .*, found some of"),
+        ({"threshold": "f1", "validation": output}, UsageError, "output: expected another place"),
+        ({"threshold": "best"}, UsageError, "threshold rule must be one of"),
+        (
+            {"abstain_alpha": 0.1, "validation": labelled, "aggregation": "total_vote"},
+            UsageError,
+            "are counts",
+        ),
+    ):
+        with pytest.raises(error, match=message):
+            profiles_to_file(author_model, new, output, **options)
+        assert not output.exists()
+    refused = run_cli("profile", author_model, tmp_path, "--threshold", "f1", "--validation", labelled)
+    assert refused.code == 2 and "--validation has no effect without --output" in refused.err
 
 
 def test_each_conversation_adds_what_is_lost_without_it(

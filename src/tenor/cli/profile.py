@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -38,6 +38,8 @@ Examples:
   tenor profile models/author.safetensors analyzed --aggregation score_summary --out-of-fold 5
   tenor profile models/author.safetensors analyzed --predictions scores.parquet
   tenor profile models/author.safetensors scores.parquet --output profiles.parquet
+  tenor profile models/author.safetensors new.parquet --output new-people.parquet --threshold cost:1:20 \
+    --validation scores.parquet
   tenor profile models/author.safetensors scores --output profiles --engine ray
 """
 
@@ -74,27 +76,37 @@ def _check_out_of_fold(model: Path, aggregation: str | None) -> None:
         )
 
 
-def _write_profiles(
-    model: Path, data: str, output: str, aggregation: str | None, profile_label: LabelRule, engine: str
+def _write_shards(
+    model: Path, data: str, output: str, aggregation: str | None, profile_label: LabelRule
 ) -> None:
-    """Profiles of predictions, to act on."""
-    if engine == "ray":
-        from tenor.distributed import profile_shards
+    """Profiles of a folder of predictions, to act on."""
+    from tenor.distributed import profile_shards
 
-        done = profile_shards(
-            data, output, model_path=model, aggregation=aggregation, profile_label=profile_label
-        )
-        print_line(f"{output}: {done.line('profiles')}")
-        return
+    done = profile_shards(
+        data, output, model_path=model, aggregation=aggregation, profile_label=profile_label
+    )
+    print_line(f"{output}: {done.line('profiles')}")
+
+
+def _write_profiles(model: Path, data: str, output: str, **options: Any) -> None:  # noqa: ANN401 - of profiles_to_file
+    """Profiles of predictions, to act on."""
     from tenor.evaluation.profile_files import profiles_to_file
 
-    made = profiles_to_file(model, data, output, aggregation=aggregation, profile_label=profile_label)
-    cut = "without a threshold" if made.threshold is None else f"threshold {made.threshold:.4f}"
-    print_line(f"{output}: {len(made):,} profiles, {cut}")
+    made = profiles_to_file(model, data, output, **options)
+    cut = made.profiles.threshold
+    said = "without a threshold" if cut is None else f"threshold {cut:.4f}"
+    said += "" if made.abstained is None else f", {made.abstained:,} of them without a decision"
+    print_line(f"{output}: {len(made.profiles):,} profiles, {said}")
+    for remark in made.remarks:
+        print_line(remark)
+    if made.warning is not None:
+        print_line(f"abstention: {made.warning}")
 
 
 #: What serves the evaluation of profiles, and not their making.
-_MEASURING = "baselines threshold abstain_alpha seed predictions out_of_fold device json".split()
+_MEASURING = "baselines seed predictions out_of_fold device json".split()
+#: What is fitted on validation, and where.
+_FITTED = "threshold abstain_alpha validation".split()
 
 
 def run(
@@ -121,6 +133,14 @@ def run(
     threshold: RuleOption = None,
     abstain_alpha: AbstainOption = None,
     seed: BootstrapSeedOption = 0,
+    validation: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="With --output: fit --threshold and --abstain-alpha on the labelled validation profiles of these "
+            "predictions, by default of DATA.",
+        ),
+    ] = None,
     predictions: Annotated[
         Path | None,
         typer.Option(metavar="PATH", help="The model's predictions: score only sequences that they lack."),
@@ -150,10 +170,17 @@ def run(
         raise typer.BadParameter("the engine ray needs --output", param_hint="--engine")
     if output is not None:
         how = "the engine ray" if engine == "ray" else "--output"
-        refuse_given(context, "threshold", reason=f"with {how}: profiles have the model file's (tenor train)")
         refuse_given(context, *_MEASURING, reason=f"with {how}, which makes profiles and measures nothing")
-        _write_profiles(model, data, output, aggregation, profile_label, engine)
+        if engine == "ray":
+            refuse_given(context, *_FITTED, reason=f"with {how}: profiles have the model file's threshold")
+            _write_shards(model, data, output, aggregation, profile_label)
+            return
+        _write_profiles(
+            model, data, output, aggregation=aggregation, profile_label=profile_label, threshold=threshold,
+            abstain_alpha=abstain_alpha, validation=validation,
+        )  # fmt: skip
         return
+    refuse_given(context, "validation", reason="without --output: the corpus's own validation split is taken")
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier
     from tenor.evaluation.calibration import check_adjustment
 

@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
 
 from tenor.aggregation.fixed import LabelRule
-from tenor.errors import InputError, ModelFileError
+from tenor.errors import InputError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.applying import apply_aggregation
+from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
 from tenor.evaluation.familiarity import Familiarity
 from tenor.files import require_apart, sha256_file
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, read_predictions, require_output, write_predictions
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenProfiles:
+    """What was written.
+
+    Attributes:
+        profiles: the rows.
+        abstained: rows without a decision; None where there are no decisions.
+        remarks: what was fitted on validation, in sentences; empty when nothing was.
+        warning: what to know of the abstention; None when there is nothing.
+    """
+
+    profiles: Predictions
+    abstained: int | None = None
+    remarks: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 def profiles_to_file(
@@ -23,7 +42,10 @@ def profiles_to_file(
     *,
     aggregation: str | None = None,
     profile_label: LabelRule = "majority",
-) -> Predictions:
+    threshold: str | None = None,
+    abstain_alpha: float | None = None,
+    validation: str | Path | None = None,
+) -> WrittenProfiles:
     """Aggregate an author model's predictions to profiles and write these.
 
     Args:
@@ -34,37 +56,38 @@ def profiles_to_file(
             mean.
         profile_label: see evaluate_profile_classifier; of ``"majority"`` profiles have the threshold of the model's
             file.
-
-    Returns:
-        What was written.
+        threshold: choose another one on labelled validation profiles by this rule (tenor.metrics.objectives.FORMS).
+        abstain_alpha: also write decisions that may abstain, each class wrongly ruled out for at most this share of
+            people (conformal, from the same profiles); see write_predictions.
+        validation: predictions of the same model that hold these profiles' sequences, such as those of the corpus
+            that it was trained on; None = `predictions_path`.
 
     Raises:
         ModelFileError: no sound author model.
         InputError: no predictions file, or one of another model.
+        SplitError: no labelled validation profile to fit on.
         UsageError: an aggregation that has to be fitted or that the model's file lacks; calibrated predictions; an
-            output that is an input.
+            unknown rule, alpha out of range or of counts of votes; `validation` and nothing to fit on it; an output
+            that is an input.
         StorageError: the file cannot be written.
     """
-    require_apart({"output": output}, {"model": model_path, "predictions": predictions_path})
+    check_adjustment(threshold, abstain_alpha)
+    is_fitted = threshold is not None or abstain_alpha is not None
+    if validation is not None and not is_fitted:
+        raise UsageError(
+            f"validation: expected a threshold or abstention to fit on {validation}, found neither (ask for one, or "
+            "leave it out)"
+        )
+    require_apart(
+        {"output": output}, {"model": model_path, "predictions": predictions_path, "validation": validation}
+    )
     require_output(output)
     metadata = read_metadata(model_path)
     if metadata.level != "author":
         raise ModelFileError(
             f"{model_path}: profiles need a model of level 'author', found one of level {metadata.level!r}"
         )
-    if Path(predictions_path).is_dir():
-        raise InputError(
-            "expected a file of predictions (tenor predict --split all), found a folder",
-            path=predictions_path,
-        )
-    sequences = read_predictions(predictions_path)
-    digest = sha256_file(Path(model_path))
-    if sequences.model_hash != digest:
-        raise InputError(
-            f"expected predictions of {model_path}, hash {digest[:12]}, found some of {sequences.model}, hash "
-            f"{sequences.model_hash[:12]} (predict again)",
-            path=predictions_path,
-        )
+    sequences = _read_of_model(predictions_path, model_path)
     profiles = apply_aggregation(sequences, metadata, aggregation, profile_label=profile_label)
     for doubt in Familiarity.of(metadata).count(sequences).remarks():
         logger.warning("%s: %s", predictions_path, doubt)
@@ -75,5 +98,54 @@ def profiles_to_file(
             "and their scores are surer than they should be",
             f"{known:,}",
         )
-    write_predictions(profiles, output)
-    return profiles
+    adjustment = Adjustment()
+    if is_fitted:
+        judge, place = profiles, predictions_path
+        if validation is not None:
+            others = _read_of_model(validation, model_path)
+            judge, place = (
+                apply_aggregation(others, metadata, aggregation, profile_label=profile_label),
+                validation,
+            )
+        adjustment = _fit_on_profiles(judge, place, threshold, abstain_alpha)
+    profiles, sets = adjustment.apply(profiles)
+    write_predictions(profiles, output, sets=sets)
+    return WrittenProfiles(
+        profiles,
+        None if sets is None else sets.abstained,
+        adjustment.remarks,
+        None if adjustment.abstention is None else adjustment.abstention.warning,
+    )
+
+
+def _read_of_model(path: str | Path, model_path: str | Path) -> Predictions:
+    """Read predictions, and refuse those of another model."""
+    if Path(path).is_dir():
+        raise InputError(
+            "expected a file of predictions (tenor predict --split all), found a folder", path=path
+        )
+    sequences = read_predictions(path)
+    digest = sha256_file(Path(model_path))
+    if sequences.model_hash != digest:
+        raise InputError(
+            f"expected predictions of {model_path}, hash {digest[:12]}, found some of {sequences.model}, hash "
+            f"{sequences.model_hash[:12]} (predict again)",
+            path=path,
+        )
+    return sequences
+
+
+def _fit_on_profiles(
+    profiles: Predictions, path: str | Path, threshold: str | None, abstain_alpha: float | None
+) -> Adjustment:
+    """Fit what is asked for on the labelled validation profiles of a file.
+
+    Raises:
+        SplitError: there are none.
+    """
+    if not (profiles.in_split("validation").labels >= 0).any():
+        raise SplitError(
+            f"{path}: thresholds and abstention are fitted on validation, and there is no labelled validation profile "
+            "(name predictions that have some, such as of the training corpus: --validation PREDICTIONS)"
+        )
+    return fit_adjustment(profiles, rule=threshold, abstain_alpha=abstain_alpha)
