@@ -207,7 +207,7 @@ OWN_OPTIONS = {
     "predict": {"engine", "workers"},
 }
 #: Options whose default differs on purpose: a person watches, a repeatable option has no tuple.
-OWN_DEFAULT = {"progress", "columns", "model_paths", "trackers", "output"}
+OWN_DEFAULT = {"progress", "columns", "positive", "model_paths", "trackers", "output"}
 
 
 def find_function(command: str) -> Callable[..., Any]:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import release_memory, to_numpy
+from tenor.arrays import make_scalar, release_memory, to_numpy
 from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.groups import (
     flatten,
@@ -273,7 +273,8 @@ class _Census:
 def _with_likeness(names: pa.Array) -> pa.Array:
     """Names behind what they have in common with those that a person reads as the same, and a NUL."""
     alike = pc.utf8_lower(pc.utf8_trim_whitespace(pc.utf8_normalize(names, form="NFKC")))
-    return pc.binary_join_element_wise(pc.replace_substring(alike, "\0", " "), names, "\0")
+    between = make_scalar("\0", names.type)  # of Python's own text Arrow asks pandas
+    return pc.binary_join_element_wise(pc.replace_substring(alike, "\0", " "), names, between)
 
 
 def _find_classes(census: _Census) -> dict[Level, set[Label]]:
