@@ -170,6 +170,14 @@ def test_accelerate_launch_predicts_the_same_file(small_corpus: Path, whole: Pat
     assert ids is not None and len(set(ids)) == len(ids) == 80
 
 
+def test_what_all_processes_find_is_said_once(small_corpus: Path, whole: Path, tmp_path: Path) -> None:
+    anew = import_corpus(small_corpus, tmp_path / "anew", columns={"split": None}, seed=5)
+    command = ["predict", whole, anew, "--split", "all", "--calibrate", "-o", tmp_path / "two.parquet"]
+    done = run_launcher(*TORCHRUN, "-m", "tenor", *command)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("what is fitted on them is too sure of itself") == 1
+
+
 SHARES_OF_THE_PRIOR = """
 import sys
 from tenor import predict

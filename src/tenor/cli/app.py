@@ -2,13 +2,14 @@
 
 A TenorError is one line on standard error and exit code 1, or 2 where it is about an argument's value, as all wrong
 usage is; anything else is a bug and shows its traceback. Of several processes that were launched together only the
-first speaks on standard output. Knows nothing of what the commands do.
+first speaks on standard output, and warns. Knows nothing of what the commands do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -138,6 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if rank > 0:
             silence = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(silence))
+            logger = logging.getLogger("tenor")
+            stack.callback(logger.setLevel, logger.level)
+            logger.setLevel(logging.ERROR)
         try:
             get_command(build_app()).main(None if arguments is None else list(arguments), prog_name="tenor")
         except TenorError as error:
