@@ -165,3 +165,31 @@ def test_the_proof_is_a_small_sorted_draw() -> None:
     assert (rows[proof] >= 0).all()
     assert (np.diff(proof) > 0).all()
     assert draw_proof(np.array([-1, 4, -1, 2])).tolist() == [1, 3]
+
+
+def test_known_scores_of_new_chats_do_not_stand_for_validation(
+    corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    """Other chats under the ids of validation's, as files of earlier versions hold them, without fingerprints."""
+    rows = [
+        dataclasses.replace(
+            row, features=None if row.features is None else -row.features, label=None, author_labels={}
+        )
+        for row in generate_conversations(dataclasses.replace(MORE, conversations=240))
+    ]
+    new = import_corpus(write_jsonl(rows, tmp_path / "new.jsonl"), tmp_path / "new")
+    known = dataclasses.replace(
+        predict(models["conversation"], new, split="all", device="cpu"), fingerprints=None
+    )
+    options = {"split": "all", "threshold": "cost:1:20", "validation": corpus, "device": "cpu"}
+    plain = predict(models["conversation"], new, **options)
+    updated = predict(models["conversation"], new, update=known, **options)
+    assert updated.threshold == plain.threshold != known.threshold
+    predict_to_file(
+        models["conversation"],
+        new,
+        tmp_path / "o.parquet",
+        update=write_predictions(known, tmp_path / "k.parquet"),
+        **options,
+    )
+    assert read_predictions(tmp_path / "o.parquet").threshold == plain.threshold
