@@ -63,7 +63,7 @@ def open_base(dest: Path, source: Path | str, plan: SplitPlan | None) -> Corpus:
 
 def prepare_tally(base: Corpus) -> Tally:
     """A tally for reading what is appended: it knows the ids of the corpus, and what its conversations share."""
-    tally, info = Tally(), base.info
+    tally, info = Tally(appended_to=str(base.path)), base.info
     identifiers = (each for chunk in base.column("conversation_id").chunks for each in chunk.to_pylist())
     for row, identifier in enumerate(identifiers, start=1):
         tally.seen.add(identifier, Place(str(base.path), row))

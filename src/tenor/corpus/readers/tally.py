@@ -39,6 +39,7 @@ class Tally:
         paths: the files read, in order.
         missing: columns that the map names and no row of JSON has held so far; None as long as no such row is read.
         seen: conversation ids so far.
+        appended_to: the corpus whose ids stand among them from the beginning; None where nothing is appended to.
         agreement: what the conversations so far have in common.
     """
 
@@ -51,6 +52,7 @@ class Tally:
     paths: list[str] = field(default_factory=list)
     missing: set[str] | None = None
     seen: SeenIds = field(default_factory=SeenIds)
+    appended_to: str | None = None
     agreement: Agreement = field(default_factory=Agreement)
     _noted: Collection[str] = frozenset()
 
@@ -74,7 +76,10 @@ class Tally:
         earlier = self.seen.add(conversation_id, place)
         if earlier is not None:
             rule = f"used before, at {earlier.path}:{earlier.line}"
-            raise RowError("conversation_id", rule, "make ids unique")
+            remedy = "make ids unique"
+            if earlier.path == self.appended_to:
+                remedy += "; if the conversation went on, import all sources into the corpus anew (--replace)"
+            raise RowError("conversation_id", rule, remedy)
 
     def note_names(self, names: Collection[str], columns: ColumnMap) -> None:
         """Strike the keys of a row off the columns that the map names: where one is missing is known at the end."""
