@@ -75,7 +75,9 @@ def test_an_id_of_the_corpus_is_refused_or_set_aside(
         import_corpus(everything, corpus, append=True)
     assert (caught.value.field, caught.value.line) == ("conversation_id", 1)
     assert caught.value.rule == f"used before, at {corpus}:1"
-    remedy = "make ids unique; if the conversation went on, import all sources into the corpus anew (--replace)"
+    remedy = (
+        "make ids unique; if the conversation went on, import all sources into the corpus anew (--replace)"
+    )
     assert caught.value.remedy == remedy
     assert len(open_corpus(corpus)) == 40
     summary = import_with_summary(everything, corpus, append=True, on_error="quarantine")
