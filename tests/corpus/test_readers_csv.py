@@ -153,6 +153,23 @@ def test_wrong_headers_raise(tmp_path: Path, header: str, rule: str) -> None:
     assert caught.value.line == (1 if header else None)
 
 
+@pytest.mark.parametrize(
+    ("header", "columns", "options"),
+    [
+        ("id,who,text\n", ColumnMap(), "--column conversation_id=YOURS --column author=YOURS"),
+        ("id,author,what\n", ColumnMap(), "--column conversation_id=YOURS --column text=YOURS"),
+        ("id,author,f0\n", ColumnMap(feature_columns=("f0",)), "--column conversation_id=YOURS"),
+        ("conversation_id,author,text\n", ColumnMap(group="match"), "--column NAME=YOURS"),
+    ],
+)
+def test_all_that_a_header_lacks_is_said_at_once(
+    tmp_path: Path, header: str, columns: ColumnMap, options: str
+) -> None:
+    with pytest.raises(InputError) as caught:
+        list(read_csv(write(tmp_path / "in.csv", header), columns))
+    assert caught.value.remedy == f"give the first line the columns' names, or say which yours are: {options}"
+
+
 def test_a_header_that_is_a_message_is_not_shown(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         list(read_csv(write(tmp_path / "in.csv", "c,ann,very private words\n")))

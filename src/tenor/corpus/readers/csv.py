@@ -98,24 +98,20 @@ def _read_header(records: _Parser, path: Path, columns: ColumnMap) -> list[str]:
     if len(set(names)) < header.width:
         rule = f"expected at most {MAX_COLUMNS} columns, all different, found {header.width}"
         raise InputError(rule, path=path, line=header.line)
-    for name in (columns.conversation_id, columns.author):
-        if name not in names:
-            raise _missing(name, names, path, header.line)
-    if columns.text not in names and not columns.pick_features(names):
-        raise _missing(columns.text, names, path, header.line)
-    for name in columns.find_missing(names):
-        raise _missing(name, names, path, header.line)
+    needed = {"conversation_id": columns.conversation_id, "author": columns.author}
+    if not columns.pick_features(names):
+        needed["text"] = columns.text
+    absent = {field: name for field, name in needed.items() if name not in names}
+    for name in (*absent.values(), *columns.find_missing(names)):
+        options = " ".join(f"--column {field}=YOURS" for field in absent or ("NAME",))
+        # the names that are there are not shown: a file without a header has a message in their place
+        raise InputError(
+            f"expected a column {name!r} in the header, found {len(names)} columns without it",
+            path=path,
+            line=header.line,
+            remedy=f"give the first line the columns' names, or say which yours are: {options}",
+        )
     return names
-
-
-def _missing(name: str, names: list[str], path: Path, line: int) -> InputError:
-    # their names are not shown: a file without a header has a message there
-    return InputError(
-        f"expected a column {name!r} in the header, found {len(names)} columns without it",
-        path=path,
-        line=line,
-        remedy="give the first line the columns' names, or say which yours are: --column conversation_id=YOURS",
-    )
 
 
 class _Picker:
