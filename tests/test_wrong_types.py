@@ -12,7 +12,8 @@ import pytest
 import tenor
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
-from tenor.predictions import Predictions
+from tenor.evaluation.calibration import fit_calibration
+from tenor.predictions import Predictions, export_csv
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 
 
@@ -73,6 +74,50 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda c, t: tenor.predict("m", c.path, threshold=0.5),
         r"threshold rule must be one of f1, .* not 0\.5 \(a threshold of your own",
     ),
+    "a number of kernels": (
+        lambda c, t: tenor.train_model("author", c.path, 1, kernel_sizes=3),
+        r"kernel_sizes must be numbers, such as \(3, 5, 7\), not 3",
+    ),
+    "a number of kernels of a network": (
+        lambda c, t: tenor.SequenceClassifier(8, kernel_sizes=3),
+        "kernel_sizes must be odd numbers, .* found 3",
+    ),
+    "a text as a width": (
+        lambda c, t: tenor.SequenceClassifier("8"),
+        "input_size must be a whole number, found '8'",
+    ),
+    "a path as a network": (
+        lambda c, t: tenor.ProfileClassifier("m"),
+        "sequence_classifier: expected a SequenceClassifier, found str",
+    ),
+    "a rule as a profile's threshold": (
+        lambda c, t: tenor.ProfileClassifier(tenor.SequenceClassifier(8), threshold="f1"),
+        r"threshold must be in \[0, 1\], found 'f1'",
+    ),
+    "a rule as a measured threshold": (
+        lambda c, t: tenor.calculate_metrics_threshold([0, 1], [0.1, 0.9], "f1"),
+        "threshold: expected a number or None, found 'f1'",
+    ),
+    "names as labels": (
+        lambda c, t: tenor.estimate_pos_weight(["yes", "no"]),
+        r"labels: expected whole numbers of shape \(N,\)",
+    ),
+    "halves as labels": (lambda c, t: tenor.estimate_pos_weight([0.5, 1.0]), "expected whole numbers"),
+    "one fraction": (
+        lambda c, t: tenor.import_corpus("s", "d", fractions=0.7),
+        "fractions: expected three numbers .* found 0.7",
+    ),
+    "a text as aggregations": (
+        lambda c, t: tenor.compare_aggregation_methods("m", c.path, aggregations="mean"),
+        r"aggregations: expected a list of names, such as \['mean'\], found the text 'mean'",
+    ),
+    "a list to update": (
+        lambda c, t: tenor.predict("m", c.path, update=[1]),
+        "update: expected predictions, .* found list",
+    ),
+    "a path to calibrate on": (lambda c, t: fit_calibration("a"), "a calibrator .* found str"),
+    "swapped in a spreadsheet": (lambda c, t: export_csv("a.csv", t), "to write: .* found str"),
+    "a number as a spreadsheet": (lambda c, t: export_csv(t, 3), "output: .* found int"),
     "a text as alpha": (
         lambda c, t: tenor.predict("m", c.path, abstain_alpha="0.1", output="o"),
         "alpha must be between 0 and 1, found 0.1",

@@ -6,7 +6,7 @@ Knows nothing of files, labels or views.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, get_args
@@ -48,7 +48,8 @@ class SplitPlan:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "fractions", tuple(self.fractions))
+        given: object = self.fractions
+        object.__setattr__(self, "fractions", tuple(given) if isinstance(given, Iterable) else (given,))
         numbers = all(isinstance(part, int | float) and not isinstance(part, bool) for part in self.fractions)
         if (
             len(self.fractions) != len(SPLITS)

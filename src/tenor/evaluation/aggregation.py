@@ -178,6 +178,10 @@ def require_aggregations(names: Sequence[str]) -> None:
         UsageError: naming the first of them.
     """
     known = (*EVERY_AGGREGATION, TRAINED)
+    if isinstance(names, str):
+        raise UsageError(
+            f"aggregations: expected a list of names, such as [{names!r}], found the text {names!r}"
+        )
     for name in names:
         if name not in known:
             raise UsageError(f"aggregation must be one of {', '.join(known)}, not {name!r}")

@@ -21,7 +21,7 @@ from tenor.metrics.conformal import Conformal, check_alpha, fit_conformal, measu
 from tenor.metrics.objectives import parse_rule
 from tenor.metrics.reliability import brier_score, calibration_error, log_loss
 from tenor.metrics.thresholds import Threshold
-from tenor.predictions import Predictions, PredictionSets
+from tenor.predictions import Predictions, PredictionSets, require_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -212,6 +212,7 @@ def measure_abstention(predictions: Predictions, alpha: float, *, seed: int = 0)
 
 
 def _validation(predictions: Predictions, what: str) -> Predictions:
+    require_predictions(predictions, f"{what} is fitted on validation")
     if predictions.level == "profile" and (predictions.probs > 1).any():
         raise UsageError(f"{what} needs probabilities, and these scores of profiles are counts")
     known = predictions.in_split("validation").labelled()

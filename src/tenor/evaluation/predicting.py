@@ -15,7 +15,7 @@ from tenor.errors import SplitError, UsageError
 from tenor.evaluation.familiarity import Familiarity
 from tenor.evaluation.requests import check_request
 from tenor.evaluation.scoring import Scorer, parse_splits
-from tenor.predictions import Predictions, read_predictions, write_predictions
+from tenor.predictions import Predictions, read_predictions, require_predictions, write_predictions
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,8 @@ def predict(
         calibrate=calibrate, threshold=threshold, abstain_alpha=abstain_alpha, validation=validation,
     )  # fmt: skip
     known = read_predictions(update, fingerprints=True) if isinstance(update, str | Path) else update
+    if known is not None:
+        require_predictions(known, "update")
     scorer = Scorer.open(model_path, start_runtime(device, mixed_precision), progress=progress)
     corpus = open_corpus(dataset_path)
     judge = corpus if validation is None else open_corpus(validation)

@@ -6,9 +6,12 @@ intervals, splits or models.
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import numpy.typing as npt
 
+from tenor.errors import UsageError
 from tenor.metrics.checks import check_scores
 from tenor.metrics.thresholds import find_best_f1
 from tenor.metrics.weighted import METRICS, WeightedMetrics
@@ -86,7 +89,14 @@ def calculate_metrics_threshold(
 
     Returns:
         The metrics of calculate_metrics, and the threshold; None for several classes, which have none.
+
+    Raises:
+        UsageError: a threshold that is no number; or as calculate_metrics.
     """
+    if threshold is not None and not isinstance(threshold, Real):
+        raise UsageError(
+            f"threshold: expected a number or None, found {threshold!r} (choose_threshold takes a rule, such as f1)"
+        )
     codes, scores = check_scores(labels, probs)
     if scores.ndim == 2:
         return calculate_metrics(codes, scores, None), None

@@ -6,6 +6,8 @@ Knows nothing of authors: a profile is an integer.
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import Tensor, nn
 
@@ -32,12 +34,16 @@ class ProfileClassifier(nn.Module):
             aggregation: ``mean``, ``median``, ``mean_vote`` or ``total_vote``, see aggregate_probs.
 
         Raises:
-            UsageError: an unknown aggregation, or a threshold outside [0, 1].
+            UsageError: an unknown aggregation, a threshold outside [0, 1], or something else than a classifier.
         """
         super().__init__()
         _check_aggregation(aggregation)
-        if not 0.0 <= threshold <= 1.0:
-            raise UsageError(f"threshold must be in [0, 1], found {threshold}")
+        if not isinstance(sequence_classifier, nn.Module):
+            raise UsageError(
+                f"sequence_classifier: expected a SequenceClassifier, found {type(sequence_classifier).__name__}"
+            )
+        if not isinstance(threshold, Real) or not 0.0 <= threshold <= 1.0:
+            raise UsageError(f"threshold must be in [0, 1], found {threshold!r}")
         self.sequence_classifier = sequence_classifier
         self.threshold = threshold
         self.aggregation: Aggregation = aggregation

@@ -6,6 +6,7 @@ Knows nothing of corpora, thresholds or files: features, a mask and perhaps a pr
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -225,6 +226,8 @@ class SequenceClassifier(nn.Module):
 
 def _check_least(least: int, **sizes: int) -> None:
     for name, value in sizes.items():
+        if not isinstance(value, Integral):
+            raise UsageError(f"{name} must be a whole number, found {value!r}")
         if value < least:
             raise UsageError(f"{name} must be at least {least}, found {value}")
 

@@ -5,7 +5,7 @@ Knows nothing of what the channels mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -163,6 +163,8 @@ def check_kernel_sizes(kernel_sizes: Sequence[int]) -> tuple[int, ...]:
     Raises:
         UsageError: none, or one that is even or below 1.
     """
+    if isinstance(kernel_sizes, str) or not isinstance(kernel_sizes, Iterable):
+        raise UsageError(f"kernel_sizes must be odd numbers, such as (3, 5, 7), found {kernel_sizes!r}")
     sizes = tuple(int(size) for size in kernel_sizes)
     if not sizes or any(size < 1 or size % 2 == 0 for size in sizes):
         raise UsageError(

@@ -264,6 +264,8 @@ def export_csv(predictions: Predictions, path: Path | str, *, sets: PredictionSe
     Raises:
         StorageError: the file cannot be written.
     """
+    require_predictions(predictions, "predictions to write")
+    path = require_path(path, "output")
     scores: dict[str, Sequence[Any] | Floats] = {}
     for name, found in (("logit", predictions.logits), ("prob", predictions.probs)):
         if found.ndim == 1:
@@ -281,11 +283,11 @@ def export_csv(predictions: Predictions, path: Path | str, *, sets: PredictionSe
         scores |= _describe_sets(predictions.classes, sets)
     strings = _string_columns(predictions)
     with (
-        publish_file(Path(path)) as temporary,
+        publish_file(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8-sig") as handle,
     ):
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow([*strings, "label", "length", *scores])
         for row in zip(*strings.values(), labels, predictions.lengths, *scores.values(), strict=True):
             writer.writerow([neutralize_cell(cell) if isinstance(cell, str) else cell for cell in row])
-    return Path(path)
+    return path

@@ -42,7 +42,7 @@ def estimate_pos_weight(
         TrainingError: labels of one class only, or of more than two.
     """
     _require_method(method, beta, gamma)
-    values = np.asarray(labels).astype(np.int64)
+    values = _read_labels(labels)
     values = values[values >= 0]
     if values.max(initial=0) > 1:
         raise TrainingError(
@@ -96,7 +96,7 @@ def estimate_class_weights(
         TrainingError: a class without a label.
     """
     _require_method(method, beta, gamma)
-    values = np.asarray(labels).astype(np.int64)
+    values = _read_labels(labels)
     counts = np.bincount(values[values >= 0], minlength=num_classes)
     if (counts == 0).any():
         missing = ", ".join(map(str, np.flatnonzero(counts == 0)))
@@ -121,3 +121,18 @@ def _require_method(method: str, beta: float, gamma: float) -> None:
         raise UsageError(f"beta must be in [0, 1), not {beta}")
     if gamma < 0:
         raise UsageError(f"gamma must be at least 0, not {gamma}")
+
+
+def _read_labels(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    """Labels as integers (N,).
+
+    Raises:
+        UsageError: no whole numbers, such as names of classes.
+    """
+    values = np.asarray(labels)
+    if values.ndim != 1 or values.dtype.kind not in "iubf" or not (values == np.round(values)).all():
+        raise UsageError(
+            f"labels: expected whole numbers of shape (N,), -1 where unlabelled, found {values.dtype} of shape "
+            f"{values.shape}"
+        )
+    return values.astype(np.int64)

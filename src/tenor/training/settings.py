@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -67,7 +68,7 @@ class TrainSettings:
     num_layers: int
     num_heads: int
     dropout: float
-    kernel_sizes: tuple[int, ...]
+    kernel_sizes: Sequence[int]  # a tuple, once checked
     pos_weight: str | float | None
     beta: float
     gamma: float
@@ -95,13 +96,7 @@ class TrainSettings:
             is_method = name == "pos_weight" and isinstance(value, str)
             if not is_method and (value is not None or name not in _OPTIONAL):
                 object.__setattr__(self, name, check_real(name, value, *bounds))
-        if not 0 < len(self.kernel_sizes) <= _MAX_KERNELS:
-            raise UsageError(
-                f"kernel_sizes must be 1 to {_MAX_KERNELS} numbers, not {len(self.kernel_sizes)}"
-            )
-        sizes = [check_whole("kernel_sizes", size, 1, _MAX_KERNEL_SIZE) for size in self.kernel_sizes]
-        check_kernel_sizes(sizes)
-        object.__setattr__(self, "kernel_sizes", tuple(sizes))
+        object.__setattr__(self, "kernel_sizes", _check_sizes(self.kernel_sizes))
         if self.hidden_size % self.num_heads:
             raise UsageError(
                 f"hidden_size: expected a multiple of num_heads, which is {self.num_heads}, found {self.hidden_size}"
@@ -156,6 +151,16 @@ def check_real(
         high = f"at most {most:g}" if with_most else f"below {most:g}"
         raise UsageError(f"{name} must be a number {low} and {high}, not {_show(value)}")
     return number
+
+
+def _check_sizes(kernel_sizes: object) -> tuple[int, ...]:
+    """Kernel sizes as a tuple of odd numbers."""
+    if isinstance(kernel_sizes, str) or not isinstance(kernel_sizes, Iterable):
+        raise UsageError(f"kernel_sizes must be numbers, such as (3, 5, 7), not {_show(kernel_sizes)}")
+    sizes = tuple(kernel_sizes)
+    if not 0 < len(sizes) <= _MAX_KERNELS:
+        raise UsageError(f"kernel_sizes must be 1 to {_MAX_KERNELS} numbers, not {len(sizes)}")
+    return check_kernel_sizes([check_whole("kernel_sizes", size, 1, _MAX_KERNEL_SIZE) for size in sizes])
 
 
 def _show(value: object) -> str:

@@ -129,7 +129,7 @@ def train_model(
         num_layers=num_layers,
         num_heads=num_heads,
         dropout=dropout,
-        kernel_sizes=tuple(kernel_sizes),
+        kernel_sizes=kernel_sizes,
         pos_weight=pos_weight,
         beta=beta,
         gamma=gamma,
