@@ -93,9 +93,10 @@ def calculate_metrics_threshold(
     Raises:
         UsageError: a threshold that is no number; or as calculate_metrics.
     """
-    if threshold is not None and not isinstance(threshold, Real):
+    given: object = threshold
+    if given is not None and not isinstance(given, Real):
         raise UsageError(
-            f"threshold: expected a number or None, found {threshold!r} (choose_threshold takes a rule, such as f1)"
+            f"threshold: expected a number or None, found {given!r} (choose_threshold takes a rule, such as f1)"
         )
     codes, scores = check_scores(labels, probs)
     if scores.ndim == 2:

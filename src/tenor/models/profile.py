@@ -38,11 +38,12 @@ class ProfileClassifier(nn.Module):
         """
         super().__init__()
         _check_aggregation(aggregation)
-        if not isinstance(sequence_classifier, nn.Module):
+        given: tuple[object, object] = (sequence_classifier, threshold)
+        if not isinstance(given[0], nn.Module):
             raise UsageError(
-                f"sequence_classifier: expected a SequenceClassifier, found {type(sequence_classifier).__name__}"
+                f"sequence_classifier: expected a SequenceClassifier, found {type(given[0]).__name__}"
             )
-        if not isinstance(threshold, Real) or not 0.0 <= threshold <= 1.0:
+        if not isinstance(given[1], Real) or not 0.0 <= threshold <= 1.0:
             raise UsageError(f"threshold must be in [0, 1], found {threshold!r}")
         self.sequence_classifier = sequence_classifier
         self.threshold = threshold

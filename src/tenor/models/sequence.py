@@ -224,11 +224,11 @@ class SequenceClassifier(nn.Module):
             )
 
 
-def _check_least(least: int, **sizes: int) -> None:
+def _check_least(least: int, **sizes: object) -> None:
     for name, value in sizes.items():
         if not isinstance(value, Integral):
             raise UsageError(f"{name} must be a whole number, found {value!r}")
-        if value < least:
+        if int(value) < least:
             raise UsageError(f"{name} must be at least {least}, found {value}")
 
 

@@ -163,8 +163,9 @@ def check_kernel_sizes(kernel_sizes: Sequence[int]) -> tuple[int, ...]:
     Raises:
         UsageError: none, or one that is even or below 1.
     """
-    if isinstance(kernel_sizes, str) or not isinstance(kernel_sizes, Iterable):
-        raise UsageError(f"kernel_sizes must be odd numbers, such as (3, 5, 7), found {kernel_sizes!r}")
+    given: object = kernel_sizes
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise UsageError(f"kernel_sizes must be odd numbers, such as (3, 5, 7), found {given!r}")
     sizes = tuple(int(size) for size in kernel_sizes)
     if not sizes or any(size < 1 or size % 2 == 0 for size in sizes):
         raise UsageError(
