@@ -53,6 +53,25 @@ def test_card_says_uses_numbers_and_limits(full_report: Report) -> None:
         assert private not in card.lower()
 
 
+def test_parts_of_test_stand_in_the_card(full_report: Report) -> None:
+    """Metrics of subgroups, as Mitchell et al. ask of a card, with their intervals and the largest gap."""
+    lines = render_model_card(full_report).splitlines()
+    first = lines.index("#### Parts of test by messages")
+    assert lines[first + 2 : first + 5] == [
+        "| Part | Rows | Positive | ROC AUC | Average precision | F1 |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| 2–9 | 120 | 30 | 0.740 (0.680 to 0.790) | 0.440 | 0.410 |",
+    ]
+    assert lines[first + 8] == "| Largest gap |  |  | 0.090 | 0.090 | 0.090 |"
+    language = lines.index("#### Parts of test by language")
+    assert lines[language + 4] == "| de | 300 | 60 | 0.780 | – |"
+    odd = dataclasses.replace(full_report.sections[0].subgroups[0], column="a|b", value="<b>*x*</b>")
+    section = dataclasses.replace(full_report.sections[0], subgroups=(odd,))
+    escaped = render_model_card(dataclasses.replace(full_report, sections=(section,)))
+    assert "#### Parts of test by a\\|b" in escaped
+    assert "| &lt;b&gt;\\*x\\*&lt;/b&gt; |" in escaped and "Largest gap" not in escaped
+
+
 def test_absent_parts_are_left_out(full_report: Report) -> None:
     bare = LevelSection(Scorer("tenor", full_report.sections[0].model.predictions))
     card = render_model_card(Report("Bare", (bare,)))

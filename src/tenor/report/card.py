@@ -1,7 +1,7 @@
 """A model card: Markdown with the front matter that Hugging Face reads.
 
-After Mitchell et al. (2019), Model Cards for Model Reporting. Holds no message, no author and no
-conversation. Knows nothing of HTML or of figures.
+After Mitchell et al. (2019), Model Cards for Model Reporting, so with its metrics on parts of the data. Holds no
+message, no author and no conversation. Knows nothing of HTML or of figures.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from tenor.report.summaries import (
     judge_baselines,
     measure,
 )
+from tenor.report.tables import subgroup_tables
+from tenor.report.views import Table
 
 
 def write_model_card(report: Report, path: Path | str) -> Path:
     """Write the card, such as ``README.md`` beside the model file.
 
     Args:
-        report: the same as for the page; its errors and subgroups are not used.
+        report: the same as for the page; its errors are not used.
         path: of the file.
 
     Returns:
@@ -69,6 +71,8 @@ def render_model_card(report: Report) -> str:
             parts.append(_escape(verdict.sentence))
         parts.append(_metric_table(model, baselines))
         parts += [_escape(note) for note in section.notes]
+        for column, table in subgroup_tables(section.subgroups):
+            parts += [f"#### Parts of test by {_escape(column)}", _part_table(table)]
     parts.append("## Data")
     if report.data:
         parts.append(_list(report.data))
@@ -149,6 +153,15 @@ def _metric_table(model: Measured, baselines: Sequence[Measured]) -> str:
             cells.append(text if interval is None else f"{text} ({format_interval(interval)})")
         name = _escape(measured.name)
         rows.append([f"**{name}**" if measured is model else name, *cells])
+    return _table(rows)
+
+
+def _part_table(table: Table) -> str:
+    """A table of subgroups: a part's value, its rows, and its metrics with their intervals."""
+    rows = [["Part", *table.columns]]
+    for row in table.rows:
+        cells = [f"{cell.text} ({cell.interval})" if cell.interval else cell.text for cell in row.cells]
+        rows.append([_escape(row.name), *cells])
     return _table(rows)
 
 
