@@ -23,8 +23,10 @@ from tenor.evaluation.aggregation import (
     EVERY_AGGREGATION,
     REFERENCE,
     aggregate_possible,
+    best_by_validation,
     can_validation_choose,
     find_default,
+    name_default,
 )
 from tenor.evaluation.rivals import aggregate_baselines, aggregate_on_training
 from tenor.evaluation.standing import find_baselines
@@ -138,7 +140,7 @@ def require_measurable(predictions: Predictions) -> None:
 def make_profiles(
     author: ScoredLevel, embeddings: Embeddings | None = None, corpus: Corpus | None = None, *, seed: int = 0
 ) -> ScoredLevel:
-    """Aggregate author sequences in every way that there is; the level's own is the model's, or the best by validation.
+    """Aggregate author sequences in every way that there is; the level's own is the one that profiles to act on have.
 
     Args:
         author: the author level, with its baselines.
@@ -152,27 +154,29 @@ def make_profiles(
     tables = aggregate_possible(
         author.predictions, threshold=rule, embeddings=embeddings, trained=trained, seed=seed
     )
-    best = find_default(tables)
+    shown = name_default(trained)
     notes = [
         "A profile's label is the majority of its author's sequences; ties count as positive.",
         _describe_choice(tables, trained),
     ]
-    level = ScoredLevel(tables[best], best, author.model_path, author.metadata, aggregations=tables)
+    level = ScoredLevel(tables[shown], shown, author.model_path, author.metadata, aggregations=tables)
     baselines, more = _aggregate_rivals(level, author.baselines, corpus, seed)
     return replace(level, baselines=baselines, notes=(*notes, *more))
 
 
 def _describe_choice(tables: Mapping[str, Predictions], trained: TrainedAggregation | None) -> str:
     """Why one of the aggregations is the level's own."""
-    best = find_default(tables)
     if trained is not None:
         return (
             f"The aggregation shown is the model's own: {trained.fitted.method}, learned on training authors, whose "
             "sequences were scored out of fold."
         )
-    if can_validation_choose(tables):
-        return f"The aggregation shown, {best}, has the best average precision on validation."
-    return f"The aggregation shown, {best}, is the first: validation's labels are of one class, and cannot choose."
+    shown = f"The aggregation shown is the {REFERENCE}, by which tenor makes profiles where a model has none of its own"
+    if not can_validation_choose(tables):
+        return f"{shown}."
+    best = best_by_validation(tables)
+    other = "it" if best == REFERENCE else best
+    return f"{shown}; {other} has the best average precision on validation."
 
 
 def _aggregate_rivals(
