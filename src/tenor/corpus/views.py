@@ -155,6 +155,17 @@ class SequenceView:
         """The sequences that have a label."""
         return self.select(self.labels != UNLABELLED)
 
+    def of_labelled_authors(self) -> SequenceView:
+        """The labelled sequences and, of the same authors in the same split, the others: what makes labelled profiles.
+
+        Of conversations the labelled ones.
+        """
+        known = self.labels != UNLABELLED
+        if self.author_codes is None:
+            return self.select(known)
+        keys = self.author_codes * len(_SPLIT_NAMES) + self.split_codes
+        return self.select(np.isin(keys, keys[known]))
+
     def message_rows(self, indices: npt.ArrayLike) -> Integers:
         """Some sequences' messages, as rows among all messages of the corpus, one sequence after another."""
         index = np.asarray(indices, dtype=np.int64)

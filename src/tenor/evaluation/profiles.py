@@ -236,7 +236,7 @@ class AuthorScores:
     Attributes:
         scorer: the model.
         corpus: that was scored.
-        sequences: labelled sequences of validation and test.
+        sequences: of validation and test, unlabelled ones too: a profile is all that an author wrote.
         embeddings: (S, E) of the sequences; None when no attention was asked for.
     """
 
@@ -272,13 +272,13 @@ class AuthorScores:
         scorer.require_encoder(corpus)
         is_settled = scorer.metadata.trained_aggregation is not None and {*aggregations} <= {TRAINED}
         optional: tuple[Split, ...] = ("validation",) if is_settled and not chooses else ()
-        view = scorer.find(corpus, splits, labelled=True, optional=optional)
+        view = scorer.find(corpus, splits, labelled=True, optional=optional, with_unlabelled=True)
         known = read_predictions(known, splits=splits) if isinstance(known, str | Path) else known
         # of the splits alone that were read of them, known rows do not account for whole conversations
         sequences = scorer.score_view(view, known, may_have_grown=False)
         embeddings = None
         if any(name in ATTENTIONS for name in aggregations):
-            embeddings = scorer.embed(corpus, splits, labelled=True)
+            embeddings = scorer.embed(view)
         return cls(scorer, corpus, sequences, embeddings)
 
     def find_trained(self, threshold: str | None) -> TrainedAggregation | None:

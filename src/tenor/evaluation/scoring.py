@@ -237,13 +237,9 @@ class Scorer:
         merged[todo] = shares[fresh]
         return logits, merged
 
-    def embed(
-        self, corpus: Corpus, splits: Sequence[Split], *, labelled: bool = False
-    ) -> npt.NDArray[np.float32]:
-        """Each sequence's vector before the model's head, (S, E); rows and errors are those of `score`."""
-        self.require_encoder(corpus)
-        dataset = SequenceDataset(self.find(corpus, splits, labelled=labelled))
-        return embed_dataset(self.model, dataset, self.runtime)
+    def embed(self, view: SequenceView) -> npt.NDArray[np.float32]:
+        """Each sequence's vector before the model's head, (S, E)."""
+        return embed_dataset(self.model, SequenceDataset(view), self.runtime)
 
     def find(
         self,
@@ -252,13 +248,19 @@ class Scorer:
         *,
         labelled: bool = False,
         optional: Sequence[Split] = (),
+        with_unlabelled: bool = False,
     ) -> SequenceView:
-        """The sequences of some splits; see `score`."""
-        view = load_dataset(corpus, self.level, labelled=labelled).view
+        """The sequences of some splits; see `score`.
+
+        With `with_unlabelled` beside `labelled` the unlabelled sequences of authors with labels stay, which are part of
+        their profiles.
+        """
+        view = load_dataset(corpus, self.level, labelled=labelled and not with_unlabelled).view
         if labelled:
+            view, known = (view.of_labelled_authors(), view.labelled()) if with_unlabelled else (view, view)
             for split in splits:
                 if split not in optional:
-                    require_split(view, split)
+                    require_split(known, split)
         view = view.select(np.isin(view.split_codes, [SPLITS.index(split) for split in splits]))
         if labelled:
             require_known_labels(view, self.metadata.classes)

@@ -20,8 +20,9 @@ import json
 import logging
 import os
 import re
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,24 @@ class Checkpoint:
     step: int
     tensors: dict[str, torch.Tensor]
     state: dict[str, Any]
+
+
+@dataclass
+class Every:
+    """When a checkpoint is due: after so many steps, or so many seconds."""
+
+    steps: int | None
+    seconds: float | None
+    last: float = field(default_factory=time.monotonic)
+
+    def due(self, step: int) -> bool:
+        """Whether to save after global step `step`; the clock restarts when so."""
+        by_steps = self.steps is not None and step % self.steps == 0
+        by_time = self.seconds is not None and time.monotonic() - self.last >= self.seconds
+        if by_steps or by_time:
+            self.last = time.monotonic()
+            return True
+        return False
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from tenor.models.model_file import ModelMetadata, load_model, read_metadata
 from tenor.models.scoring import score_view
 from tenor.predictions import Predictions
 from tenor.progress import progress_bar
+from tenor.training.checkpoint import Every
 from tenor.training.preparation import AuditedData, fit_data, knows_labels, prepare_data
-from tenor.training.run import Every
 from tenor.training.settings import TrainSettings
 from tenor.training.train import train_on
 

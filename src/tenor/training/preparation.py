@@ -19,6 +19,7 @@ from tenor.corpus.audit import require_both_classes, require_clean_fit, require_
 from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.hearing import LARGEST_JOINED, count_torn, join_hearers
+from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, plain_runtime
 from tenor.encoding.scaling import feature_scaling
@@ -47,12 +48,14 @@ class AuditedData:
         train: labelled training sequences; their groups are joined where they hear the same messages, and these are
             read (see tenor.corpus.hearing).
         validation: labelled validation sequences, likewise.
+        others: unlabelled sequences of validation's labelled authors, which are part of their profiles.
         context: of the settings, or ``own`` where what others say cannot be read honestly.
     """
 
     corpus: Corpus
     train: SequenceView
     validation: SequenceView
+    others: SequenceView
     context: str
 
 
@@ -65,6 +68,7 @@ class TrainingData:
         train: labelled training sequences.
         validation: labelled validation sequences.
         start: what the network starts from and corrects; None = from nothing.
+        others: unlabelled sequences of validation's labelled authors, part of their profiles; None = there are none.
         known_words: what is usual of how much of validation's words is known (see summarize_shares); None without text.
     """
 
@@ -72,6 +76,7 @@ class TrainingData:
     train: SequenceDataset
     validation: SequenceDataset
     start: Start | None
+    others: SequenceDataset | None = None
     known_words: dict[str, float] | None = None
 
 
@@ -97,7 +102,10 @@ def prepare_data(
         UsageError: a number as the weight of the positive class of more than two, or a threshold's rule for these.
     """
     corpus = open_corpus(dataset_path)
-    everything = load_dataset(corpus, require_level(settings.level), labelled=True).view
+    whole = load_dataset(corpus, require_level(settings.level)).view
+    everything = whole.labelled()
+    others = whole.in_split("validation").of_labelled_authors()
+    others = others.select(others.labels == UNLABELLED)
     require_clean_fit(everything, show=show)
     require_split(everything, "train")
     require_split(everything, "validation")
@@ -129,7 +137,9 @@ def prepare_data(
         if reason and show:
             logger.warning("authors are read by their own messages alone: %s", reason)
         context, everything = ("own", everything) if reason else (context, joined)
-    return AuditedData(corpus, everything.in_split("train"), everything.in_split("validation"), context)
+    return AuditedData(
+        corpus, everything.in_split("train"), everything.in_split("validation"), others, context
+    )
 
 
 def _why_not_to_hear(joined: SequenceView) -> str:
@@ -176,8 +186,9 @@ def fit_data(
     """
     shared = plain_runtime() if runtime is None else runtime
     train, validation, known_words = SequenceDataset(data.train), SequenceDataset(data.validation), None
+    others = SequenceDataset(data.others) if len(data.others) else None
     if settings.prior == "none":
-        return TrainingData(data.corpus, train, validation, None)
+        return TrainingData(data.corpus, train, validation, None, others)
     if settings.prior == "lexical" and not data.corpus.has_text:
         raise CorpusError(f"{data.corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
     with_context = data.context == "conversation"
@@ -202,7 +213,9 @@ def fit_data(
         train = train.with_prior(start.train_prior)
         prior, shares = read_prior(start.lexical, data.validation, shared)
         validation, known_words = validation.with_prior(prior), summarize_shares(shares)
-    return TrainingData(data.corpus, train, validation, start, known_words)
+        if others is not None:
+            others = others.with_prior(read_prior(start.lexical, data.others, shared)[0])
+    return TrainingData(data.corpus, train, validation, start, others, known_words)
 
 
 def knows_labels(corpus: Corpus) -> bool:

@@ -20,6 +20,7 @@ from tenor.aggregation.learned import (
     fit_aggregation,
 )
 from tenor.aggregation.profiles import Profiles, build_profiles
+from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
 from tenor.lexical import assign_folds
 from tenor.logits import log_losses, log_odds, to_probs
@@ -28,6 +29,7 @@ from tenor.metrics.thresholds import Threshold
 from tenor.strings import concatenate_strings
 from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.preparation import TrainingData, knows_labels
+from tenor.training.thresholds import Others, collect_profiles
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -46,6 +48,7 @@ def learn_aggregation(
     validation_probs: FloatArray,
     rule: ThresholdRule,
     *,
+    others: Others = None,
     seed: int = 0,
 ) -> tuple[LearnedAggregation | None, Threshold | None]:
     """Learn an aggregation on training profiles, and choose its threshold on these, out of fold, and validation's.
@@ -58,6 +61,8 @@ def learn_aggregation(
         kept_epoch: whose weights the model has; 0 = it is its start alone.
         validation_probs: (V,) or (V, C) of the labelled validation sequences, by the model.
         rule: what the threshold is for.
+        others: validation's unlabelled sequences, which are part of its profiles. (Training's have no scores out of
+            fold, and are left out.)
         seed: of the folds, and of the bootstrap that says how sure the threshold is.
 
     Returns:
@@ -69,7 +74,7 @@ def learn_aggregation(
     train, start = data.train.view, data.start
     if train.authors is None or start is None or kept_epoch > 0 or knows_labels(data.corpus):
         return None, None
-    profiles = _collect(train)
+    profiles = build_profiles(train.authors, train.groups, train.splits, train.labels)
     num_classes = data.train.num_classes
     folds = assign_folds(profiles.labels, profiles.groups, seed=seed, folds=_FOLDS)
     if _are_better_known(train, data.validation.view) or not _are_enough(profiles, folds, num_classes):
@@ -83,13 +88,14 @@ def learn_aggregation(
     fitted = fit_aggregation(method, logits, profiles.codes, profiles.labels)
     if num_classes > 2:
         return fitted, None
-    others = _collect(data.validation.view)
-    probs = to_probs(fitted.logits(log_odds(validation_probs), others.codes, len(others)))
+    judges, scores = collect_profiles(data.validation.view, validation_probs, others)
+    probs = to_probs(fitted.logits(log_odds(scores), judges.codes, len(judges)))
+    known = judges.labels != UNLABELLED
     threshold = rule.choose(
-        np.concatenate([profiles.labels, others.labels]),
-        np.concatenate([to_probs(unseen[method]), probs]),
-        groups=concatenate_strings([profiles.groups, others.groups]),
-        splits=concatenate_strings([profiles.splits, others.splits]),
+        np.concatenate([profiles.labels, judges.labels[known]]),
+        np.concatenate([to_probs(unseen[method]), probs[known]]),
+        groups=concatenate_strings([profiles.groups, judges.groups[known]]),
+        splits=concatenate_strings([profiles.splits, judges.splits[known]]),
         seed=seed,
     )
     return fitted, threshold
@@ -132,9 +138,3 @@ def _are_enough(profiles: Profiles, folds: npt.NDArray[np.int64], num_classes: i
         if profiles.groups[own].count_distinct() < FEWEST or len(np.unique(folds[own])) < 2:
             return False
     return True
-
-
-def _collect(view: SequenceView) -> Profiles:
-    if view.authors is None:
-        raise ValueError("profiles are of authors, found conversations")
-    return build_profiles(view.authors, view.groups, view.splits, view.labels)

@@ -26,16 +26,17 @@ from tenor.batching import StepLoader, hold_on_gpu, make_loader, require_level
 from tenor.devices import Runtime
 from tenor.errors import TrainingError
 from tenor.files import remove_litter
+from tenor.logits import to_probs
 from tenor.metrics.objectives import parse_rule
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.thresholds import Threshold
 from tenor.models.model_file import ModelMetadata, read_metadata, save_model
-from tenor.models.scoring import make_scoring_loader
+from tenor.models.scoring import make_scoring_loader, score_dataset
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
 from tenor.progress import progress_bar
 from tenor.seeding import derive_seed
-from tenor.training.checkpoint import RunFolder, require_same
+from tenor.training.checkpoint import Every, RunFolder, require_same
 from tenor.training.evidence import CONVINCING, standardized_gain
 from tenor.training.history import EpochRecord, history_path, write_history
 from tenor.training.interruption import Interruption
@@ -49,24 +50,6 @@ from tenor.training.state import Progress, pack_state, unpack_state
 from tenor.training.thresholds import SEQUENCE, choose_thresholds
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Every:
-    """When a checkpoint is due: after so many steps, or so many seconds."""
-
-    steps: int | None
-    seconds: float | None
-    last: float = field(default_factory=time.monotonic)
-
-    def due(self, step: int) -> bool:
-        """Whether to save after global step `step`; the clock restarts when so."""
-        by_steps = self.steps is not None and step % self.steps == 0
-        by_time = self.seconds is not None and time.monotonic() - self.last >= self.seconds
-        if by_steps or by_time:
-            self.last = time.monotonic()
-            return True
-        return False
 
 
 @dataclass
@@ -298,12 +281,17 @@ class Run:
         probs = self.kept_probs
         if probs is None:  # they were kept before the run was resumed
             probs = evaluate_loader(self.model, self.validation_loader, self.criterion, self.runtime).probs
-        rule, seed = parse_rule(self.settings.threshold), self.settings.seed
-        self.thresholds = choose_thresholds(self.data.validation.view, probs, rule, seed=seed)
+        rule, seed, unlabelled = parse_rule(self.settings.threshold), self.settings.seed, self.data.others
+        others = None
+        if unlabelled is not None:
+            others = unlabelled.view, to_probs(score_dataset(self.model, unlabelled, self.runtime))
+        self.thresholds = choose_thresholds(self.data.validation.view, probs, rule, others=others, seed=seed)
         with self.runtime.together():
             if self.runtime.is_main:  # which alone writes it
                 epoch = self.progress.kept_record().epoch
-                self.aggregation, threshold = learn_aggregation(self.data, epoch, probs, rule, seed=seed)
+                self.aggregation, threshold = learn_aggregation(
+                    self.data, epoch, probs, rule, others=others, seed=seed
+                )
                 if threshold is not None:
                     self.thresholds[TRAINED] = threshold
         self._write_results(is_new=True)

@@ -15,8 +15,9 @@ from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import Runtime, start_runtime
 from tenor.models.model_file import find_model_path
+from tenor.training.checkpoint import Every
 from tenor.training.preparation import TrainingData, fit_data, prepare_data
-from tenor.training.run import Every, Run
+from tenor.training.run import Run
 from tenor.training.settings import TrainSettings, check_real, check_whole
 
 

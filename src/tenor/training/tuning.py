@@ -35,10 +35,9 @@ from tenor.metrics.intervals import Interval, bootstrap_metrics
 from tenor.models.model_file import find_model_path, load_model, read_metadata
 from tenor.models.scoring import score_view
 from tenor.progress import progress_bar
-from tenor.training.checkpoint import RunFolder
+from tenor.training.checkpoint import Every, RunFolder
 from tenor.training.history import history_path
 from tenor.training.preparation import FEW_GROUPS, AuditedData, TrainingData, fit_data, prepare_data
-from tenor.training.run import Every
 from tenor.training.search_space import (
     DEFAULT_SPACE,
     Choices,
