@@ -86,6 +86,24 @@ def test_auto_leaves_good_probabilities_nearly_alone() -> None:
     assert calibrator.log_losses["identity"] - calibrator.log_losses[calibrator.method] < 1e-3
 
 
+def test_auto_takes_the_simplest_within_a_standard_error_of_the_least() -> None:
+    """By group: what one odd group gains no method is believed for."""
+    chosen, least = [], []
+    for seed in range(30):
+        labels, z = make_logits(200, seed=seed)
+        calibrator = fit_calibrator(labels, z)
+        chosen.append(calibrator.method)
+        least.append(min(calibrator.log_losses, key=lambda method: calibrator.log_losses[method]))
+        assert calibrator.log_losses[chosen[-1]] >= calibrator.log_losses[least[-1]]
+    assert chosen.count("identity") == 29 > least.count("identity") == 25
+    labels, z = make_logits(400, 1.0, 0.0, seed=3)
+    odd = np.arange(400) < 60
+    labels = np.where(odd, 1, labels)  # one group of 60 rows, all positive, would shift all
+    grouped = fit_calibrator(labels, z, groups=np.where(odd, 0, np.arange(400)))
+    alone = fit_calibrator(labels, z)
+    assert (grouped.method, alone.method) == ("identity", "platt")
+
+
 def test_auto_chooses_isotonic_where_no_curve_fits() -> None:
     rng = np.random.default_rng(0)
     z = rng.uniform(-3, 3, 6000)

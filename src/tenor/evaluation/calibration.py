@@ -29,7 +29,7 @@ _LEAST = 1e-12  # probabilities of several classes are held off 0 by this, so th
 
 
 def fit_calibration(predictions: Predictions, *, seed: int = 0) -> Calibrator:
-    """Fit the calibrator with the least cross-validated log loss on the labelled validation rows.
+    """Fit a calibrator, chosen by cross-validated log loss, on the labelled validation rows; see fit_calibrator.
 
     Raises:
         UsageError: predictions of profiles, whose scores are no probabilities.
@@ -44,14 +44,17 @@ def calibrate(predictions: Predictions, calibrator: Calibrator) -> Predictions:
 
     Of more than two classes the most probable one may be another afterwards, where each class has a map of its own.
     """
+    if calibrator.method == "identity":
+        return replace(predictions, calibration=None)
     probs = calibrator.apply(predictions.logits)
     logits = log_odds(probs) if probs.ndim == 1 else np.log(np.maximum(probs, _LEAST))
     threshold = predictions.threshold
     # one beyond stays: it calls no row positive, or every row
     if threshold is not None and 0 < threshold <= 1:
         threshold = float(calibrator.apply(log_odds([threshold]))[0])
-    method = None if calibrator.method == "identity" else calibrator.method
-    return replace(predictions, logits=logits, probs=probs, threshold=threshold, calibration=method)
+    return replace(
+        predictions, logits=logits, probs=probs, threshold=threshold, calibration=calibrator.method
+    )
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,9 @@ def _describe_fits(
     if calibrator is not None and calibrator.method != "identity":
         yield f"the probabilities are calibrated by {calibrator.method}"
     elif calibrator is not None:
-        why = "" if calibrator.warning else ": no calibration had a lower log loss in cross-validation"
+        why = (
+            "" if calibrator.warning else ": no calibration had a clearly lower log loss in cross-validation"
+        )
         yield f"the probabilities stay as the model gives them{why}"
     if choice is not None:
         yield describe_choice(asdict(choice)).removesuffix(".")

@@ -6,6 +6,7 @@ Knows nothing of scores.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,11 @@ def require_known_labels(view: SequenceView, classes: tuple[Label, ...]) -> None
             f"{view.corpus.path}: label {describe_value(unknown)} is unknown to the model, which knows "
             f"{describe_value(classes)} (set it to null, or train a model on it)"
         )
+
+
+def with_classes(view: SequenceView, classes: tuple[Label, ...]) -> SequenceView:
+    """The sequences with their labels as indices into a model's classes; see recode_labels."""
+    return replace(view, labels=recode_labels(view, classes), classes=classes)
 
 
 def recode_labels(view: SequenceView, classes: tuple[Label, ...]) -> npt.NDArray[np.int64]:

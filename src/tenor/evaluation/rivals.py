@@ -15,6 +15,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.views import view_sequences
 from tenor.errors import TrainingError
 from tenor.evaluation.aggregation import REFERENCE, profile_predictions
+from tenor.evaluation.labels import with_classes
 from tenor.evaluation.learned import ATTENTIONS
 from tenor.predictions import Predictions
 
@@ -45,7 +46,8 @@ def aggregate_on_training(
     if not tables:
         return {}, ()
     try:
-        training = score_baselines_out_of_fold(view_sequences(corpus, "author"))
+        classes = next(iter(tables.values())).classes
+        training = score_baselines_out_of_fold(with_classes(view_sequences(corpus, "author"), classes))
         return _aggregate_all(tables, aggregation, training, options), ()
     except TrainingError as error:
         found = aggregate_baselines(tables, REFERENCE, **options)

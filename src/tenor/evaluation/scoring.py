@@ -233,7 +233,8 @@ class Scorer:
         logger.info("%d of %d scores were known", len(view) - len(todo), len(view))
         if shares is None or known.known_words is None:  # of an earlier version, which did not say
             return logits, None
-        merged = known.known_words[rows].astype(np.float64)
+        merged = np.empty(len(view))
+        merged[rows >= 0] = known.known_words[rows[rows >= 0]]
         merged[todo] = shares[fresh]
         return logits, merged
 

@@ -76,7 +76,8 @@ def require_paired(model_paths: Sequence[str | Path]) -> None:
     Raises:
         UsageError: naming the settings, or two models of one seed.
     """
-    configs = [read_metadata(path).training.get("config", {}) for path in model_paths]
+    described = [read_metadata(path) for path in model_paths]
+    configs = [each.training.get("config", {}) | {"classes": each.classes} for each in described]
     first, seeds = configs[0], [config.get("seed") for config in configs]
     for path, config in zip(model_paths, configs, strict=True):
         different = [

@@ -15,7 +15,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import SplitError, TrainingError, UsageError, describe_value
-from tenor.evaluation.labels import recode_labels
+from tenor.evaluation.labels import with_classes
 from tenor.metrics.comparison import Difference, compare_many
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.metrics.objectives import parse_rule
@@ -197,4 +197,4 @@ def _view_clean(corpus: Corpus, predictions: Predictions) -> SequenceView:
         known, found = (describe_value(names) for names in (predictions.classes, view.classes))
         raise TrainingError(f"the model knows the classes {known}, the corpus has {found}")
     require_clean_splits(view)
-    return replace(view, labels=recode_labels(view, predictions.classes), classes=predictions.classes)
+    return with_classes(view, predictions.classes)

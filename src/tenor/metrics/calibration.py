@@ -17,7 +17,6 @@ from tenor.errors import UsageError, describe_counts
 from tenor.linear import fit_regression
 from tenor.logits import log_losses, odds_against_rest, to_probs
 from tenor.metrics.checks import Column, Floats, Integers, check_labels, count_test_rows, encode_groups
-from tenor.metrics.reliability import log_loss
 from tenor.seeding import numpy_generator
 
 Method = Literal["identity", "temperature", "platt", "isotonic"]
@@ -29,6 +28,8 @@ _ISOTONIC_ROWS = 50
 #: Calibrating never turns scores round and never makes different ones equal, so that no decision changes by it: Platt's
 #: slope is at least this, and as much of isotonic's step function is the logistic one.
 _LEAST_SLOPE, _SLANT = 1e-3, 1e-6
+
+_LEAST_PROB = np.finfo(np.float64).eps  # as scikit-learn's log loss holds probabilities
 
 _LARGEST_LOGIT = 60.0  # sigmoid(60) is 1 - 1e-26: logits are held here, so that infinite ones can be fitted
 
@@ -91,9 +92,9 @@ def fit_calibrator(
 ) -> Calibrator:
     """Fit a calibrator on validation rows.
 
-    ``auto`` takes the method of least log loss in cross-validation by group, among identity (as it is),
-    temperature (Guo et al. 2017), Platt (1999) and, with 50 rows of each
-    class, isotonic (Zadrozny and Elkan 2002); equally good ones in that order.
+    ``auto`` takes the simplest method whose log loss in cross-validation by group is within one standard error of the
+    least (Breiman et al. 1984, sec. 3.4.3), among identity (as it is), temperature (Guo et al. 2017), Platt (1999) and,
+    with 50 rows of each class, isotonic (Zadrozny and Elkan 2002), in that order.
 
     Args:
         labels: (N,) integers.
@@ -130,11 +131,21 @@ def fit_calibrator(
     if counts.min() == 0 or not _folds_hold_every_class(codes, fold, classes):
         return Calibrator("identity", (), {}, f"too few rows to calibrate: {describe_counts(counts)}")
     candidates: list[Method] = [m for m in METHODS if m != "isotonic" or counts.min() >= _ISOTONIC_ROWS]
-    losses: dict[str, float] = {
-        candidate: _cross_validate(candidate, codes, z, fold) for candidate in candidates
-    }
-    best = min(candidates, key=lambda candidate: losses[candidate])
-    return Calibrator(best, _fit(best, codes, z), losses)
+    by_row = {candidate: _cross_validate(candidate, codes, z, fold) for candidate in candidates}
+    losses: dict[str, float] = {candidate: float(found.mean()) for candidate, found in by_row.items()}
+    names = np.arange(len(codes)) if groups is None else groups
+    chosen = _choose_simplest(by_row, encode_groups(names, len(codes))[0])
+    return Calibrator(chosen, _fit(chosen, codes, z), losses)
+
+
+def _choose_simplest(losses: Mapping[Method, Floats], group_codes: Integers) -> Method:
+    """The first method that is no worse than the best by more than a standard error of their difference, by group."""
+    best = min(losses, key=lambda method: losses[method].sum())
+    for method, found in losses.items():
+        lost = np.bincount(group_codes, weights=found - losses[best])
+        if lost.sum() <= np.sqrt(np.square(lost).sum()):
+            return method
+    return best
 
 
 def _assign_folds(codes: Integers, groups: Column | None, folds: int, seed: int) -> Integers:
@@ -150,13 +161,14 @@ def _folds_hold_every_class(codes: Integers, fold: Integers, classes: int) -> bo
     return len(present) > 1 and all(len(np.unique(codes[fold != f])) == classes for f in present)
 
 
-def _cross_validate(method: Method, codes: Integers, z: Floats, fold: Integers) -> float:
+def _cross_validate(method: Method, codes: Integers, z: Floats, fold: Integers) -> Floats:
+    """The log loss of each row by a fit without its fold, (N,)."""
     probs = np.empty_like(z)
     for f in np.unique(fold):
         fitted = Calibrator(method, _fit(method, codes[fold != f], z[fold != f]), {})
         probs[fold == f] = fitted.apply(z[fold == f])
-    loss = log_loss(codes, np.clip(probs, 0, 1))
-    return math.inf if loss is None else loss
+    own = np.where(codes == 1, probs, 1 - probs) if probs.ndim == 1 else probs[np.arange(len(codes)), codes]
+    return np.asarray(-np.log(np.clip(own, _LEAST_PROB, 1)))
 
 
 def _fit(method: Method, codes: Integers, z: Floats) -> tuple[tuple[float, ...], ...]:

@@ -29,7 +29,7 @@ from tenor.report.worst import find_worst
 from tenor.training.history import EpochRecord, history_path, read_history
 
 #: Keys of a model's training config that are no options of ``tenor train``.
-_NO_OPTIONS = ("level", "corpus", "split_hash", "world_size", "device", "torch")
+_NO_OPTIONS = ("level", "corpus", "split_hash", "classes", "world_size", "device", "torch")
 
 
 def report_run(

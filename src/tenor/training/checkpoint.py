@@ -37,6 +37,9 @@ logger = logging.getLogger(__name__)
 #: Good checkpoints that stay: the newest, and one more in case its disk sectors go bad.
 KEPT = 2
 
+#: Keys of a configuration that the first versions did not write.
+_LATER_KEYS = ("classes",)
+
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 _STEP_FOLDER = re.compile(r"step-\d{8,}")
 
@@ -229,6 +232,7 @@ def require_same(before: dict[str, Any], config: dict[str, Any], what: str, reme
         TrainingError: the differences, one by one, and the remedy.
     """
     now = json.loads(json.dumps(config))  # tuples become lists, as in files
+    before = {**{key: now[key] for key in _LATER_KEYS if key in now}, **before}
     different = [
         f"{key} was {describe_value(before.get(key))}, is {describe_value(now.get(key))}"
         for key in sorted(before.keys() | now.keys())

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
-from tenor.errors import TrainingError, UsageError, describe_counts
+from tenor.errors import TrainingError, UsageError, describe_counts, describe_value
 from tenor.lexical import assign_folds
 from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model, read_metadata
@@ -109,6 +109,13 @@ def _read_settings(path: Path, metadata: ModelMetadata, corpus: Corpus) -> Train
     if config.get("corpus") != corpus.info.fingerprint or config.get("split_hash") != corpus.info.split_hash:
         raise UsageError(
             f"{corpus.path}: expected the corpus and splits that {path} was trained on, found others (pass that corpus)"
+        )
+    classes = corpus.info.classes[metadata.level]
+    if classes != metadata.classes:
+        raise UsageError(
+            f"{corpus.path}: expected the order of classes that {path} was trained with, "
+            f"{describe_value(metadata.classes)}, found {describe_value(classes)} (pass the corpus of that order; the "
+            "last of two is the positive one)"
         )
     names = TrainSettings.__dataclass_fields__
     known = {name: value for name, value in config.items() if name in names}

@@ -137,6 +137,7 @@ class Run:
             "micro_batch_messages": self.train_loader.micro_batch_messages,
             "corpus": self.data.corpus.info.fingerprint,
             "split_hash": self.data.corpus.info.split_hash,
+            "classes": list(self.data.train.classes),
             "world_size": self.runtime.world_size,
             "device": self.runtime.device.type,
             "torch": torch.__version__,

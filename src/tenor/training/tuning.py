@@ -258,6 +258,7 @@ def _config(space: Space, base: TrainSettings, data: AuditedData, runtime: Runti
         **{name: value for name, value in base.to_json().items() if name not in space},
         "corpus": data.corpus.info.fingerprint,
         "split_hash": data.corpus.info.split_hash,
+        "classes": list(data.train.classes),
         "device": runtime.device.type,
         "torch": torch.__version__,
     }
