@@ -50,13 +50,13 @@ def write_chats(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``english``, and chats to be scored: ``german``, ``mixed`` (an eighth of it) and ``later`` English ones."""
+    """``english``, and chats to be scored: ``german``, ``mixed`` (a third of it) and ``later`` English ones."""
     folder = tmp_path_factory.mktemp("familiarity")
     tenor.import_corpus(write_chats(folder / "english.jsonl", ENGLISH, 300), folder / "raw")
     tenor.encode_corpus(folder / "raw", folder / "english", input_size=8)
     write_chats(folder / "german.jsonl", GERMAN, 60, empty=6, labelled=False)
     later = write_chats(folder / "later.jsonl", ENGLISH, 140, labelled=False)
-    german = write_chats(folder / "some.jsonl", GERMAN, 20, labelled=False)
+    german = write_chats(folder / "some.jsonl", GERMAN, 60, labelled=False)
     (folder / "mixed.jsonl").write_text(later.read_text() + german.read_text())
     for name in ("german", "mixed", "later"):
         tenor.import_corpus(folder / f"{name}.jsonl", folder / f"{name}-raw")
@@ -96,7 +96,10 @@ def test_shares_are_those_of_a_plain_loop(folder: Path, level: Level) -> None:
 
 def test_what_is_usual_leaves_out_who_says_nothing() -> None:
     shares = np.append(np.linspace(0, 1, 101), [np.nan, np.nan])
-    assert summarize_shares(shares) == {"median": 0.5, "low": pytest.approx(0.05), "texts": 101}
+    expected = {"median": 0.5, "low": 0.05, "below": 5 / 101, "at_most": 6 / 101, "texts": 101}
+    assert summarize_shares(shares) == pytest.approx(expected)
+    zeros = summarize_shares(np.array([0.0] * 3 + [1.0] * 17))
+    assert zeros == pytest.approx({"median": 1, "low": 0, "below": 0, "at_most": 0.15, "texts": 20})
     assert summarize_shares(np.array([np.nan])) is None
 
 
@@ -108,10 +111,13 @@ def test_another_language_is_said_by_row_and_by_file(folder: Path, caplog: pytes
     assert german.known_words is not None and german.known_words.dtype == np.float32
     assert np.isnan(german.known_words).sum() == 6
     assert np.nanmax(german.known_words) < usual["low"]
+    train = tenor.predict(folder / "conversation", folder / "english", split="train").known_words
+    validation = tenor.predict(folder / "conversation", folder / "english", split="validation").known_words
+    assert train is not None and validation is not None
+    assert usual == pytest.approx(summarize_shares(validation.astype(np.float64)))
+    assert usual != pytest.approx(summarize_shares(train.astype(np.float64)))
     said = [record.getMessage() for record in caplog.records]
-    assert any(
-        "54 of 54 sequences have fewer words in common with training than 95%" in line for line in said
-    )
+    assert any("54 of 54 sequences have less than" in line for line in said)
     assert any("6 sequences have no word" in line for line in said)
     caplog.clear()
     later = tenor.predict(folder / "conversation", folder / "later", split="all")
@@ -133,17 +139,26 @@ def test_the_command_and_inspect_say_it(
     said = run(*command)
     shares = tenor.read_predictions(output).known_words
     assert shares is not None
-    below = int((shares < read_metadata(folder / "author").training["known_words"]["low"]).sum())
-    assert 40 <= below < 60
-    assert f"unlike the training's texts: {below} of 320 sequences have fewer words" in said
+    below = int((shares < np.float32(read_metadata(folder / "author").training["known_words"]["low"])).sum())
+    assert 120 <= below < 140
+    assert f"unlike the training's texts: {below} of 400 sequences have less than" in said
     said = run("inspect", output, "--top", 3, "--csv", tmp_path / "scores.csv")
     assert "rows without a word 0" in said and "known words" in said.partition("highest scores")[2]
     header, *rows = (tmp_path / "scores.csv").read_text(encoding="utf-8-sig").splitlines()
     place = header.split(",").index("known_words")
-    assert sum(float(row.split(",")[place]) < 0.5 for row in rows) == 40
+    assert sum(float(row.split(",")[place]) < 0.5 for row in rows) == 120
     run("profile", folder / "author", output, "--output", tmp_path / "p.parquet")
-    assert any(f"{below} of 320 sequences have fewer" in record.getMessage() for record in caplog.records)
-    assert tenor.read_predictions(tmp_path / "p.parquet").known_words is None
+    assert any(f"{below} of 400 sequences have less" in record.getMessage() for record in caplog.records)
+    people, sequences = tenor.read_predictions(tmp_path / "p.parquet"), tenor.read_predictions(output)
+    assert (
+        people.known_words is not None and sequences.known_words is not None and sequences.authors is not None
+    )
+    for author in ("a0", "b7", "a49"):  # each sequence as often as it has messages
+        for split in set(sequences.splits[sequences.authors == author].tolist()):
+            rows = (sequences.authors == author) & (sequences.splits == split)
+            mean = np.average(sequences.known_words[rows], weights=sequences.lengths[rows])
+            found = people.known_words[(people.authors == author) & (people.splits == split)]
+            np.testing.assert_allclose(found, [mean], rtol=1e-6)
 
 
 def test_an_update_keeps_what_is_known(folder: Path, tmp_path: Path) -> None:
@@ -169,39 +184,64 @@ def test_notes_of_test_and_of_profiles(folder: Path, tmp_path: Path) -> None:
     corpus = tenor.encode_corpus(tmp_path / "raw", tmp_path / "all", encoder=f"like:{folder / 'english'}")
     for model, level in ((folder / "conversation", "conversation"), (folder / "author", "author")):
         notes = tenor.test_model(level, model, corpus, baselines=False)["notes"]
-        assert any("sequences have fewer words in common with training" in note for note in notes)
+        assert any("sequences have less than" in note for note in notes)
     one = tenor.evaluate_profile_classifier(folder / "author", corpus, baselines=False)
     all_of_them = tenor.compare_aggregation_methods(folder / "author", corpus, baselines=False).values()
     of_all = [note for results in all_of_them for note in results.get("notes", ())]
     for notes in (one["notes"], of_all):
-        assert len([note for note in notes if "80 of 80 sequences have fewer words" in note]) == 1
+        assert len([note for note in notes if "80 of 80 sequences have less than" in note]) == 1
     report = tenor.report_run(folder / "conversation", corpus)
-    assert any("40 of 40 sequences have fewer words" in note for note in report.sections[0].notes)
+    assert any("40 of 40 sequences have less than" in note for note in report.sections[0].notes)
     english = tenor.test_model("author", folder / "author", folder / "english", baselines=False)
-    assert not any("fewer words" in note for note in english["notes"])
+    assert not any("known words" in note for note in english["notes"])
 
 
 def test_counts_add_up_and_chance_is_not_said(folder: Path) -> None:
-    table = tenor.predict(folder / "conversation", folder / "later", split="all").select(range(40))
-    low = np.full(len(table), 0.9, np.float32)
+    table = tenor.predict(folder / "conversation", folder / "later", split="all")
 
-    def below(count: int) -> tuple[str, ...]:
-        shares = low.copy()
-        shares[:count] = 0.1
-        half = len(table) // 2
-        found, rows = Familiarity(0.5), dataclasses.replace(table, known_words=shares)
-        for part in (np.arange(half), np.arange(half, len(table))):
-            found.count(rows.select(part))
-        assert (found.with_words, found.below, found.wordless) == (40, count, 0)
+    def say(
+        below: int, rows: int, texts: int, *, low: float = 0.5, usual: float = 0.05, lower: float = 0.0
+    ) -> tuple[str, ...]:
+        shares = np.full(rows, 1.0, np.float32)
+        shares[:below] = low - lower
+        part = table.select(np.arange(rows) % len(table))
+        part = dataclasses.replace(part, known_words=shares, labels=np.full(rows, -1))
+        of_validation = {"below": usual, "at_most": 1.0} if lower else {"below": 0.0, "at_most": usual}
+        found = Familiarity({"median": 0.9, "low": low, "texts": texts, **of_validation})
+        for some in (np.arange(rows // 3), np.arange(rows // 3, rows)):
+            found.count(part.select(some))
+        assert sum(map(len, found.shares)) == rows
         return found.remarks()
 
-    assert below(2) == below(6) == ()  # two are usual, and six within three standard deviations of that
-    assert len(below(7)) == 1
+    assert say(100, 2000, 10_000) == ()  # as usual
+    assert say(150, 2000, 10_000) == ()  # half as many again
+    (said,) = say(160, 2000, 10_000)
+    assert said.startswith(
+        "160 of 2,000 sequences have at most 50% known words, as 5% of validation's had (the middle one has 100%, "
+    )
+    assert say(160, 2000, 100) == ()  # validation's own share is that unsure
+    assert say(6, 40, 10_000) == () != say(7, 40, 10_000)  # three standard errors of 2
+    assert say(300, 2000, 1000, low=0.0, usual=0.15) == ()  # short messages: many have no known word
+    assert len(say(1900, 2000, 1000, low=0.0, usual=0.15)) == 1
+    assert say(60, 2000, 1000, low=1.0, usual=0.03, lower=0.4) == ()  # long ones: most know every word
+    (said,) = say(1900, 2000, 1000, low=1.0, usual=0.03, lower=0.4)
+    assert said.startswith(
+        "1,900 of 2,000 sequences have less than 100% known words, as 3% of validation's had"
+    )
     without = dataclasses.replace(table, known_words=None)
-    assert Familiarity(0.5).count(without).remarks() == ()
+    assert Familiarity(None).count(without).remarks() == ()
     metadata = read_metadata(folder / "conversation")
+    assert Familiarity.of(metadata).usual == metadata.training["known_words"]
     for damaged in ({}, {"known_words": None}, {"known_words": {"low": "much"}}):
-        assert Familiarity.of(dataclasses.replace(metadata, training=damaged)).low is None
+        assert Familiarity.of(dataclasses.replace(metadata, training=damaged)).usual is None
+
+
+def test_what_the_model_was_trained_on_does_not_hide_the_rest(folder: Path) -> None:
+    """Labelled training rows are left out; those of people whom nobody labelled stand in that split by chance."""
+    table = tenor.predict(folder / "conversation", folder / "later", split="all")
+    found = Familiarity(None).count(dataclasses.replace(table, labels=np.zeros(len(table), np.int64)))
+    assert 0 < sum(map(len, found.shares)) == (table.splits != "train").sum() < len(table)
+    assert sum(map(len, Familiarity(None).count(table).shares)) == len(table)
 
 
 def test_files_hold_the_column_and_earlier_ones_do_not(folder: Path, tmp_path: Path) -> None:
@@ -224,4 +264,4 @@ def test_a_profile_file_of_familiar_texts_is_silent(
 ) -> None:
     tenor.predict(folder / "author", folder / "later", split="all", output=tmp_path / "s.parquet")
     profiles_to_file(folder / "author", tmp_path / "s.parquet", tmp_path / "p.parquet")
-    assert not any("fewer words" in record.getMessage() for record in caplog.records)
+    assert not any("known words" in record.getMessage() for record in caplog.records)

@@ -22,6 +22,7 @@ from tenor.errors import InputError, TenorError, UsageError
 from tenor.evaluation.applying import apply_aggregation, find_applicable
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, read_metadata
+from tenor.predictions.writing import FINGERPRINT, KNOWN_WORDS
 
 _BUCKET = "bucket"
 
@@ -116,7 +117,7 @@ def _aggregate(
     buckets = work.buckets
 
     def deal(batch: dict[str, Any]) -> pa.Table:
-        return pa.concat_tables(_deal(folder, str(name), buckets, done) for name in batch["shard"])
+        return pa.concat_tables(_deal(folder, str(name), work, done) for name in batch["shard"])
 
     def aggregate(table: pa.Table) -> pa.Table:
         bucket = int(table[_BUCKET][0].as_py())
@@ -138,10 +139,11 @@ def _aggregate(
     return rows
 
 
-def _deal(folder: ShardFolder, name: str, buckets: int, done: frozenset[int]) -> pa.Table:
+def _deal(folder: ShardFolder, name: str, work: ProfileWork, done: frozenset[int]) -> pa.Table:
     """A predictions file with the bucket of each row's author; without the rows of buckets that are done."""
+    buckets, columns = work.buckets, pa.ipc.read_schema(pa.py_buffer(work.schema)).names
     with folder.fetch(name) as local:
-        table = pq.read_table(local, partitioning=None)
+        table = pq.read_table(local, partitioning=None, columns=columns)
     authors = table["author"].combine_chunks().dictionary_encode()
     numbers = np.array(
         [crc32(author.encode()) % buckets for author in authors.dictionary.to_pylist()], np.int64
@@ -164,7 +166,7 @@ def _profiles_of(table: pa.Table, work: ProfileWork) -> pa.Table:
 
 
 def _read_shared_schema(folder: ShardFolder, names: list[str]) -> bytes:
-    """The schema, serialised, that all predictions files share."""
+    """The schema, serialised, that all predictions files share; what profiles do not need may be absent in some."""
     first: pa.Schema | None = None
     for name in names:
         try:
@@ -178,6 +180,10 @@ def _read_shared_schema(folder: ShardFolder, names: list[str]) -> bytes:
         schema = schema.with_metadata(metadata)
         if first is None:
             first = schema
+        unneeded = {FINGERPRINT}
+        if KNOWN_WORDS not in schema.names or KNOWN_WORDS not in first.names:  # files of earlier versions
+            unneeded.add(KNOWN_WORDS)
+        schema, first = (_without(each, unneeded) for each in (schema, first))
         if "author" not in schema.names or not metadata:
             raise InputError(
                 "expected predictions of an author model (tenor predict)", path=f"{folder.url}/{name}"
@@ -185,3 +191,8 @@ def _read_shared_schema(folder: ShardFolder, names: list[str]) -> bytes:
         if not schema.equals(first, check_metadata=True):
             raise InputError(f"of another model than {names[0]}", path=f"{folder.url}/{name}")
     return b"" if first is None else bytes(first.serialize().to_pybytes())
+
+
+def _without(schema: pa.Schema, names: set[str]) -> pa.Schema:
+    """The schema without some fields."""
+    return pa.schema([each for each in schema if each.name not in names], metadata=schema.metadata)

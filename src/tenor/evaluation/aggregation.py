@@ -84,6 +84,7 @@ def profile_predictions(
     cut = 0.5 if sequences.threshold is None else sequences.threshold
     methods = [fixed for fixed in AGGREGATIONS if fixed in aggregations]
     scores = aggregate_all(sequences.probs, profiles.codes, len(profiles), cut, methods=methods)
+    known_words = _average_known_words(sequences, profiles)
     tables = {}
     for name in aggregations:
         if name == TRAINED:
@@ -93,7 +94,7 @@ def profile_predictions(
             logits, probs = log_odds(scores[name]), scores[name]
         else:
             logits, probs = _score_learned(sequences, profiles, name, embeddings, training, seed)
-        table = _as_predictions(sequences, profiles, logits, probs)
+        table = replace(_as_predictions(sequences, profiles, logits, probs), known_words=known_words)
         deciding = table.in_split("validation")
         if training is not None and name not in ATTENTIONS:
             unseen = _score_training(name, training, cut, seed)
@@ -244,6 +245,7 @@ def _aggregate_trained(
     trained = require_trained(trained)
     logits = trained.fitted.logits(sequences.logits, profiles.codes, len(profiles))
     table = _as_predictions(sequences, profiles, logits, to_probs(logits))
+    table = replace(table, known_words=_average_known_words(sequences, profiles))
     is_theirs = rule is not None and (parse_rule(trained.rule), "majority") == (rule, profile_label)
     if is_theirs and trained.threshold is not None:
         return replace(table, threshold=trained.threshold)
@@ -362,3 +364,18 @@ def _as_predictions(sequences: Predictions, profiles: Profiles, logits: Floats, 
         calibration=sequences.calibration,
         caution=sequences.caution,
     )
+
+
+def _average_known_words(sequences: Predictions, profiles: Profiles) -> npt.NDArray[np.float32] | None:
+    """The mean of the sequences' shares of known words, each as often as it has messages; NaN without a word."""
+    if sequences.known_words is None:
+        return None
+    weights = np.where(np.isnan(sequences.known_words), 0, sequences.lengths).astype(np.float64)
+    total = np.bincount(profiles.codes, weights, minlength=len(profiles))
+    known = np.bincount(
+        profiles.codes, weights * np.nan_to_num(sequences.known_words), minlength=len(profiles)
+    )
+    shares = np.full(len(profiles), np.nan)
+    np.divide(known, total, out=shares, where=total > 0)
+    found: npt.NDArray[np.float32] = np.minimum(shares, 1).astype(np.float32)
+    return found
