@@ -203,3 +203,19 @@ def test_an_appended_plan_is_kept(sources: tuple[Path, Path, Path], tmp_path: Pa
     corpus = import_corpus(one, tmp_path / "corpus", seed=4, split_by="author")
     import_corpus(two, corpus, append=True, seed=4, split_by="author")
     assert open_corpus(corpus).info.split == SplitPlan(seed=4, by="author")
+
+
+def test_a_conversation_that_went_on_is_set_aside_where_a_row_is_a_message(tmp_path: Path) -> None:
+    """It is no fault of the file's order; the other conversations of the day are taken."""
+    header = "conversation_id,author,text\n"
+    (tmp_path / "one.csv").write_text(header + "a,ann,hello\na,bob,hi\nb,ann,hello\n")
+    (tmp_path / "two.csv").write_text(header + "a,bob,still there?\na,ann,yes\nc,cy,hello\n")
+    corpus = import_corpus(tmp_path / "one.csv", tmp_path / "corpus")
+    with pytest.raises(InputError, match="two.csv:2: conversation_id: used before, at .*:1 .*if the conv"):
+        import_corpus(tmp_path / "two.csv", corpus, append=True)
+    summary = import_with_summary(tmp_path / "two.csv", corpus, append=True, on_error="quarantine")
+    assert (summary.conversations, summary.rejected_rows, summary.rows) == (1, 2, 3)
+    assert open_corpus(corpus).column("conversation_id").to_pylist() == ["a", "b", "c"]
+    (tmp_path / "torn.csv").write_text(header + "d,bob,x\ne,ann,y\nd,bob,z\n")
+    with pytest.raises(InputError, match="rows of a conversation must stand together"):
+        import_corpus(tmp_path / "torn.csv", corpus, append=True, on_error="quarantine")

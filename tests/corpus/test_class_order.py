@@ -16,6 +16,7 @@ from tenor.corpus.importing import import_corpus, import_with_summary
 from tenor.corpus.schema import Label
 from tenor.corpus.views import view_sequences
 from tenor.errors import UsageError
+from tenor.evaluation.seeds import require_paired
 from tenor.evaluation.standing import find_baselines
 
 
@@ -66,6 +67,15 @@ def test_the_order(
     assert ClassOrder(positive, {"author": known}).arrange({"author": found}) == {"author": order}
 
 
+def test_a_level_that_gets_its_classes_later_follows_the_other(tmp_path: Path) -> None:
+    """Nobody had labelled authors when the corpus was made; their classes are the conversations'."""
+    first = write_chats(tmp_path / "first.jsonl", roles=("ok",))
+    corpus = import_corpus(first, tmp_path / "corpus", positive="abuse")
+    assert read_classes(corpus) == (("ok", "abuse"), ("ok",))
+    import_corpus(write_chats(tmp_path / "b.jsonl", roles=("ok", "abuse"), first=6), corpus, append=True)
+    assert read_classes(corpus) == (("ok", "abuse"), ("ok", "abuse"))
+
+
 def test_what_is_asked_for_reaches_the_levels_that_have_it(tmp_path: Path) -> None:
     chats = write_chats(tmp_path / "chats.jsonl")
     assert read_classes(import_corpus(chats, tmp_path / "a")) == (("abuse", "ok"), ("attacker", "bystander"))
@@ -81,7 +91,7 @@ def test_what_is_asked_for_reaches_the_levels_that_have_it(tmp_path: Path) -> No
 def test_a_name_that_is_not_one_of_two_is_refused(tmp_path: Path, positive: str | list[str]) -> None:
     chats = write_chats(tmp_path / "chats.jsonl")
     with pytest.raises(
-        UsageError, match=r"positive: .*level conversation: abuse, ok; level author: attacker, b"
+        UsageError, match=r"positive: .*level conversation: 'abuse', 'ok'; level author: 'attacker', 'b"
     ):
         import_corpus(chats, tmp_path / "corpus", positive=positive)
     assert not (tmp_path / "corpus").exists()
@@ -89,7 +99,10 @@ def test_a_name_that_is_not_one_of_two_is_refused(tmp_path: Path, positive: str 
 
 def test_numbers_and_three_classes_have_no_choice(tmp_path: Path) -> None:
     several = write_chats(tmp_path / "several.jsonl", labels=("a", "b", "c"))
-    with pytest.raises(UsageError, match="found a "):
+    with pytest.raises(
+        UsageError,
+        match=r"found 'a' .level conversation: 'a', 'b', 'c'; .* of several",
+    ):
         import_corpus(several, tmp_path / "corpus", positive="a")
     (tmp_path / "binary.csv").write_text("conversation_id,author,text,label\na,x,hi,0\nb,y,ho,1\n")
     with pytest.raises(UsageError, match="of the labels 0 and 1 it is 1"):
@@ -154,10 +167,17 @@ def test_a_model_is_of_the_class_that_was_chosen(tmp_path: Path) -> None:
     assert table.classes == ("ok", "abuse")
     known = table.labels == 1
     assert table.probs[known].min() > table.probs[~known].max()
+    rows = [other.ids.tolist().index(name) for name in table.ids.tolist()]
+    np.testing.assert_array_equal(table.labels, other.labels[rows])  # abuse is 1 in both
+    reverse = tenor.predict(tmp_path / "ok.safetensors", results["ok"][2], split="all")
+    with pytest.raises(
+        UsageError, match="b has the classes abuse, ok, a ok, abuse: in that order another one is positive"
+    ):
+        tenor.compare(other.in_split("test"), reverse.in_split("test"))
 
 
 def test_names_of_authors_that_look_alike_are_counted(tmp_path: Path) -> None:
-    names = ("Ann", "ann ", "ａｎｎ", "bob", "B\x00b", "b b", "cy", "J\u00f6", "Jo\u0308")
+    names = ("Ann", "ann ", "ａｎｎ", "bob", "B\x00b", "b  b", "cy", "J\u00f6", "Jo\u0308")
     chats = write_chats(tmp_path / "chats.jsonl", authors=names, labels=(None,), count=18)
     summary = import_with_summary(chats, tmp_path / "corpus")
     assert open_corpus(tmp_path / "corpus").info.counts["authors"] == len(names)
@@ -167,3 +187,43 @@ def test_names_of_authors_that_look_alike_are_counted(tmp_path: Path) -> None:
     plain = import_with_summary(tmp_path / "plain.jsonl", tmp_path / "plain")
     assert plain.alike_authors == 0
     assert "alike_authors" not in open_corpus(tmp_path / "plain").info.counts
+
+
+def test_a_run_goes_on_in_its_own_order_alone(tmp_path: Path) -> None:
+    """Also one that has ended; the corpora differ in nothing else."""
+    chats = write_chats(tmp_path / "chats.jsonl", authors=[f"a{i}" for i in range(40)], count=240)
+    corpora = {}
+    for name in ("ok", "abuse"):
+        corpus = import_corpus(chats, tmp_path / name, positive=name)
+        corpora[name] = tenor.encode_corpus(corpus, tmp_path / f"{name}-analyzed", encoder="dynamics")
+    assert open_corpus(corpora["ok"]).info.fingerprint == open_corpus(corpora["abuse"]).info.fingerprint
+    path = tmp_path / "m.safetensors"
+    options = {"model_path": path, "prior": "none", "hidden_size": 8, "num_heads": 2, "progress": False}
+    tenor.train_model("conversation", corpora["ok"], 1, **options)
+    with pytest.raises(tenor.TenorError, match="cannot resume .*classes was abuse, ok, is ok, abuse"):
+        tenor.train_model("conversation", corpora["abuse"], 1, resume=True, **options)
+    assert tenor.train_model("conversation", corpora["ok"], 1, resume=True, **options) == path
+    other = tmp_path / "other.safetensors"
+    tenor.train_model("conversation", corpora["abuse"], 1, **{**options, "model_path": other}, seed=1)
+    with pytest.raises(UsageError, match="differ in more than their seed: classes"):
+        require_paired([path, other])
+
+
+def test_profiles_stand_beside_baselines_on_a_corpus_of_the_other_order(tmp_path: Path) -> None:
+    chats = write_chats(
+        tmp_path / "chats.jsonl", authors=[f"a{i}" for i in range(120)], roles=("ok", "abuse") * 60, count=480
+    )
+    corpora = {}
+    for name in ("ok", "abuse"):
+        corpus = import_corpus(chats, tmp_path / name, positive=name, fractions=(0.6, 0.2, 0.2))
+        corpora[name] = tenor.encode_corpus(corpus, tmp_path / f"{name}-analyzed", input_size=4)
+    model = tenor.train_model(
+        "author", corpora["abuse"], 1, model_path=tmp_path / "m", progress=False, copies="ignore"
+    )
+    own, other = (tenor.evaluate_profile_classifier(model, corpora[name]) for name in ("abuse", "ok"))
+    assert own["aggregation"] == "trained"
+    for name, metrics in own["baselines"].items():
+        for metric in ("roc_auc", "f1", "positives"):
+            assert other["baselines"][name][metric] == pytest.approx(metrics[metric], abs=1e-6)
+    with pytest.raises(UsageError, match="expected the order of classes that .* ok, abuse, found abuse, ok"):
+        tenor.score_out_of_fold(model, corpora["ok"])

@@ -170,6 +170,8 @@ def test_an_update_keeps_what_is_known(folder: Path, tmp_path: Path) -> None:
     assert updated.known_words is not None and fresh.known_words is not None
     assert (updated.known_words[is_old] == np.float32(0.25)).all()
     np.testing.assert_array_equal(updated.known_words[~is_old], fresh.known_words[~is_old])
+    anew = tenor.predict(folder / "author", folder / "mixed", split="all", update=old.select([]))
+    np.testing.assert_array_equal(anew.known_words, fresh.known_words)
     silent = dataclasses.replace(old, known_words=None)  # as earlier versions wrote them
     assert tenor.predict(folder / "author", folder / "mixed", split="all", update=silent).known_words is None
 

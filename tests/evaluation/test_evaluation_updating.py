@@ -193,3 +193,14 @@ def test_known_scores_of_new_chats_do_not_stand_for_validation(
         **options,
     )
     assert read_predictions(tmp_path / "o.parquet").threshold == plain.threshold
+
+
+def test_an_update_of_no_rows_is_a_prediction_anew(
+    corpus: Path, models: dict[str, Path], tmp_path: Path
+) -> None:
+    fresh = predict(models["author"], corpus, split="all", device="cpu")
+    with_words = dataclasses.replace(fresh, known_words=np.full(len(fresh), 0.5, np.float32))
+    for known in (fresh, with_words):
+        none = known.select([])
+        updated = predict(models["author"], corpus, split="all", update=none, device="cpu")
+        assert np.array_equal(updated.logits, fresh.logits)

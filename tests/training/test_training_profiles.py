@@ -141,8 +141,32 @@ def test_profiles_of_the_training_split_are_said_to_be_known_perhaps(
         scored = predict(author_model, chats, split=split, output=tmp_path / "s.parquet", device="cpu")
         profiles_to_file(author_model, tmp_path / "s.parquet", tmp_path / "p.parquet")
         authors = len(set(scored.in_split("train").authors.tolist()))
-        sentence = f"{authors} of the profiles are in the split train: if the model was trained on them"
+        sentence = (
+            f"{authors} of the labelled profiles are in the split train: if the model was trained on them"
+        )
         assert (sentence in caplog.text) == is_known
+    caplog.clear()  # nobody has labelled new people, whose split is an accident
+    new = predict(author_model, chats, split="all", device="cpu")
+    new = dataclasses.replace(new, labels=np.full(len(new), -1))
+    write_predictions(new, tmp_path / "new.parquet")
+    profiles_to_file(author_model, tmp_path / "new.parquet", tmp_path / "p.parquet")
+    assert "in the split train" not in caplog.text
+
+
+def test_what_is_fitted_under_other_splits_is_doubted(
+    author_model: Path, scored: Predictions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    labelled = write_predictions(scored, tmp_path / "scores.parquet")
+    doubtful = dataclasses.replace(scored, caution="the model was trained under other splits")
+    other = write_predictions(doubtful, tmp_path / "other.parquet")
+    for source, validation, is_doubted in (
+        (labelled, None, False), (other, None, True), (labelled, other, True), (other, labelled, False),
+    ):  # fmt: skip
+        caplog.clear()
+        profiles_to_file(
+            author_model, source, tmp_path / "p.parquet", threshold="cost:1:20", validation=validation
+        )
+        assert ("what is fitted on them is too sure of itself" in caplog.text) == is_doubted
 
 
 def test_profiles_to_act_on_need_no_labels(

@@ -31,6 +31,10 @@ def print_seeds(seeds: Mapping[str, Mapping[str, Any]], *, title: str) -> None:
         if key in seeds
     ]
     print_table(["", "mean", "std", "95% interval of the mean", "seeds"], rows, title=title)
+    print_line(
+        "these intervals are of the seeds alone, on these very rows: how far other rows may differ tenor test says of "
+        "one model, beside its baselines"
+    )
     known = [seeds[key] for key in INTERVAL_METRICS if key in seeds and seeds[key]["std"] is not None]
     if known and all(each["count"] > 1 and each["std"] == 0 for each in known):
         print_line("all seeds gave the same scores: this spread of 0 says nothing of other data")

@@ -67,7 +67,7 @@ def run(
         if json:
             print_json(found)
             return
-        caption = count_reads(next(iter(found["models"].values())))
+        caption = count_reads(list(found["models"].values())[-1])  # each model's is one more
         print_metrics(found["models"], title=f"test split of {data}", caption=caption)
         print_seeds(found["seeds"], title=f"over {len(models)} models")
         return

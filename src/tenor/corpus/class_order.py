@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from tenor.corpus.schema import Label, Level
-from tenor.errors import UsageError, describe_value
+from tenor.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class ClassOrder:
 
     Attributes:
         positive: names that are to be the positive one of two, at each level where they occur.
-        known: level -> its classes in an earlier corpus, whose order is kept where they are the same.
+        known: level -> its classes in an earlier corpus, whose order is kept where they are the same, also by another
+            level that has them.
     """
 
     positive: tuple[str, ...] = ()
@@ -38,19 +39,21 @@ class ClassOrder:
         lost = [name for name in self.positive if name not in reached]
         if lost:
             levels = "; ".join(
-                f"level {level}: {describe_value(sorted(names, key=str)) if names else 'none'}"
+                f"level {level}: {', '.join(map(repr, sorted(names, key=str))) or 'none'}"
                 for level, names in classes.items()
                 if level != "profile"  # whose classes are the author level's
             )
+            asked = ", ".join(map(repr, self.positive))
             raise UsageError(
-                f"positive: expected one of two names of classes, found {describe_value(lost)} ({levels}); of the "
-                "labels 0 and 1 it is 1"
+                f"positive: expected one name of two classes, found {asked} ({levels}); of several classes none is "
+                "positive, and of the labels 0 and 1 it is 1"
             )
         return classes
 
     def _arrange_level(self, level: Level, labels: Collection[Label]) -> tuple[Label, ...]:
-        known = self.known.get(level, ())
-        order = sorted(labels, key=known.index) if set(known) == set(labels) else sorted(labels)
+        orders = [self.known.get(level, ()), *self.known.values()]
+        known = next((order for order in orders if set(order) == set(labels)), None)
+        order = sorted(labels) if known is None else list(known)
         if len(order) == 2:
             order.sort(key=lambda label: label in self.positive)  # stable
         return tuple(order)

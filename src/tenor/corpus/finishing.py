@@ -273,6 +273,7 @@ class _Census:
 def _with_likeness(names: pa.Array) -> pa.Array:
     """Names behind what they have in common with those that a person reads as the same, and a NUL."""
     alike = pc.utf8_lower(pc.utf8_trim_whitespace(pc.utf8_normalize(names, form="NFKC")))
+    alike = pc.replace_substring_regex(alike, r"\s+", " ")
     between = make_scalar("\0", names.type)  # of Python's own text Arrow asks pandas
     return pc.binary_join_element_wise(pc.replace_substring(alike, "\0", " "), names, between)
 

@@ -76,7 +76,7 @@ class CorpusWriter:
             base: a corpus whose conversations come first, as they are: its files are taken over without copying;
                 texts, features and kinds of labels must be as there.
             base_files: take over so many of its files; None = all.
-            class_order: of the classes; None = that of `base` where its classes are the same, else the alphabet's.
+            class_order: of the classes; None = the alphabet's.
             batch_bytes: bound of a record batch, in bytes; one conversation may exceed it.
             file_bytes: bound of an Arrow file, in bytes.
 
@@ -102,9 +102,7 @@ class CorpusWriter:
         self._buffer, self._written = RowBuffer(), 0
         self._num_copied, self._is_split_given = 0, False
         self._base, self._names = base, list[str]()
-        if class_order is None:
-            class_order = ClassOrder() if base is None else ClassOrder(known=base.info.classes)
-        self._class_order = class_order
+        self._class_order = ClassOrder() if class_order is None else class_order
         if base is not None:
             self._take_over(base, len(base.info.files) if base_files is None else base_files)
         self._stack = contextlib.ExitStack()

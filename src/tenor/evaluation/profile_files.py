@@ -6,12 +6,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from tenor.aggregation.fixed import LabelRule
+from tenor.aggregation.fixed import COUNTS, LabelRule
 from tenor.errors import InputError, ModelFileError, SplitError, UsageError
-from tenor.evaluation.applying import apply_aggregation
+from tenor.evaluation.applying import apply_aggregation, find_applicable
 from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
 from tenor.evaluation.familiarity import Familiarity
 from tenor.files import require_apart, sha256_file
+from tenor.models.metadata import ModelMetadata
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, read_predictions, require_output, write_predictions
 
@@ -87,27 +88,28 @@ def profiles_to_file(
         raise ModelFileError(
             f"{model_path}: profiles need a model of level 'author', found one of level {metadata.level!r}"
         )
-    sequences = _read_of_model(predictions_path, model_path)
-    profiles = apply_aggregation(sequences, metadata, aggregation, profile_label=profile_label)
-    for doubt in Familiarity.of(metadata).count(sequences).remarks():
-        logger.warning("%s: %s", predictions_path, doubt)
-    known = int((profiles.splits == "train").sum())
-    if known:
-        logger.warning(
-            "%s of the profiles are in the split train: if the model was trained on them, it knows their sequences, "
-            "and their scores are surer than they should be",
-            f"{known:,}",
+    name = find_applicable(metadata, aggregation)
+    if abstain_alpha is not None and name in COUNTS:
+        raise UsageError(
+            f"{name}: abstention needs scores from 0 to 1, and these are counts (leave abstain_alpha out)"
         )
     adjustment = Adjustment()
-    if is_fitted:
-        judge, place = profiles, predictions_path
-        if validation is not None:
-            others = _read_of_model(validation, model_path)
-            judge, place = (
-                apply_aggregation(others, metadata, aggregation, profile_label=profile_label),
-                validation,
-            )
-        adjustment = _fit_on_profiles(judge, place, threshold, abstain_alpha)
+    if validation is not None:
+        judge = _read_profiles(validation, model_path, metadata, name, profile_label)[1]
+        adjustment = _fit_on_profiles(judge, validation, threshold, abstain_alpha)
+        del judge
+    sequences, profiles = _read_profiles(predictions_path, model_path, metadata, name, profile_label)
+    if is_fitted and validation is None:
+        adjustment = _fit_on_profiles(profiles, predictions_path, threshold, abstain_alpha)
+    for doubt in Familiarity.of(metadata).count(sequences).remarks():
+        logger.warning("%s: %s", predictions_path, doubt)
+    known = int(((profiles.splits == "train") & (profiles.labels >= 0)).sum())
+    if known:  # people whom nobody labelled stand in that split by chance
+        logger.warning(
+            "%s of the labelled profiles are in the split train: if the model was trained on them, it knows their "
+            "sequences, and their scores are surer than they should be",
+            f"{known:,}",
+        )
     profiles, sets = adjustment.apply(profiles)
     write_predictions(profiles, output, sets=sets)
     return WrittenProfiles(
@@ -118,8 +120,19 @@ def profiles_to_file(
     )
 
 
-def _read_of_model(path: str | Path, model_path: str | Path) -> Predictions:
-    """Read predictions, and refuse those of another model."""
+def _read_profiles(
+    path: str | Path,
+    model_path: str | Path,
+    metadata: ModelMetadata,
+    aggregation: str,
+    profile_label: LabelRule,
+) -> tuple[Predictions, Predictions]:
+    """The sequences in a file of a model's predictions, and their profiles.
+
+    Raises:
+        InputError: the file holds none, or those of another model.
+        UsageError: they are calibrated, or of another level; with the path.
+    """
     if Path(path).is_dir():
         raise InputError(
             "expected a file of predictions (tenor predict --split all), found a folder", path=path
@@ -132,7 +145,10 @@ def _read_of_model(path: str | Path, model_path: str | Path) -> Predictions:
             f"{sequences.model_hash[:12]} (predict again)",
             path=path,
         )
-    return sequences
+    try:
+        return sequences, apply_aggregation(sequences, metadata, aggregation, profile_label=profile_label)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from error
 
 
 def _fit_on_profiles(
@@ -147,5 +163,11 @@ def _fit_on_profiles(
         raise SplitError(
             f"{path}: thresholds and abstention are fitted on validation, and there is no labelled validation profile "
             "(name predictions that have some, such as of the training corpus: --validation PREDICTIONS)"
+        )
+    if profiles.caution is not None:
+        logger.warning(
+            "%s: the model was trained under other splits than these rows have: if it was trained on some that are "
+            "validation here, what is fitted on them is too sure of itself",
+            path,
         )
     return fit_adjustment(profiles, rule=threshold, abstain_alpha=abstain_alpha)

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tenor.errors import UsageError
+from tenor.errors import UsageError, describe_value
 from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
 from tenor.metrics.intervals import make_interval
 from tenor.metrics.resampling import TAIL_DRAWS, resample_groups
@@ -292,6 +292,7 @@ def _match_rows(base: Scored, other: Scored, base_name: str, other_name: str) ->
     rows = find_rows(others, own)
     if len(base.labels) != len(other.labels) or (rows < 0).any() or len(np.unique(rows)) < len(rows):
         _refuse_other_ids(Strings.of(base.ids), Strings.of(other.ids), base_name, other_name)
+    _require_same_order(base, other, base_name, other_name)
     checks = {
         "labels": base.labels != other.labels[rows],
         "groups": base.groups != other.groups[rows],
@@ -306,6 +307,16 @@ def _match_rows(base: Scored, other: Scored, base_name: str, other_name: str) ->
     if base.probs.shape[1:] != other.probs.shape[1:]:
         raise UsageError(f"{base_name} and {other_name} have different numbers of classes")
     return rows
+
+
+def _require_same_order(base: Scored, other: Scored, base_name: str, other_name: str) -> None:
+    """Raise UsageError where two tables have the same classes in another order, so that another one is positive."""
+    own, theirs = (getattr(scored, "classes", ()) for scored in (base, other))
+    if own != theirs and set(own) == set(theirs):
+        raise UsageError(
+            f"{base_name} has the classes {describe_value(own)}, {other_name} {describe_value(theirs)}: in that order "
+            "another one is positive (train both on corpora of one order: tenor import --positive)"
+        )
 
 
 def _id_columns(scored: Scored) -> tuple[Strings, ...]:

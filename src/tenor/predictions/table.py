@@ -66,7 +66,7 @@ class Predictions:
         model_hash: what the model's file hashes to; empty when there is no file.
         calibration: the method that mended logits and probs; None = they are as the model gives them.
         caution: what to know before measuring on the rows, in a sentence; None = nothing.
-        known_words: (N,) float32, the share of the words of a row's own text that the model's training had too, NaN
+        known_words: (N,) float32, the share of the words in a row's own messages that the model has a weight for, NaN
             where there is no word; None = not known.
         fingerprints: (N,) uint64, hashes of the conversations that were scored (corpus.fingerprints); None = not known.
     """

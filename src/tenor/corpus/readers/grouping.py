@@ -14,7 +14,7 @@ from tenor.corpus.readers.assembly import RawConversation, build_conversation
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.features import Features, stack_vectors
 from tenor.corpus.readers.records import Item, Limits, Reject, RowError, hash_row
-from tenor.corpus.readers.tally import Tally
+from tenor.corpus.readers.tally import Tally, used_before
 from tenor.corpus.readers.values import parse_label, parse_name, parse_split
 from tenor.corpus.schema import Conversation, Label, Place
 from tenor.errors import InputError
@@ -76,6 +76,7 @@ class _Group:
     count: int = 0
     characters: int = 0
     spoiled_at: int | None = None
+    refused: RowError | None = None
 
     def add(self, row: MessageRow, limits: Limits) -> None:
         """Take one row in; a group over the limits counts it only."""
@@ -123,7 +124,7 @@ def group_messages(
                     following.spoil(line)
             if group is not None:
                 yield _close(group, path, columns, limits, tally)
-            _check_new(row, path, columns, tally)
+            following.refused = _check_new(row, path, columns, tally)
             group = following
         broken.clear()
         group.add(row, limits)
@@ -133,8 +134,11 @@ def group_messages(
         yield _close(group, path, columns, limits, tally)
 
 
-def _check_new(row: MessageRow, path: str, columns: ColumnMap, tally: Tally) -> None:
+def _check_new(row: MessageRow, path: str, columns: ColumnMap, tally: Tally) -> RowError | None:
+    """Why a conversation is refused that the corpus holds to which is appended."""
     earlier = tally.seen.add(row.conversation_id, Place(path, row.line))
+    if earlier is not None and earlier.path == tally.appended_to:
+        return used_before(earlier, tally)
     if earlier is not None:
         raise InputError(
             f"rows of a conversation must stand together: this one's began at {earlier.path}:{earlier.line}",
@@ -143,10 +147,13 @@ def _check_new(row: MessageRow, path: str, columns: ColumnMap, tally: Tally) -> 
             field=columns.conversation_id,
             remedy=f"sort the rows by {columns.conversation_id}, and there by time",
         )
+    return None
 
 
 def _close(group: _Group, path: str, columns: ColumnMap, limits: Limits, tally: Tally) -> Item:
     try:
+        if group.refused is not None:
+            raise group.refused
         if group.count > len(group.rows):
             rule = f"expected at most {limits.max_messages} messages and {limits.max_row_bytes} characters"
             raise RowError(None, f"{rule} in a conversation, found {group.count} and {group.characters}")

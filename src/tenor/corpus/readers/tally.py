@@ -75,11 +75,7 @@ class Tally:
         """
         earlier = self.seen.add(conversation_id, place)
         if earlier is not None:
-            rule = f"used before, at {earlier.path}:{earlier.line}"
-            remedy = "make ids unique"
-            if earlier.path == self.appended_to:
-                remedy += "; if the conversation went on, import all sources into the corpus anew (--replace)"
-            raise RowError("conversation_id", rule, remedy)
+            raise used_before(earlier, self)
 
     def note_names(self, names: Collection[str], columns: ColumnMap) -> None:
         """Strike the keys of a row off the columns that the map names: where one is missing is known at the end."""
@@ -135,3 +131,11 @@ class Tally:
                     field=name,
                     remedy="give all files the same columns and types, or import them one by one",
                 )
+
+
+def used_before(earlier: Place, tally: Tally) -> RowError:
+    """The error about an id that was read before."""
+    remedy = "make ids unique"
+    if earlier.path == tally.appended_to:
+        remedy += "; if the conversation went on, import all sources into the corpus anew (--replace)"
+    return RowError("conversation_id", f"used before, at {earlier.path}:{earlier.line}", remedy)
