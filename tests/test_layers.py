@@ -17,7 +17,7 @@ LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
         "errors arrays logits",
-        "seeding files progress processes strings cutting linear",
+        "arguments seeding files progress processes strings cutting linear",
         "corpus predictions metrics aggregation ngrams",
         "encoding nn batching lexical pooled synthetic devices",
         "prefetch",

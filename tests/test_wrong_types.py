@@ -122,7 +122,125 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda c, t: tenor.predict("m", c.path, abstain_alpha="0.1", output="o"),
         "alpha must be between 0 and 1, found 0.1",
     ),
+    "a text as a strict plan": (
+        lambda c, t: tenor.import_corpus(c.path, "d", strict="no"),
+        "strict: expected True or False, found 'no'",
+    ),
+    "a text as replace": (
+        lambda c, t: tenor.import_corpus(c.path, "d", replace="no"),
+        "replace: expected True or False, found 'no'",
+    ),
+    "a number as append": (
+        lambda c, t: tenor.import_corpus(c.path, "d", append=1),
+        "append: expected True or False, found 1",
+    ),
+    "nothing as replace when encoding": (
+        lambda c, t: tenor.encode_corpus(c.path, "d", replace=None),
+        "replace: expected True or False, found None",
+    ),
+    "a text as update": (
+        lambda c, t: tenor.encode_corpus(c.path, "d", update="yes"),
+        "update: expected True or False, found 'yes'",
+    ),
+    "a text as keep_text": (
+        lambda c, t: tenor.encode_corpus(c.path, "d", keep_text="no"),
+        "keep_text: expected True or False, found 'no'",
+    ),
+    "a text as labelled": (
+        lambda c, t: tenor.load_dataset(c, "author", labelled="no"),
+        "labelled: expected True or False, found 'no'",
+    ),
+    "one place of models": (
+        lambda c, t: tenor.encode_corpus(c.path, "d", model_paths="m"),
+        r"model_paths: expected a list of paths, such as \['m'\], found the text 'm'",
+    ),
+    "a text as splits": (
+        lambda c, t: tenor.read_predictions("p.parquet", splits="test"),
+        "splits: expected a list of train, validation, test, found the text 'test'",
+    ),
+    "a split that there is not": (
+        lambda c, t: tenor.read_predictions("p.parquet", splits=["test", "dev"]),
+        "splits: expected some of train, validation, test, found 'dev'",
+    ),
+    "a number as splits": (
+        lambda c, t: tenor.read_predictions("p.parquet", splits=1),
+        "splits: expected a list of train, validation, test, found int",
+    ),
+    "a list as a column map": (
+        lambda c, t: tenor.import_corpus("s", "d", columns=["author"]),
+        "columns: expected a mapping .* such as {'author': 'user'}, found list",
+    ),
+    "a list as a space": (
+        lambda c, t: tenor.tune_model("author", c.path, space=["hidden_size"]),
+        r"space: expected a mapping .* such as {'hidden_size': \(32, 64\)}, found list",
+    ),
+    "a number as choices": (
+        lambda c, t: tenor.tune_model("author", c.path, space={"hidden_size": 64}),
+        "hidden_size: expected a range or different choices, found 64",
+    ),
+    "a text as folds": (
+        lambda c, t: tenor.score_out_of_fold("m", c.path, folds="5"),
+        "folds: expected a whole number of at least 2, found '5'",
+    ),
+    "a split's name as rows": (
+        lambda c, t: t.select("test"),
+        r"select: expected a mask of 2 entries or indices of rows, found str 'test' \(in_split gives",
+    ),
+    "fractions as rows": (
+        lambda c, t: t.select(np.array([0.5, 1.0])),
+        r"select: .* found float64 of shape \(2,\)",
+    ),
+    "a short mask": (
+        lambda c, t: t.select(np.array([True])),
+        r"select: expected a mask of 2 entries, found \(1,\)",
+    ),
+    "a split's name as sequences": (
+        lambda c, t: tenor.view_sequences(c, "author").select("test"),
+        r"select: expected a mask of \d+ entries or indices of rows, found str 'test'",
+    ),
+    "one table to concatenate": (
+        lambda c, t: tenor.concatenate_predictions(t),
+        "predictions to concatenate: expected a list of them, found Predictions",
+    ),
+    "a text as columns": (
+        lambda c, t: tenor.report_run("r", attributes="a.csv", by="long"),
+        r"by: expected a list of columns, such as \['long'\], found the text 'long'",
+    ),
+    "a text as metrics": (
+        lambda c, t: tenor.bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], metrics="f1"),
+        r"metrics: expected a list of names, such as \['f1'\], found the text 'f1'",
+    ),
+    "a text as metrics to compare": (
+        lambda c, t: tenor.compare(t, t, metrics="f1"),
+        r"metrics: expected a list of names, such as \['f1'\], found the text 'f1'",
+    ),
+    "no metrics": (
+        lambda c, t: tenor.compare(t, t, metrics=None),
+        "metrics: expected a list of names, found NoneType",
+    ),
+    "a text as trackers": (
+        lambda c, t: tenor.train_model("author", c.path, 1, trackers="tensorboard"),
+        r"trackers: expected a list of names, such as \['tensorboard'\], found the text 'tensorboard'",
+    ),
+    "a text as fractions": (
+        lambda c, t: tenor.import_corpus("s", "d", fractions="0.7,0.1,0.2"),
+        "fractions: expected three numbers .* found the text '0.7,0.1,0.2'",
+    ),
 }
+
+
+def test_each_shows_itself_in_one_line_without_names(corpus: Corpus, table: Predictions) -> None:
+    view, where = tenor.view_sequences(corpus, "author"), repr(str(corpus.path))
+    rows = f"level author, {len(view)} sequences, {len(view)} labelled"
+    assert repr(corpus) == f"Corpus({where}, 20 conversations, {corpus.num_messages} messages, 4 features)"
+    assert repr(view) == f"SequenceView({where}, {rows})"
+    assert repr(tenor.load_dataset(corpus, "author")) == f"SequenceDataset({where}, {rows}, 4 features)"
+    assert repr(table.select([1])) == "Predictions('m', level author, 1 rows, 1 labelled)"
+
+
+def test_counts_that_are_shown_have_commas(corpus: Corpus) -> None:
+    many = tenor.view_sequences(corpus, "conversation").select([0] * 1017)
+    assert repr(many).endswith(", level conversation, 1,017 sequences, 1,017 labelled)")
 
 
 @pytest.mark.parametrize("name", CALLS)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from tenor.arguments import describe_found, require_flags
 from tenor.corpus.corpus import Corpus, as_corpus
 from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.readahead import bring_ahead, fits_ahead
@@ -97,6 +98,10 @@ class SequenceDataset:
 
     def __len__(self) -> int:
         return len(self.view)
+
+    def __repr__(self) -> str:
+        """One line, without texts and names."""
+        return f"SequenceDataset({self.view.describe()}, {self.input_size} features)"
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         if not -len(self) <= index < len(self):
@@ -308,6 +313,7 @@ def load_dataset(
         CorpusError: the corpus has no features yet.
         UsageError: an unknown level or split.
     """
+    require_flags(labelled=labelled)
     corpus = as_corpus(dataset_path)
     corpus.require_features()
     view = view_sequences(corpus, require_level(model_type), split)
@@ -365,10 +371,18 @@ def make_loader(
         device: where the batches will go. For an NVIDIA GPU micro-batches are few, and their features in pinned memory.
 
     Raises:
-        UsageError: a batch size or a number of messages below 1.
+        UsageError: no dataset of load_dataset, or a batch size or a number of messages that is no whole number from 1.
     """
-    for name, size in (("batch_size", batch_size), ("micro_batch_messages", micro_batch_messages)):
-        if size is not None and size < 1:
+    if not isinstance(dataset, SequenceDataset):
+        raise UsageError(f"dataset: expected what tenor.load_dataset gives, found {describe_found(dataset)}")
+    require_flags(shuffle=shuffle)
+    sizes: dict[str, object] = {"batch_size": batch_size}
+    if micro_batch_messages is not None:
+        sizes["micro_batch_messages"] = micro_batch_messages
+    for name, size in sizes.items():
+        if not isinstance(size, int | np.integer):
+            raise UsageError(f"{name} must be a whole number, not {size!r:.80}")
+        if size < 1:
             raise UsageError(f"{name} must be at least 1, not {size}")
     on_gpu = torch.device(device).type == "cuda"
     if micro_batch_messages is None:

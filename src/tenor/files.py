@@ -94,7 +94,7 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
     """
     path = _name(path)
     if path.exists() and not replace:
-        raise StorageError(f"{path} exists already: choose another destination, or remove it first")
+        raise existing(path, marker)
     temporary = _beside(path, "tmp")
     try:
         if path.exists() and marker is not None:
@@ -115,6 +115,13 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
         raise StorageError(f"cannot write {path}: {describe_os_error(error)}") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def existing(path: Path, marker: str | None) -> StorageError:
+    """The error for a folder that exists already; `marker` is as in publish_folder, None where none may be replaced."""
+    may_be_replaced = marker is not None and (path / marker).is_file()
+    remedy = "replace it (replace=True, --replace)" if may_be_replaced else "remove it first"
+    return StorageError(f"{path} exists already: choose another destination, or {remedy}")
 
 
 def require_path(value: object, what: str) -> Path:

@@ -442,6 +442,19 @@ def test_an_existing_destination_is_not_touched(tmp_path: Path) -> None:
         import_corpus(tmp_path / "in.jsonl", tmp_path / "corpus")
     path = import_corpus(tmp_path / "in.jsonl", tmp_path / "corpus", replace=True)
     assert open_corpus(path).num_conversations == 1
+    with pytest.raises(
+        StorageError, match=r"choose another destination, or replace it \(replace=True, --replace\)"
+    ):
+        import_corpus(tmp_path / "in.jsonl", path)
+
+
+def test_a_folder_that_may_not_be_replaced_is_not_offered_for_it(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(line("a"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").write_text("mine")
+    with pytest.raises(StorageError, match="choose another destination, or remove it first$"):
+        import_corpus(tmp_path / "in.jsonl", tmp_path / "other")
+    assert (tmp_path / "other" / "mine.txt").read_text() == "mine"
 
 
 def test_only_a_corpus_is_replaced(tmp_path: Path) -> None:

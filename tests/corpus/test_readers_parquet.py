@@ -106,6 +106,18 @@ def test_message_objects(tmp_path: Path) -> None:
     assert tally.unknown_fields == {"mood": 2}
 
 
+def test_a_column_that_only_the_map_knows_is_said_first(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.parquet", conversation_id=["c"], user=["ann"], text=["hello"])
+    with pytest.raises(InputError) as caught:
+        read(path, ColumnMap(author="autor"))
+    assert caught.value.rule == (
+        "the source has no column 'autor', which the column map names: expected a column 'messages' or 'authors' (a "
+        "row a conversation) or 'autor' (a row a message), found conversation_id, user, text"
+    )
+    with pytest.raises(InputError, match="in.parquet: expected a column 'messages' or 'authors'"):
+        read(path)
+
+
 def test_chat_objects_of_the_hub(tmp_path: Path) -> None:
     messages = [
         [{"role": "user", "content": "x", "feat_b": 1.0, "feat_a": 2}],

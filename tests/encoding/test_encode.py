@@ -226,6 +226,8 @@ def test_dest_exists_is_an_error(conversations: Make, write_corpus: Write, tmp_p
     with pytest.raises(StorageError, match="exists already: choose another destination"):
         encode_corpus(source, tmp_path / "dest")
     encode_corpus(source, tmp_path / "dest", encoder="dynamics", replace=True)
+    with pytest.raises(StorageError, match=r"destination, or replace it \(replace=True, --replace\)"):
+        encode_corpus(source, tmp_path / "dest", encoder="dynamics")
 
 
 @pytest.mark.parametrize("encoder", ["lsa", "dynamics+lsa", "sentence:nowhere", "static:nowhere"])

@@ -189,6 +189,18 @@ def test_few_groups_and_one_are_said(scores: Path, tmp_path: Path) -> None:
         assert any(words in note for note in author.notes)
 
 
+def test_class_names_go_by_the_label_as_it_is_written(scores: Path) -> None:
+    names = {"0": "kept to themselves", 1: "donated"}
+    report = report_run(scores / "author_test.parquet", class_names=names)
+    assert [report.class_name(label) for label in (0, 1)] == ["kept to themselves", "donated"]
+    for wrong, message in (
+        ({"2": "x"}, "class names: expected some of 0, 1, found 2"),
+        (["x", "y"], "class names: expected a mapping, such as {1: 'donated'}, found list"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            report_run(scores / "author_test.parquet", class_names=wrong)  # type: ignore[arg-type]
+
+
 def test_groups_are_counted_over_labelled_rows(scores: Path, tmp_path: Path) -> None:
     parts = [read_predictions(scores / f"author_{split}.parquet") for split in ("validation", "test")]
     table = concatenate_predictions(parts)

@@ -159,8 +159,9 @@ def _finetune(
         typer.BadParameter: there is none; exit code 2.
         StorageError: DEST exists already: this is said before anything long begins.
     """
+    from tenor.corpus.info import INFO_NAME
     from tenor.encoding.expression import EncoderTerm, parse_encoder
-    from tenor.errors import StorageError
+    from tenor.files import existing
     from tenor.training.finetuning import finetune_encoder
 
     terms = parse_encoder(encoder)
@@ -170,7 +171,7 @@ def _finetune(
             f"needs one sentence:MODEL in the encoder, found {encoder}", param_hint="--finetune-encoder"
         )
     if Path(dest).exists() and not replace:
-        raise StorageError(f"{dest} exists already: choose another destination, or remove it first")
+        raise existing(Path(dest), INFO_NAME)
     tuned = finetune_encoder(
         level,
         source,

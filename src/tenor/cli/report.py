@@ -107,7 +107,7 @@ def run(
 
 
 def parse_names(texts: list[str] | None) -> dict[int | str, str]:
-    """Label -> name from texts such as ``1=toxic``; a whole number is taken as the label 0 or 1.
+    """Label -> name from texts such as ``1=toxic``.
 
     Raises:
         typer.BadParameter: a text without an equals sign; exit code 2.
@@ -118,6 +118,4 @@ def parse_names(texts: list[str] | None) -> dict[int | str, str]:
         if not equals:
             raise typer.BadParameter(f"expected LABEL=NAME, not {text!r}", param_hint="--class-name")
         names[label] = name
-        if label in ("0", "1"):
-            names[int(label)] = name
     return names

@@ -73,6 +73,17 @@ class Corpus:
     def __len__(self) -> int:
         return self.num_conversations
 
+    def __repr__(self) -> str:
+        """One line, without texts and names."""
+        width = self.info.input_size
+        parts = [
+            repr(str(self.path)),
+            f"{self.num_conversations:,} conversations",
+            f"{self.info.counts.get('messages', 0):,} messages",
+            "no features" if width is None else f"{width} features",
+        ]
+        return f"Corpus({', '.join(parts)})"
+
     def column(self, name: str) -> pa.ChunkedArray:
         """A column whose offsets and texts are proven sound, so that reading it stays inside its buffers.
 

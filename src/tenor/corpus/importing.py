@@ -18,6 +18,7 @@ from typing import Literal
 
 import numpy as np
 
+from tenor.arguments import require_flags
 from tenor.corpus.appending import find_new_classes, open_base, prepare_tally, require_same_plan
 from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import Corpus
@@ -142,6 +143,7 @@ def import_with_summary(
     """
     if on_error not in ("raise", "quarantine"):
         raise UsageError(f"on_error: expected raise or quarantine, found {on_error!r}")
+    require_flags(replace=replace, append=append, progress=progress)
     dest, counts, base, tally = require_path(dest, "dest"), _Counts(), None, Tally()
     if append:
         base = open_base(dest, source, plan)

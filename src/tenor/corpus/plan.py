@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, Literal, get_args
 
+from tenor.arguments import require_flags
 from tenor.corpus.schema import SPLITS, Split
 from tenor.errors import UsageError
 from tenor.seeding import fraction_hash
@@ -48,8 +49,9 @@ class SplitPlan:
     strict: bool = False
 
     def __post_init__(self) -> None:
-        given: object = self.fractions
-        object.__setattr__(self, "fractions", tuple(given) if isinstance(given, Iterable) else (given,))
+        given: Any = self.fractions
+        is_list = isinstance(given, Iterable) and not isinstance(given, str)
+        object.__setattr__(self, "fractions", tuple(given) if is_list else (given,))
         numbers = all(isinstance(part, int | float) and not isinstance(part, bool) for part in self.fractions)
         if (
             len(self.fractions) != len(SPLITS)
@@ -58,9 +60,10 @@ class SplitPlan:
             or not math.isclose(sum(self.fractions), 1.0, abs_tol=1e-6)
             or self.fractions[0] == 0
         ):
+            found = f"the text {given!r}" if isinstance(given, str) else ", ".join(map(str, self.fractions))
             raise UsageError(
                 "fractions: expected three numbers (train, validation, test) that add up to 1, train above "
-                f"0, found {', '.join(map(str, self.fractions))}"
+                f"0, found {found}"
             )
         if self.by is not None and self.by not in get_args(SplitBy):
             raise UsageError(f"split by: expected author, conversation or group, found {self.by!r}")
@@ -69,6 +72,8 @@ class SplitPlan:
             object.__setattr__(self, "seed", int(seed))
         if isinstance(self.seed, bool) or not isinstance(self.seed, int):
             raise UsageError(f"split seed: expected an integer, found {self.seed!r}")
+        require_flags(strict=self.strict)
+        object.__setattr__(self, "strict", bool(self.strict))
 
     def __str__(self) -> str:
         """In words, such as ``fractions 0.7,0.1,0.2, seed 0, by group, strict``."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tenor.arguments import require_rows
 from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.corpus.corpus import Corpus, as_corpus
 from tenor.corpus.groups import flatten, participant_parents
@@ -84,6 +85,15 @@ class SequenceView:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        """One line, without texts and names."""
+        return f"SequenceView({self.describe()})"
+
+    def describe(self) -> str:
+        """In words, such as ``'corpus', level author, 1,458 sequences, 89 labelled``."""
+        known = int((self.labels != UNLABELLED).sum())
+        return f"{str(self.corpus.path)!r}, level {self.level}, {len(self):,} sequences, {known:,} labelled"
+
     @property
     def conversation_ids(self) -> Strings:
         """(S,) strings."""
@@ -113,15 +123,11 @@ class SequenceView:
             which: (S,) bool, or indices in the wanted order.
 
         Raises:
-            UsageError: a mask of another length.
+            UsageError: neither, such as the name of a split, or a mask of another length.
         """
-        index = np.asarray(which)
-        if index.dtype == bool and index.shape != self.labels.shape:
-            raise UsageError(f"select: expected a mask of {len(self)} entries, found {index.shape}")
+        index = require_rows(which, len(self))
         if index.dtype == bool and index.all():
             return self  # of a large corpus a copy is a good part of what is held
-        if index.dtype != bool:
-            index = index.astype(np.int64)
         arrays: dict[str, Any] = {
             name: getattr(self, name)[index]
             for name in ("labels", "lengths", "starts", "rows", "group_codes", "split_codes")

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
+from tenor.arguments import require_flags, require_list
 from tenor.arrays import number_array
 from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import Corpus, open_corpus
-from tenor.corpus.info import EncoderInfo
+from tenor.corpus.info import INFO_NAME, EncoderInfo
 from tenor.corpus.layout import FEATURE_TYPES
 from tenor.corpus.ordering import blocks_of_messages
 from tenor.corpus.splits import hash_training_ids, training_sequences
@@ -30,8 +31,8 @@ from tenor.encoding.sentence import load_sentence
 from tenor.encoding.sharing import Task, Team, encode_blocks, own_places, share_task
 from tenor.encoding.static import load_static
 from tenor.encoding.updating import count_reusable_files
-from tenor.errors import CorpusError, StorageError, UsageError
-from tenor.files import require_apart, require_path, write_bytes
+from tenor.errors import CorpusError, UsageError
+from tenor.files import existing, require_apart, require_path, write_bytes
 from tenor.progress import progress_bar
 from tenor.seeding import numpy_generator
 
@@ -167,6 +168,8 @@ def encode_with_summary(
         _help_encode(team, encoder, model_paths, batch_size, device)
         return None
     source, dest = require_path(source, "source"), require_path(dest, "dest")
+    require_flags(keep_text=keep_text, replace=replace, update=update, progress=progress)
+    model_paths = require_list(model_paths, "model_paths", "paths")
     base = _open_base(dest) if update else None
     terms = parse_encoder(f"like:{dest}" if update else encoder)
     _check_arguments(source, dest, input_size, dtype, replace or update)
@@ -251,7 +254,7 @@ def _check_arguments(source: Path, dest: Path, input_size: int, dtype: str, repl
         raise UsageError(f"dtype: expected one of {', '.join(sorted(FEATURE_TYPES))}, found {dtype!r}")
     require_apart({"dest": dest}, {"source": source})
     if dest.exists() and not replace:
-        raise StorageError(f"{dest} exists already: choose another destination, or remove it first")
+        raise existing(dest, INFO_NAME)
 
 
 def _require_text(corpus: Corpus, terms: Sequence[EncoderTerm]) -> None:

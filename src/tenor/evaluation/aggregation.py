@@ -17,6 +17,7 @@ from tenor.aggregation.fixed import AGGREGATIONS, LabelRule, aggregate_all
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS
 from tenor.aggregation.profiles import Profiles, build_profiles
 from tenor.aggregation.trained import TRAINED, TrainedAggregation
+from tenor.arguments import require_list
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned, score_training
 from tenor.logits import log_odds, to_probs
@@ -179,11 +180,7 @@ def require_aggregations(names: Sequence[str]) -> None:
         UsageError: naming the first of them.
     """
     known = (*EVERY_AGGREGATION, TRAINED)
-    if isinstance(names, str):
-        raise UsageError(
-            f"aggregations: expected a list of names, such as [{names!r}], found the text {names!r}"
-        )
-    for name in names:
+    for name in require_list(names, "aggregations"):
         if name not in known:
             raise UsageError(f"aggregation must be one of {', '.join(known)}, not {name!r}")
 

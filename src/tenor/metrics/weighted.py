@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import require_list
 from tenor.errors import UsageError
 from tenor.metrics.checks import Floats, Integers
 
@@ -142,6 +143,7 @@ class WeightedMetrics:
         Raises:
             UsageError: an unknown metric; two classes and no threshold; a Brier score of what is no probability.
         """
+        metrics = require_list(metrics, "metrics")
         unknown = [name for name in metrics if name not in METRICS + MORE_METRICS]
         if unknown:
             raise UsageError(

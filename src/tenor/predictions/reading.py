@@ -14,10 +14,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import require_list
 from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.errors import InputError, UsageError
 from tenor.files import require_path
-from tenor.predictions.table import ID_COLUMNS, Floats, Integers, Label, Predictions, require_unique_ids
+from tenor.predictions.table import (
+    ID_COLUMNS,
+    SPLIT_NAMES,
+    Floats,
+    Integers,
+    Label,
+    Predictions,
+    require_unique_ids,
+)
 from tenor.predictions.writing import (
     ABSTENTION_KEY,
     FINGERPRINT,
@@ -49,11 +58,12 @@ def read_predictions(
         InputError: no such file, no Parquet, no predictions, a newer format version, a column missing or of
             another type, a label outside the classes, a null where a value must stand, or, of those that are kept, an
             id twice.
+        UsageError: `splits` is no list of splits.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    path = require_path(path, "predictions")
+    path, splits = require_path(path, "predictions"), _require_splits(splits)
     if not path.is_file():
         raise InputError("there is no such file", path=path)
     try:
@@ -69,6 +79,20 @@ def read_predictions(
         raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
     release_memory()
     return predictions
+
+
+def _require_splits(splits: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The splits to keep; any other name would keep no row, as if the file had none."""
+    if splits is None:
+        return None
+    names = ", ".join(SPLIT_NAMES)
+    if isinstance(splits, str):
+        raise UsageError(f"splits: expected a list of {names}, found the text {splits!r}")
+    wanted = require_list(splits, "splits", names)
+    unknown = [name for name in wanted if name not in SPLIT_NAMES]
+    if unknown:
+        raise UsageError(f"splits: expected some of {names}, found {unknown[0]!r}")
+    return wanted
 
 
 def read_sets(path: Path | str) -> PredictionSets | None:

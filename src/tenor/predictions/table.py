@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import require_rows
 from tenor.errors import UsageError, describe_value
 from tenor.strings import Strings as Strings
 from tenor.strings import concatenate_strings, join_strings, number_rows
@@ -27,7 +28,7 @@ Integers = npt.NDArray[np.int64]
 #: Stands between the parts of an id made of several (conversation and author); printed as " / ".
 ID_SEPARATOR = "\x1f"
 
-_SPLITS = ("train", "validation", "test")
+SPLIT_NAMES = ("train", "validation", "test")
 ID_COLUMNS: dict[str, tuple[str, ...]] = {
     "conversation": ("conversation_id",),
     "author": ("conversation_id", "author"),
@@ -101,6 +102,11 @@ class Predictions:
         """How many rows there are."""
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        """One line, without names."""
+        known = int((self.labels >= 0).sum())
+        return f"Predictions({self.model!r}, level {self.level}, {len(self):,} rows, {known:,} labelled)"
+
     @property
     def ids(self) -> Strings:
         """(N,) strings, each unique: conversation; conversation and author; author and split.
@@ -116,10 +122,12 @@ class Predictions:
         return tuple(column for column in columns if column is not None)
 
     def select(self, rows: npt.NDArray[Any] | Sequence[int]) -> Predictions:
-        """The rows of a bool mask (N,) or of an array of indices, in that order."""
-        index = np.asarray(rows)
-        if index.size == 0 and index.dtype != np.bool_:
-            index = index.astype(np.int64)
+        """The rows of a bool mask (N,) or of an array of indices, in that order.
+
+        Raises:
+            UsageError: neither, such as the name of a split, or a mask of another length.
+        """
+        index = require_rows(rows, len(self))
         arrays: dict[str, Any] = {name: values[index] for name, values in _columns(self).items()}
         return dataclasses.replace(self, **arrays)
 
@@ -129,8 +137,8 @@ class Predictions:
         Raises:
             UsageError: `split` is no split.
         """
-        if split not in _SPLITS:
-            raise UsageError(f"split must be one of {', '.join(_SPLITS)}, not {split!r}")
+        if split not in SPLIT_NAMES:
+            raise UsageError(f"split must be one of {', '.join(SPLIT_NAMES)}, not {split!r}")
         return self.select(self.splits == split)
 
     def labelled(self) -> Predictions:
@@ -169,10 +177,10 @@ def _check_values(table: Predictions) -> None:
     classes = len(table.classes)
     if table.threshold is not None and not math.isfinite(table.threshold):
         raise UsageError(f"predictions: the threshold must be finite or None, found {table.threshold}")
-    unknown = sorted(set(table.splits.rank()[1]) - set(_SPLITS))
+    unknown = sorted(set(table.splits.rank()[1]) - set(SPLIT_NAMES))
     if unknown:
         raise UsageError(
-            f"predictions: splits must be among {', '.join(_SPLITS)}, found {', '.join(map(repr, unknown[:3]))}"
+            f"predictions: splits must be among {', '.join(SPLIT_NAMES)}, found {', '.join(map(repr, unknown[:3]))}"
         )
     if ((table.labels < -1) | (table.labels >= classes)).any():
         raise UsageError(f"predictions: labels must be -1 (unlabelled) to {classes - 1}, found others")
@@ -224,6 +232,8 @@ def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
     Raises:
         UsageError: nothing to join; tables of different level, classes, threshold or model; an id twice.
     """
+    if isinstance(parts, Predictions):
+        raise UsageError("predictions to concatenate: expected a list of them, found Predictions")
     if not parts:
         raise UsageError("nothing to concatenate: pass one table of predictions or more")
     for part in parts:

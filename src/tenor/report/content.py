@@ -220,7 +220,8 @@ class Report:
 
     def class_name(self, label: Label) -> str:
         """What a reader calls a class."""
-        return self.class_names.get(label, str(label))
+        names = {str(key): name for key, name in self.class_names.items()}  # '1' is 1, as on the command line
+        return names.get(str(label), str(label))
 
 
 def require_report(value: object) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tenor.aggregation.trained import TRAINED
+from tenor.arguments import describe_found, require_list
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration, measure_calibration
@@ -75,6 +76,7 @@ def report_run(
         InputError: a predictions or attributes file that cannot be read.
         ModelFileError: another encoder than the model's.
     """
+    by = require_list(by, "by", "columns")
     if bool(by) != (attributes is not None):
         raise UsageError("subgroups need both: the file (attributes) and the columns of it (by)")
     table = None if attributes is None else read_attributes(attributes, by)
@@ -103,6 +105,10 @@ def report_run(
 
 def _require_known_classes(names: Mapping[Label, str], levels: Sequence[ScoredLevel]) -> None:
     """Refuse a name for a class that there is not."""
+    if not isinstance(names, Mapping):
+        raise UsageError(
+            f"class names: expected a mapping, such as {{1: 'donated'}}, found {describe_found(names)}"
+        )
     known = {str(label): None for level in levels for label in level.predictions.classes}
     unknown = [str(label) for label in names if str(label) not in known]
     if unknown:

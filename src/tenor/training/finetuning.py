@@ -32,8 +32,8 @@ from tenor.corpus.splits import hash_training_ids
 from tenor.corpus.views import SequenceView, view_sequences
 from tenor.encoding.pretrained import FINETUNED_NAME
 from tenor.encoding.sentence import open_sentence_model, without_progress_bars
-from tenor.errors import CorpusError, StorageError, TrainingError
-from tenor.files import publish_folder, write_json
+from tenor.errors import CorpusError, TrainingError
+from tenor.files import existing, publish_folder, write_json
 from tenor.linear import fit_regression, spread_classes
 from tenor.progress import progress_bar
 from tenor.seeding import derive_seed, numpy_generator
@@ -133,7 +133,7 @@ def finetune_encoder(
     learning_rate = check_real("learning_rate", learning_rate, 0.0, False, 1e3, True)
     dest = Path(dest)
     if dest.exists() and not replace:
-        raise StorageError(f"{dest} exists already: choose another destination, or remove it first")
+        raise existing(dest, FINETUNED_NAME)
     corpus, train, validation, num_classes = _read_corpus(dataset_path, model_type, copies, progress)
     model, folder = open_sentence_model(encoder, device=device)
     tuning = _Tuning(model, num_classes, max_messages, batch_size, seed)

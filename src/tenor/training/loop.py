@@ -20,7 +20,7 @@ from torch import nn
 
 from tenor.batching import SequenceDataset, Step, StepLoader
 from tenor.devices import Runtime, plain_runtime
-from tenor.errors import TrainingError, UsageError
+from tenor.errors import TrainingError
 from tenor.logits import to_probs
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.thresholds import choose_threshold
@@ -29,6 +29,7 @@ from tenor.models.sequence import SequenceClassifier
 from tenor.prefetch import bring_steps
 from tenor.training.gradients import GradientSum, step_if, sum_losses
 from tenor.training.passes import GraphedPass, Pass
+from tenor.training.requests import check_pass, require_optimizer, require_reduction
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -159,7 +160,10 @@ def train_epoch(
 
     Raises:
         TrainingError: a loss or gradient that is not finite.
+        UsageError: an argument of another type, unlabelled sequences, or a loss or model of other classes.
     """
+    check_pass(model, train_loader, "train_loader", criterion)
+    require_optimizer(optimizer)
     model.to(device)
     runtime = plain_runtime(device)
     results = list(run_steps(model, train_loader, criterion, optimizer, runtime, clip_norm=clip_norm))
@@ -188,7 +192,9 @@ def evaluate(
 
     Raises:
         TrainingError: scores that are not finite, with their sequences.
+        UsageError: as train_epoch.
     """
+    check_pass(model, val_loader, "val_loader", criterion)
     model.to(device)
     result = evaluate_loader(model, val_loader, criterion, plain_runtime(device))
     return result.mean_loss, result.probs, result.labels, result.metrics, result.threshold
@@ -298,10 +304,7 @@ def _sum_loss(criterion: nn.Module, runtime: Runtime) -> Callable[[torch.Tensor,
 
 def _reducing(criterion: nn.Module, reduction: str) -> nn.Module:
     """The same loss, ``"sum"``med over sequences or one each (``"none"``)."""
-    if not hasattr(criterion, "reduction"):
-        raise UsageError(
-            f"expected a loss module with a reduction, such as BCEWithLogitsLoss, found {type(criterion).__name__}"
-        )
+    require_reduction(criterion)
     reducing = copy.deepcopy(
         criterion
     )  # a shallow copy would share the weights' place, and move them for both

@@ -59,6 +59,8 @@ def score_out_of_fold(
             the labels.
         TrainingError: fewer groups of a class than folds, or as train_model.
     """
+    if isinstance(folds, bool) or not isinstance(folds, int | np.integer):
+        raise UsageError(f"folds: expected a whole number of at least 2, found {folds!r:.80}")
     path, metadata = Path(model_path), read_metadata(model_path)
     corpus = open_corpus(dataset_path)
     if knows_labels(corpus):

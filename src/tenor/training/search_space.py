@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tenor.arguments import describe_found
 from tenor.errors import MissingExtraError, UsageError
 from tenor.seeding import derive_seed
 from tenor.training.settings import PRIORS, SCHEDULERS
@@ -64,6 +65,11 @@ def check_space(space: Mapping[str, Range | Sequence[Value]]) -> dict[str, Range
     Raises:
         UsageError: something else; with what was expected. What a setting itself allows is for TrainSettings to say.
     """
+    if not isinstance(space, Mapping):
+        raise UsageError(
+            "space: expected a mapping from a setting to its range or choices, such as {'hidden_size': (32, 64)}, "
+            f"found {describe_found(space)}"
+        )
     if not space:
         raise UsageError("expected at least one setting to search, found none (None searches all)")
     checked: dict[str, Range | Choices] = {}
@@ -99,9 +105,10 @@ def _check_range(name: str, values: Range) -> Range:
 
 
 def _check_choices(name: str, values: Sequence[Value]) -> Choices:
-    choices = () if isinstance(values, str) else tuple(values)
+    is_list = isinstance(values, Iterable) and not isinstance(values, str)
+    choices = tuple(values) if is_list else ()
     if not choices or len(set(choices)) < len(choices):
-        found = repr(values) if isinstance(values, str) else ",".join(map(str, choices))
+        found = ",".join(map(str, choices)) if is_list else repr(values)
         raise UsageError(
             f"{name}: expected a range or different choices, found {found or 'none'} (such as {_example(name)})"
         )

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from tenor.arguments import require_list
 from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import Runtime, start_runtime
@@ -149,12 +150,13 @@ def train_model(
         fit_characters=fit_characters,
     )
     check_on_copies(copies)
+    trackers = require_list(trackers, "trackers")
     if checkpoint_every_steps is not None:
         checkpoint_every_steps = check_whole("checkpoint_every_steps", checkpoint_every_steps, 1, 10**12)
     if checkpoint_every_s is not None:
         checkpoint_every_s = check_real("checkpoint_every_s", checkpoint_every_s, 0.0, True, 1e9, True)
     path = find_model_path(model_path, model_type)
-    runtime = start_runtime(device, mixed_precision, tuple(trackers), str(path.parent))
+    runtime = start_runtime(device, mixed_precision, trackers, str(path.parent))
     with runtime.together():
         is_main = runtime.is_main
         audited = prepare_data(dataset_path, settings, copies=copies, show=is_main)

@@ -198,14 +198,13 @@ def resolve(
             raise UsageError(
                 f"expected a setting of train_model, one of {', '.join(DEFAULTS)}, found {name!r}"
             )
+    checked = None if space is None else check_space(space)
     has_text = open_corpus(dataset_path).has_text
-    if space is None:
+    if checked is None:
         chosen: dict[str, Any] = {name: values for name, values in DEFAULT_SPACE.items() if name not in fixed}
         if "prior" in chosen and not has_text:
             chosen["prior"] = ("auto", "none")
-    else:
-        chosen = dict(space)
-    checked = check_space(chosen)
+        checked = check_space(chosen)
     priors = checked.get("prior", (fixed.get("prior"),))
     if not has_text and not isinstance(priors, Range) and "lexical" in priors:
         raise CorpusError(f"{dataset_path}: prior='lexical' needs text, found none (search prior=auto,none)")

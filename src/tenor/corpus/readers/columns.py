@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from tenor.arguments import describe_found
 from tenor.errors import UsageError
 
 #: Texts of one message; a conversation holds a list of them, or a list of message objects.
@@ -181,4 +182,9 @@ def make_column_map(columns: ColumnMap | Mapping[str, str | None | Iterable[str]
     """
     if columns is None:
         return ColumnMap()
+    if not isinstance(columns, ColumnMap | Mapping):
+        raise UsageError(
+            "columns: expected a mapping from tenor's name of a column to the source's, such as {'author': 'user'}, "
+            f"found {describe_found(columns)}"
+        )
     return columns if isinstance(columns, ColumnMap) else ColumnMap.from_mapping(columns)

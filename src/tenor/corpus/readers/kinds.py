@@ -109,8 +109,10 @@ def find_unit(schema: pa.Schema, columns: ColumnMap, path: Path) -> Unit:
         return "conversation"
     if columns.author in schema.names:
         return "message"
+    missing = columns.find_missing(schema.names)
+    absent = f"the source has no column {missing[0]!r}, which the column map names: " if missing else ""
     raise InputError(
-        f"expected a column {columns.messages!r} or {columns.authors!r} (a row a conversation) or "
+        f"{absent}expected a column {columns.messages!r} or {columns.authors!r} (a row a conversation) or "
         f"{columns.author!r} (a row a message), found {', '.join(schema.names[:_SHOWN_NAMES]) or 'none'}",
         path=path,
         remedy="name your columns in the column map",
