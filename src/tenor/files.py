@@ -6,6 +6,7 @@ Knows nothing of what the bytes mean.
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import ctypes
 import hashlib
@@ -166,6 +167,18 @@ def require_replaceable(value: object, what: str, kind: str, is_own: Callable[[P
             "or remove that file)"
         )
     return path
+
+
+def starts_with(path: Path, text: str) -> bool:
+    """Whether a file begins with these characters, whatever their case, after a byte order mark or none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as handle:
+        start = handle.read(len(codecs.BOM_UTF8) + len(text.encode()))
+    wanted = text.casefold().encode()
+    return start.removeprefix(codecs.BOM_UTF8).lower().startswith(wanted)
 
 
 def require_apart(

@@ -154,6 +154,21 @@ def test_rows_are_listed_and_written_for_a_spreadsheet(run_cli: RunCli, tmp_path
     assert path.read_bytes() == named.read_bytes() == whole
 
 
+def test_only_an_older_csv_of_predictions_is_replaced(run_cli: RunCli, tmp_path: Path) -> None:
+    path, table = tmp_path / "scores.parquet", tmp_path / "chats.csv"
+    write_predictions(make_predictions([0.25, 0.5]), path)
+    for text in ("conversation_id,author,text,label\nc0,ann,hi,1\n", "label,length\n", "weights"):
+        table.write_text(text)
+        done = run_cli("inspect", path, "--csv", table)
+        assert done.code == 2 and "output: expected a new name, or a CSV of predictions" in done.err
+        assert table.read_text() == text
+    table.unlink()
+    for scores in ([0.25, 0.5], [0.25, 0.5, 0.75]):
+        write_predictions(make_predictions(scores), path)
+        assert run_cli("inspect", path, "--csv", table).code == 0
+        assert len(table.read_text().splitlines()) == 1 + len(scores)
+
+
 def test_where_the_model_abstains_is_said(run_cli: RunCli, tmp_path: Path) -> None:
     sets = PredictionSets(np.array([[True, True], [False, True]]), {"alpha": 0.2})
     path = write_predictions(make_predictions([0.25, 0.875]), tmp_path / "p.parquet", sets=sets)

@@ -65,6 +65,22 @@ def test_nothing_is_written_over_another(run_cli: RunCli, predictions: Path, tmp
     assert predictions.read_bytes() == before
 
 
+def test_a_file_of_another_kind_is_kept(
+    run_cli: RunCli, predictions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("scored before the places were looked at")
+
+    monkeypatch.setattr("tenor.report.reporting.report_run", refuse)
+    model = tmp_path / "keep.safetensors"
+    model.write_bytes(b"weights")
+    done = run_cli("report", predictions, "--output", model)
+    assert done.code == 2 and "report's file: expected a new name, or an HTML page" in done.err
+    done = run_cli("report", predictions, "--output", tmp_path / "r.html", "--card", model)
+    assert done.code == 2 and "model card's file: expected a new name, or a model card of tenor's" in done.err
+    assert model.read_bytes() == b"weights" and not (tmp_path / "r.html").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [

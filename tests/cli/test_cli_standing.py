@@ -13,6 +13,7 @@ import pytest
 from tenor.cli.seeds import print_seeds
 from tenor.cli.standing import print_doubts
 from tenor.corpus.importing import import_corpus
+from tenor.evaluation.sentences import describe_abstention
 from tenor.models.model_file import read_metadata
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 
@@ -104,6 +105,8 @@ def test_results_stand_beside_baselines(
     assert "chosen on validation by precision_at_recall:0.9" in rest.replace("\n", " ")
     assert re.search(r"Brier 0\.\d{4}, log loss", rest)
     assert "with alpha 0.2: sets hold the true class in" in rest
+    shares = ", ".join(f"{label}: {share:.4f}" for label, share in enumerate(found["abstention"]["by_class"]))
+    assert f"in {found['abstention']['coverage']:.4f} ({shares}; wanted 0.8 of each), no decision in" in rest
     assert "majority" not in succeed("test", model, analyzed, "--no-baselines", "--no-progress")
 
     output = ("--output", tmp_path / "decisions.parquet")
@@ -163,6 +166,17 @@ def test_results_stand_beside_baselines(
     assert done.err.startswith("error: the threshold rule must be one of f1, f_beta:BETA")
     done = run_cli("profile", model, analyzed, "--aggregation", "mode", "--no-progress")
     assert done.code == 2 and "not 'mode'" in done.err
+
+
+def test_the_promise_of_sets_is_measured_of_each_class() -> None:
+    found = {
+        "alpha": 0.1, "classes": ["civil", "rude"], "coverage": 0.8891, "by_class": (0.886, None), "abstained": 0.25,
+        "error": None, "count": 9, "warning": None,
+    }  # fmt: skip
+    assert describe_abstention(found) == (
+        "with alpha 0.1: sets hold the true class in 0.8891 (civil: 0.8860, rude: –; wanted 0.9 of each), no decision "
+        "in 0.2500, wrong decisions –"
+    )
 
 
 def test_seeds_that_decided_nothing_are_said(capsys: pytest.CaptureFixture[str]) -> None:

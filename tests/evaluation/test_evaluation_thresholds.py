@@ -311,6 +311,7 @@ def test_abstention_keeps_its_promise_on_average(simulate: Simulate) -> None:
         coverages.append(found["coverage"])
         abstained.append(found["abstained"])
         assert found["alpha"] == 0.2 and found["count"] == 200
+        assert found["classes"] == list(table.classes) and len(found["by_class"]) == 2
     assert 0.77 < np.mean(coverages) < 0.86
     assert 0 < np.mean(abstained) < 0.9
     table = simulate(200, 2)

@@ -12,12 +12,12 @@ import pytest
 
 from tenor.errors import ModelFileError, UsageError
 from tenor.evaluation import predict, profile_predictions
-from tenor.evaluation.mistakes import find_errors
+from tenor.evaluation.mistakes import describe_ranking, find_errors
 from tenor.explain import worst
 from tenor.explain.profiles import explain_profile
 from tenor.explain.sequences import explain_sequence
 from tenor.explain.worst import worst_errors
-from tenor.logits import to_probs
+from tenor.logits import log_odds, to_probs
 from tenor.predictions import Predictions
 
 
@@ -50,17 +50,46 @@ def test_the_surest_mistakes_come_first() -> None:
     assert len(find_errors(rows, 0)) == 0
 
 
-def test_how_sure_is_measured_from_the_threshold() -> None:
+def test_a_threshold_hides_no_confident_misses() -> None:
+    """With a threshold of .05 an offender scored .002 is more wrong than an innocent scored .6."""
+    probs = np.array([0.6, 0.002, 0.04, 0.9, 0.2, 0.01])
+    rows = make_predictions(log_odds(probs).tolist(), [0, 1, 1, 1, 0, 0], threshold=0.05)
+    assert find_errors(rows, 9).conversation_ids.tolist() == ["c1", "c2", "c0", "c4"]  # type: ignore[union-attr]
+    profiles = dataclasses.replace(
+        rows, level="profile", authors=rows.conversation_ids, conversation_ids=None, logits=np.zeros(6)
+    )
+    assert find_errors(profiles, 9).authors.tolist() == ["c1", "c2", "c0", "c4"]  # type: ignore[union-attr]
+    assert describe_ranking(rows) == "the probability that the model gave to the true class"
     threshold = float(to_probs(np.array([-2.0]))[0])
     rows = make_predictions([-1.0, -3.5, -2.1], [0, 1, 1], threshold=threshold)
-    assert find_errors(rows, 9).conversation_ids.tolist() == ["c1", "c0", "c2"]  # type: ignore[union-attr]
+    assert find_errors(rows, 9).conversation_ids.tolist() == ["c1", "c2", "c0"]  # type: ignore[union-attr]
     half = make_predictions([0.5, -1.0], [0, 1], threshold=None)
     assert find_errors(half, 9).conversation_ids.tolist() == ["c1", "c0"]  # type: ignore[union-attr]
 
 
-def test_several_classes_go_by_the_predicted_class() -> None:
+def test_counts_of_votes_go_by_the_distance_from_the_threshold() -> None:
+    rows = make_predictions([0.0] * 4, [0, 1, 0, 1])
+    counts = dataclasses.replace(
+        rows,
+        level="profile",
+        authors=rows.conversation_ids,
+        conversation_ids=None,
+        probs=np.array([4.0, 0.0, 9.0, 8.0]),
+        threshold=3.0,
+    )
+    assert find_errors(counts, 9).authors.tolist() == ["c2", "c1", "c0"]  # type: ignore[union-attr]
+    assert describe_ranking(counts) == "the distance of the score from the threshold"
+
+
+def test_several_classes_go_by_the_true_class() -> None:
     rows = make_predictions([[0, 2, 0], [5, 0, 0], [0, 0, 1], [0, 0, 9]], [0, 2, 0, 2])
     assert find_errors(rows, 9).conversation_ids.tolist() == ["c1", "c0", "c2"]  # type: ignore[union-attr]
+    rows = make_predictions([[9, 0, 8], [0.1, 0, -9]], [2, 2])  # surer of the first, wronger about the second
+    assert find_errors(rows, 9).conversation_ids.tolist() == ["c1", "c0"]  # type: ignore[union-attr]
+    profiles = dataclasses.replace(
+        rows, level="profile", authors=rows.conversation_ids, conversation_ids=None
+    )
+    assert find_errors(profiles, 9).authors.tolist() == ["c1", "c0"]  # type: ignore[union-attr]
 
 
 def swap_labels(predictions: Predictions) -> Predictions:

@@ -6,7 +6,7 @@ import pytest
 from tenor.errors import UsageError
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.metrics.scores import calculate_metrics
-from tenor.metrics.subgroups import MISSING, SUBGROUP_METRICS, bin_lengths, measure_subgroups
+from tenor.metrics.subgroups import FEW_ROWS, MISSING, SUBGROUP_METRICS, bin_lengths, measure_subgroups
 
 
 def make_rows(rows: int = 900, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -119,6 +119,19 @@ def test_subgroups_without_a_metric_are_left_out_of_its_gap() -> None:
     assert report.gaps["accuracy"].difference == pytest.approx(0.5)
     assert (report.gaps["accuracy"].highest, report.gaps["accuracy"].lowest) == ("a", MISSING)
     assert "only 2 groups" in report.gaps["accuracy"].warning
+
+
+def test_subgroups_of_few_rows_are_measured_and_left_out_of_gaps() -> None:
+    labels, probs, groups, languages = make_rows()
+    languages[:9] = "it"
+    probs[:9] = 1.0 - labels[:9]  # all wrong
+    report = measure_subgroups(labels, probs, groups, languages, replicates=50, least_rows=FEW_ROWS)
+    assert report.counts["it"] == 9 and report.metrics["it"]["accuracy"].value == 0
+    gap = report.gaps["accuracy"]
+    values = {name: metrics["accuracy"].value for name, metrics in report.metrics.items() if name != "it"}
+    assert gap.lowest == min(values, key=values.__getitem__) == "fr"
+    assert gap.difference == pytest.approx(max(values.values()) - values["fr"])
+    assert measure_subgroups(labels, probs, groups, languages, replicates=50).gaps["accuracy"].lowest == "it"
 
 
 def test_lengths_are_binned_evenly_and_named() -> None:

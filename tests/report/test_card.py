@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tenor.errors import UsageError
 from tenor.report import AuditFinding, LevelSection, Report, Scorer, write_model_card
 from tenor.report.card import render_model_card
 
@@ -31,6 +32,27 @@ def test_front_matter_holds_the_metrics_of_every_level(full_report: Report, tmp_
     metrics = {metric["type"]: metric["value"] for metric in results[0]["metrics"]}
     assert metrics["roc_auc"] == pytest.approx(0.801947)
     assert set(metrics) == {"roc_auc", "average_precision", "f1", "precision", "recall", "accuracy"}
+
+
+def test_only_an_older_card_is_replaced(full_report: Report, tmp_path: Path) -> None:
+    path = write_model_card(full_report, tmp_path / "README.md")
+    first = path.read_text()
+    assert write_model_card(full_report, path).read_text() == first
+    for text in ("# My project\n", "---\nlibrary_name: other\n"):
+        path.write_text(text)
+        with pytest.raises(
+            UsageError, match="model card's file: expected a new name, or a model card of tenor's"
+        ):
+            write_model_card(full_report, path)
+        assert path.read_text() == text
+
+
+def test_the_data_have_their_own_name(full_report: Report) -> None:
+    for dataset, name in (("", "conversations"), ("analyzed: chats", "analyzed: chats")):
+        front = _front_matter(render_model_card(dataclasses.replace(full_report, dataset=dataset)))
+        (model,) = front["model-index"]  # type: ignore[misc]
+        assert model["name"] == full_report.title
+        assert [result["dataset"]["name"] for result in model["results"]] == [name] * 3
 
 
 def test_hugging_face_reads_the_card(full_report: Report) -> None:
@@ -70,6 +92,19 @@ def test_parts_of_test_stand_in_the_card(full_report: Report) -> None:
     escaped = render_model_card(dataclasses.replace(full_report, sections=(section,)))
     assert "#### Parts of test by a\\|b" in escaped
     assert "| &lt;b&gt;\\*x\\*&lt;/b&gt; |" in escaped and "Largest gap" not in escaped
+
+
+def test_parts_of_few_rows_are_marked_in_the_card(full_report: Report) -> None:
+    few = dataclasses.replace(
+        full_report.sections[0].subgroups[0], count=1, value="05", metrics={"roc_auc": 0.1}
+    )
+    section = dataclasses.replace(
+        full_report.sections[0], subgroups=(few, *full_report.sections[0].subgroups[:4])
+    )
+    lines = render_model_card(dataclasses.replace(full_report, sections=(section,))).splitlines()
+    assert "| 05 | 1 (few, in no gap) | 30 | 0.100 (0.680 to 0.790) | – | – |" in lines
+    assert "| Largest gap |  |  | 0.090 | 0.090 | 0.090 |" in lines
+    assert "| Level | Split | Scored | Labelled | Positive | Groups |" in lines
 
 
 def test_absent_parts_are_left_out(full_report: Report) -> None:

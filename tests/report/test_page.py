@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tenor.errors import StorageError
+from tenor.errors import StorageError, UsageError
 from tenor.report import AuditFinding, ErrorMessage, LevelSection, Report, Scorer, WorstError, write_report
 from tenor.report.card import render_model_card
 from tenor.report.page import render_report
@@ -98,7 +98,10 @@ def test_page_says_what_was_done_and_what_must_not_be(page: str) -> None:
         "tenor demo --out demo --seed 0",
         "3 pairs above a similarity of 0.8 across splits.",
         "no row reaches the threshold",
-        "Test: calibration error 0.075, Brier score 0.132; bars: 95%.",
+        "Ten bins of equal count. Test: calibration error 0.075, Brier score 0.132; bars: 95%.",
+        "bars: 95%. The calibration error is over 15 bins of equal width.",
+        "Test rows that the model got most wrong, by the probability that the model gave to the true class.",
+        "Level Split Scored Labelled Positive Groups",
         "An author is positive when most of the author's chats are.",
     ):
         assert expected in text
@@ -218,6 +221,24 @@ def test_unwritable_place_is_an_error_that_names_it(full_report: Report, tmp_pat
     report = Report("Bare", (LevelSection(Scorer("tenor", full_report.sections[0].model.predictions)),))
     with pytest.raises(StorageError, match=r"cannot write .*file/report\.html"):
         write_report(report, tmp_path / "file" / "report.html")
+
+
+def test_only_an_older_page_is_replaced(full_report: Report, tmp_path: Path) -> None:
+    report = Report("Bare", (LevelSection(Scorer("tenor", full_report.sections[0].model.predictions)),))
+    other = tmp_path / "model.safetensors"
+    other.write_bytes(b"\x08\0\0\0\0\0\0\0{}      <!doctype html")
+    with pytest.raises(
+        UsageError, match=r"report's file: expected a new name, or an HTML page .*model\.safetensors"
+    ):
+        write_report(report, other)
+    assert other.read_bytes().endswith(b"<!doctype html")
+    page = tmp_path / "page.html"
+    for older in (b"", b"<!doctype HTML><p>old", b"\xef\xbb\xbf<!DOCTYPE html>old"):
+        page.write_bytes(older)
+        assert write_report(report, page) == page
+    first = page.read_bytes()
+    write_report(report, page)  # over its own
+    assert page.read_bytes() == first and b"Bare" in first
 
 
 def test_of_a_long_error_paper_shows_the_strongest_messages(full_report: Report) -> None:

@@ -162,7 +162,7 @@ def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> Non
     assert "--hidden-size 8" in train
     assert command == (
         f"tenor report {folder / 'author.pt'} --output report.html --data {folder / 'corpus'} "
-        f"--attributes {folder / 'columns.csv'} --by channel --seed 0"
+        f"--attributes {folder / 'columns.csv'} --by channel --errors 2 --seed 0"
     )
     for line in (train, command):  # every option is there, and has a value that it takes
         _, name, *arguments = shlex.split(line)
@@ -173,6 +173,47 @@ def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> Non
     again = report_run(folder / "author.pt", folder / "corpus", num_errors=0, device="cpu")
     assert "The test split was read 2 times at this level." in again.sections[0].notes
     assert again.sections[0].errors == ()
+
+
+def test_the_command_says_all_that_was_asked_for(scores: Path) -> None:
+    report = report_run(
+        scores,
+        title="Who is rude?",
+        question="Whether -- it's rude",
+        class_names={"1": "rude", 1: "rude", 0: "civil"},
+        with_names=True,
+        with_text=True,  # of which there is none without a corpus
+        license="mit",
+        seed=3,
+    )
+    _, command = report.command.rsplit("\n", 1)
+    assert shlex.split(command)[3:] == [
+        *("--output", "report.html", "--with-names", "--title", "Who is rude?"),
+        *("--question", "Whether -- it's rude", "--class-name", "1=rude", "--class-name", "0=civil"),
+        *("--card", "card.md", "--license", "mit", "--seed", "3"),
+    ]
+    commands: Any = get_command(build_app())
+    commands.commands["report"].make_context("report", shlex.split(command)[2:])
+    plain = report_run(scores).command.rsplit("\n", 1)[1]
+    assert shlex.split(plain)[3:] == ["--output", "report.html", "--seed", "0"]
+
+
+def test_a_class_that_there_is_not_is_refused_before_test_is_read(folder: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(folder / "corpus", corpus)
+    reads = corpus / "test_reads.jsonl"
+    reads.unlink(missing_ok=True)
+    with pytest.raises(UsageError, match="class names: expected some of 0, 1, found 2"):
+        report_run(folder / "author.pt", corpus, class_names={2: "rude"}, device="cpu")
+    assert not reads.exists()
+
+
+def test_the_data_are_named_after_the_corpus(folder: Path, scores: Path) -> None:
+    assert (
+        report_run(folder / "conversation.pt", folder / "corpus", num_errors=0, device="cpu").dataset
+        == "corpus"
+    )
+    assert report_run(scores, num_errors=0).dataset == ""
 
 
 def test_few_groups_and_one_are_said(scores: Path, tmp_path: Path) -> None:

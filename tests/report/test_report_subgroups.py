@@ -13,6 +13,8 @@ import pytest
 from tenor.errors import InputError, UsageError
 from tenor.predictions import Predictions
 from tenor.report.subgroups import bin_test_lengths, measure_columns, read_attributes
+from tenor.report.summaries import format_number
+from tenor.report.tables import subgroup_tables
 
 
 def simulate(level: str = "author", seed: int = 0) -> Predictions:
@@ -150,8 +152,46 @@ def test_gaps_of_columns_without_meaning_are_seldom_said() -> None:
     for seed in range(10):
         rows = simulate(seed=seed)
         noise = np.random.default_rng(100 + seed).integers(0, 3, (3, 300)).astype(str).astype(object)
-        said += bool(measure_columns(rows, {f"column {n}": noise[n] for n in range(3)}, seed=seed)[1])
+        _, sentences = measure_columns(rows, {f"column {n}": noise[n] for n in range(3)}, seed=seed)
+        said += any("is higher for" in text for text in sentences)
     assert said <= 2
+
+
+def test_where_no_gap_is_more_than_chance_one_sentence_says_so() -> None:
+    rows = simulate()
+    half = np.where(np.arange(300) % 2 == 0, "even", "odd").astype(object)
+    _, sentences = measure_columns(rows, {"half": half, "third": np.arange(300).astype(object) % 3})
+    assert sentences == (
+        "By half and third, no gap between parts is clearly more than chance (at 95% for all gaps together).",
+    )
+    assert measure_columns(rows, {"one": np.full(300, "x", dtype=object)})[1] == ()  # no gap at all
+
+
+def test_parts_of_few_rows_have_no_part_in_gaps() -> None:
+    rows = simulate()
+    few = np.full(300, "many", dtype=object)
+    few[::2], few[:9], few[0] = "more", "nine", "one"
+    parts, sentences = measure_columns(rows, {"kind": few})
+    counts = {part.value: part.count for part in parts}
+    assert counts["nine"] == 8 and counts["one"] == 1
+    table = dict(subgroup_tables(parts))["kind"]
+    found = {row.name: row for row in table.rows}
+    notes = {name: row.cells[0].note for name, row in found.items()}
+    assert notes == {
+        "many": "",
+        "more": "",
+        "nine": "few, in no gap",
+        "one": "few, in no gap",
+        "Largest gap": "",
+    }
+    accuracy = table.columns.index("Accuracy")
+    values = {part.value: part.metrics["accuracy"] for part in parts}
+    wanted = abs(values["many"] - values["more"])  # type: ignore[operator]
+    assert found["Largest gap"].cells[accuracy].text == format_number(wanted)
+    assert wanted < max(values.values()) - min(values.values())  # type: ignore[type-var, operator]
+    assert sentences == (
+        "By kind, no gap between parts is clearly more than chance (at 95% for all gaps together).",
+    )
 
 
 def test_lengths_are_those_of_the_level() -> None:

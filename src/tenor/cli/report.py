@@ -79,12 +79,15 @@ def run(
     if data is None:
         refuse_given(context, "with_text", "device", reason="without --data")
     from tenor.files import require_apart
-    from tenor.report.card import write_model_card
-    from tenor.report.page import write_report
+    from tenor.report.card import require_card, write_model_card
+    from tenor.report.page import require_page, write_report
     from tenor.report.reporting import report_run
 
     read = {"run": run, "data": data, "attributes": attributes}
     require_apart({"output": output, "card": card}, read, closed=("data",))
+    require_page(output)  # before anything is scored
+    if card is not None:
+        require_card(card)
     report = report_run(
         run,
         data,

@@ -206,11 +206,16 @@ def fit_abstention(predictions: Predictions, alpha: float, *, seed: int = 0) -> 
 
 
 def measure_abstention(predictions: Predictions, alpha: float, *, seed: int = 0) -> dict[str, Any]:
-    """How a conformal rule from validation does on test: coverage, abstention, errors; ready for JSON."""
+    """How a conformal rule from validation does on test: coverage, abstention, errors; ready for JSON.
+
+    Returns:
+        alpha, classes, the fields of Coverage (``by_class`` in the order of the classes), warning.
+    """
     rule = fit_abstention(predictions, alpha, seed=seed)
     test = predictions.in_split("test").labelled()
     return {
         "alpha": alpha,
+        "classes": list(predictions.classes),
         **asdict(measure_coverage(rule, test.labels, test.probs)),
         "warning": rule.warning,
     }

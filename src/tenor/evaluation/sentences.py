@@ -45,10 +45,19 @@ def describe_calibration(found: Mapping[str, Any]) -> str:
 
 
 def describe_abstention(found: Mapping[str, Any]) -> str:
-    """How often decisions are made and how often those are wrong."""
+    """How often sets hold the true class, overall and of each class, and how often decisions are made and wrong.
+
+    Args:
+        found: as of measure_abstention.
+    """
+    of_each = ", ".join(
+        f"{label}: {format_share(coverage)}"
+        for label, coverage in zip(found["classes"], found["by_class"], strict=True)
+    )
     warning = f" ({found['warning']})" if found["warning"] else ""
     return (
-        f"with alpha {found['alpha']:g}: sets hold the true class in {format_share(found['coverage'])}, no decision in "
+        f"with alpha {found['alpha']:g}: sets hold the true class in {format_share(found['coverage'])} "
+        f"({of_each}; wanted {1 - found['alpha']:g} of each), no decision in "
         f"{format_share(found['abstained'])}, wrong decisions {format_share(found['error'])}{warning}"
     )
 

@@ -142,7 +142,7 @@ class ProfileExplanation:
 
 @dataclass(frozen=True)
 class WrongPrediction:
-    """A row that the model is surest of and wrong about.
+    """A row that the model decides wrongly and is most wrong about.
 
     Attributes:
         conversation_id: None at level profile.

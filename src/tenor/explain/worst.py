@@ -1,4 +1,4 @@
-"""The mistakes that the model is surest of, with what led to each.
+"""The rows that the model is most wrong about, with what led to each.
 
 Reads labels and scores from predictions, messages from the corpus. Knows nothing of reports.
 """
@@ -31,10 +31,10 @@ def worst_errors(
     with_text: bool = False,
     device: str | None = None,
 ) -> tuple[WrongPrediction, ...]:
-    """The labelled rows of a split that the model is surest of and wrong about, worst first.
+    """The labelled rows of a split that the model decides wrongly and is most wrong about, worst first.
 
-    How sure: for two classes the distance of the logit from that of the threshold (at level profile of the score
-    from the threshold), for several the probability of the predicted class; of equals, the first by id.
+    How wrong: by the probability that it gave to the true class (of counts of votes by the distance from the
+    threshold); of equals, the first by id. See ``find_errors``.
 
     Args:
         predictions: of any level, made by the model.

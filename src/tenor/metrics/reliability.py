@@ -17,6 +17,9 @@ from tenor.metrics.weighted import WeightedMetrics, divide
 
 Binning = Literal["width", "mass"]
 
+#: Of equal width, over which the calibration error is taken, as in Guo et al. (2017).
+ERROR_BINS = 15
+
 
 @dataclass(frozen=True)
 class ReliabilityBins:
@@ -61,7 +64,7 @@ def _mean(name: str, labels: npt.ArrayLike, probs: npt.ArrayLike) -> float | Non
 
 
 def calibration_error(
-    labels: npt.ArrayLike, probs: npt.ArrayLike, *, bins: int = 15, binning: Binning = "width"
+    labels: npt.ArrayLike, probs: npt.ArrayLike, *, bins: int = ERROR_BINS, binning: Binning = "width"
 ) -> float | None:
     """Expected calibration error: mean over the rows of |rate - mean probability| of the row's bin.
 

@@ -23,6 +23,10 @@ from tenor.metrics.weighted import METRICS, WeightedMetrics
 
 SUBGROUP_METRICS = (*METRICS, "selection_rate", "false_positive_rate")
 
+#: Of a subgroup with fewer rows one row moves a share by more than a tenth, so that the widest of all gaps would be
+#: those of such subgroups, and of chance.
+FEW_ROWS = 10
+
 #: The name of rows that have no value.
 MISSING = "(missing)"
 
@@ -72,6 +76,7 @@ def measure_subgroups(
     *,
     metrics: Sequence[str] = SUBGROUP_METRICS,
     comparisons: int = 1,
+    least_rows: int = 1,
     replicates: int = 2000,
     seed: int = 0,
     threads: int | None = None,
@@ -87,6 +92,7 @@ def measure_subgroups(
         metrics: of METRICS and MORE_METRICS (tenor.metrics.weighted).
         comparisons: how many gaps are looked at together (metrics times columns, say): the gaps' intervals are
             as much wider (Bonferroni).
+        least_rows: a subgroup with fewer is measured, and has no part in the gaps; see FEW_ROWS.
         replicates: of the bootstrap.
         seed: of the draws.
         threads: None uses every core.
@@ -121,13 +127,15 @@ def measure_subgroups(
             metric: make_interval(values[i, j], draws[:, i, j], own, effective=effective[i][metric])
             for j, metric in enumerate(metrics)
         }
+    counts = {name: int(rows.sum()) for name, rows in rows_of.items()}
+    values[[count < least_rows for count in counts.values()]] = np.nan  # so that no gap takes them
     gaps = {
         metric: _gap(
             values[:, j], draws[:, :, j], measured, metric, [e[metric] for e in effective], comparisons
         )
         for j, metric in enumerate(metrics)
     }
-    return SubgroupReport(measured, {name: int(rows.sum()) for name, rows in rows_of.items()}, gaps)
+    return SubgroupReport(measured, counts, gaps)
 
 
 def _find_rows(subgroups: npt.NDArray[Any] | Sequence[Any], rows: int) -> dict[str, npt.NDArray[np.bool_]]:

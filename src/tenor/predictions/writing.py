@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,13 @@ KNOWN_WORDS, FINGERPRINT = "known_words", "fingerprint"
 _OTHER_FORMATS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".xlsx")
 
 _STRING_COLUMNS = ["conversation_id", "author", "group", "split"]
+#: How the first line of an exported CSV begins, which is read of no file further than this.
+_HEADER = re.compile(
+    b"(?:\xef\xbb\xbf)?"
+    + b"".join(b"(?:%b,)?" % name.encode() for name in _STRING_COLUMNS)
+    + b'label,length,"?logit'
+)
+_HEADER_BYTES = 256
 #: Under it stands, as JSON, the rule of the prediction sets, which this column holds.
 ABSTENTION_KEY, SET_COLUMN = b"tenor.abstention", "prediction_set"
 
@@ -251,6 +259,13 @@ def neutralize_cell(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
+def _is_exported(path: Path) -> bool:
+    """Whether a CSV's first line is one that export_csv writes."""
+    with path.open("rb") as handle:
+        first = handle.readline(_HEADER_BYTES)
+    return _HEADER.match(first) is not None
+
+
 def export_csv(predictions: Predictions, path: Path | str, *, sets: PredictionSets | None = None) -> Path:
     """Write a CSV for spreadsheets, its cells of text neutralised (neutralize_cell), so that ids may differ.
 
@@ -262,10 +277,11 @@ def export_csv(predictions: Predictions, path: Path | str, *, sets: PredictionSe
         The path.
 
     Raises:
-        StorageError: the file cannot be written.
+        UsageError: at the path stands a file that is no such CSV.
+        StorageError: the file cannot be written; an older file of that name is untouched.
     """
     require_predictions(predictions, "predictions to write")
-    path = require_path(path, "output")
+    path = require_replaceable(path, "output", "a CSV of predictions", _is_exported)
     scores: dict[str, Sequence[Any] | Floats] = {}
     for name, found in (("logit", predictions.logits), ("prob", predictions.probs)):
         if found.ndim == 1:

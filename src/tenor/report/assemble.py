@@ -120,6 +120,7 @@ def assemble_report(
         question=question,
         class_names={} if class_names is None else dict(class_names),
         data=data,
+        dataset="" if corpus is None else corpus.path.resolve().name,
         audit=tuple(audit),
         seeds={} if seeds is None else dict(seeds),
         versions={"python": platform.python_version(), **{name: version(name) for name in packages}},

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tenor.files import require_path, write_bytes
+from tenor.files import require_replaceable, starts_with, write_bytes
 from tenor.report.content import LevelSection, Report, require_report
 from tenor.report.summaries import (
     LEVEL_NAMES,
@@ -41,12 +41,24 @@ def write_model_card(report: Report, path: Path | str) -> Path:
         The path.
 
     Raises:
+        UsageError: as require_card.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
     require_report(report)
-    path = require_path(path, "model card's file")
+    path = require_card(path)
     write_bytes(path, render_model_card(report).encode("utf-8", errors="replace"))
     return path
+
+
+def require_card(path: object) -> Path:
+    """A path at which no file but an older card would be lost.
+
+    Raises:
+        UsageError, StorageError: as require_replaceable.
+    """
+    return require_replaceable(
+        path, "model card's file", "a model card of tenor's", lambda found: starts_with(found, _FIRST_LINES)
+    )
 
 
 def render_model_card(report: Report) -> str:
@@ -95,6 +107,9 @@ def render_model_card(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+#: By them a card is known that may be replaced.
+_FIRST_LINES = "---\nlibrary_name: tenor"
+
 _USES = (
     "To rank conversations, or the people in them, for a person to read, on data like that which the model "
     "was trained on. Not for decisions about people without human review, and not for data of another kind, "
@@ -110,7 +125,7 @@ _LIMITS = (
 
 def _front_matter(report: Report, models: Sequence[tuple[LevelSection, Measured]]) -> str:
     """YAML; every value is written as JSON, which YAML contains."""
-    lines = ["---", "library_name: tenor", "pipeline_tag: text-classification"]
+    lines = [_FIRST_LINES, "pipeline_tag: text-classification"]
     if report.license:
         lines.append(f"license: {json.dumps(report.license)}")
     lines += ["tags:", "- tenor", "- conversation-classification", "metrics:"]
@@ -122,7 +137,7 @@ def _front_matter(report: Report, models: Sequence[tuple[LevelSection, Measured]
             "      type: text-classification",
             f"      name: {json.dumps(LEVEL_NAMES[section.level][0])}",
             "    dataset:",
-            f"      name: {_yaml(report.title)}",
+            f"      name: {_yaml(report.dataset if report.dataset else 'conversations')}",
             "      type: conversations",
             "      split: test",
             "    metrics:",
@@ -160,13 +175,17 @@ def _part_table(table: Table) -> str:
     """A table of subgroups: a part's value, its rows, and its metrics with their intervals."""
     rows = [["Part", *table.columns]]
     for row in table.rows:
-        cells = [f"{cell.text} ({cell.interval})" if cell.interval else cell.text for cell in row.cells]
+        remarks = [cell.interval if cell.interval else cell.note for cell in row.cells]
+        cells = [
+            f"{cell.text} ({remark})" if remark else cell.text
+            for cell, remark in zip(row.cells, remarks, strict=True)
+        ]
         rows.append([_escape(row.name), *cells])
     return _table(rows)
 
 
 def _split_table(sections: Sequence[LevelSection]) -> str:
-    rows = [["Level", "Split", "Rows", "Labelled", "Positive", "Groups"]]
+    rows = [["Level", "Split", "Scored", "Labelled", "Positive", "Groups"]]
     for section in sections:
         for counts in count_splits(section):
             positives = "–" if counts.positives is None else f"{counts.positives:,}"

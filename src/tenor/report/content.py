@@ -188,6 +188,7 @@ class Report:
         files: role -> name and hash of the files that the numbers come from.
         command: what to type to get the same numbers.
         date: as it should be printed; a report without one is the same bytes each time.
+        dataset: what the data are called, in the model card's front matter; empty = conversations.
         license: of the model; goes into the model card's front matter.
         with_text: show the messages' texts of the worst errors.
         with_names: show authors' names and conversations' ids.
@@ -205,6 +206,7 @@ class Report:
     files: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
     date: str = ""
+    dataset: str = ""
     license: str = ""
     with_text: bool = False
     with_names: bool = False

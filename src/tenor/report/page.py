@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tenor.files import require_path, write_bytes
+from tenor.files import require_replaceable, starts_with, write_bytes
 from tenor.report.content import Report, require_report
 from tenor.report.curves import ThresholdTable
 from tenor.report.sections import build_section
@@ -31,12 +31,24 @@ def write_report(report: Report, path: Path | str) -> Path:
         The path.
 
     Raises:
+        UsageError: as require_page.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
     require_report(report)
-    path = require_path(path, "report's file")
+    path = require_page(path)
     write_bytes(path, render_report(report).encode("utf-8", errors="replace"))
     return path
+
+
+def require_page(path: object) -> Path:
+    """A path at which no file but an older page would be lost.
+
+    Raises:
+        UsageError, StorageError: as require_replaceable.
+    """
+    return require_replaceable(
+        path, "report's file", "an HTML page", lambda found: starts_with(found, "<!doctype html")
+    )
 
 
 def render_report(report: Report) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tenor.metrics.reliability import brier_score, calibration_error
+from tenor.metrics.reliability import ERROR_BINS, brier_score, calibration_error
 from tenor.report import figures
 from tenor.report.canvas import BASELINE_STROKES, TEST_STROKE, VALIDATION_STROKE, Stroke
 from tenor.report.content import LevelSection
@@ -110,7 +110,10 @@ def binary_curves(
 
 def _calibration(labels: Integers, probs: Floats) -> str:
     error, brier = calibration_error(labels, probs), brier_score(labels, probs)
-    return f"Test: calibration error {format_number(error)}, Brier score {format_number(brier)}; bars: 95%."
+    return (
+        f"Test: calibration error {format_number(error)}, Brier score {format_number(brier)}; bars: 95%. "
+        f"The calibration error is over {ERROR_BINS} bins of equal width."
+    )
 
 
 def _picture(svg: str | None, title: str, caption: str) -> Picture | None:

@@ -32,6 +32,9 @@ from tenor.training.history import EpochRecord, history_path, read_history
 #: Keys of a model's training config that are no options of ``tenor train``.
 _NO_OPTIONS = ("level", "corpus", "split_hash", "classes", "world_size", "device", "torch")
 
+#: How many of the worst errors are shown, at each level, where nothing else is asked for.
+NUM_ERRORS = 5
+
 
 def report_run(
     run: str | Path,
@@ -39,7 +42,7 @@ def report_run(
     *,
     attributes: str | Path | None = None,
     by: Sequence[str] = (),
-    num_errors: int = 5,
+    num_errors: int = NUM_ERRORS,
     with_text: bool = False,
     with_names: bool = False,
     title: str | None = None,
@@ -80,12 +83,33 @@ def report_run(
     if bool(by) != (attributes is not None):
         raise UsageError("subgroups need both: the file (attributes) and the columns of it (by)")
     table = None if attributes is None else read_attributes(attributes, by)
-    levels, corpus = open_run(run, data, seed=seed, device=device, progress=progress)
-    _require_known_classes({} if class_names is None else class_names, levels)
+    names: object = {} if class_names is None else class_names
+    if not isinstance(names, Mapping):
+        raise UsageError(
+            f"class names: expected a mapping, such as {{1: 'donated'}}, found {describe_found(names)}"
+        )
+    levels, corpus = open_run(run, data, class_names=names, seed=seed, device=device, progress=progress)
     sections = [
         _make_section(level, corpus, table, num_errors, with_text, seed, device)
         for level in sorted(levels, key=lambda level: LEVELS.index(level.predictions.level))
     ]
+    command = _describe_command(
+        run,
+        {
+            "data": data,
+            "attributes": attributes,
+            "by": by,
+            "errors": None if num_errors == NUM_ERRORS else num_errors,
+            "with_text": with_text and data is not None,  # without a corpus there are no texts
+            "with_names": with_names,
+            "title": title,
+            "question": question if question else None,
+            "class_name": list({f"{label}={name}": None for label, name in names.items()}),
+            "card": "card.md" if license else None,
+            "license": license if license else None,
+            "seed": seed,
+        },
+    )
     report = assemble_report(
         sections,
         corpus,
@@ -93,26 +117,12 @@ def report_run(
         question=question,
         class_names=class_names,
         audit=() if corpus is None else _audit(corpus),
-        command="\n".join(
-            [*_describe_training(levels, data), _describe_command(run, data, attributes, by, seed)]
-        ),
+        command="\n".join([*_describe_training(levels, data), command]),
         seeds=_find_seeds(levels, corpus, seed),
     )
     return replace(
         report, files=_list_files(levels), license=license, with_text=with_text, with_names=with_names
     )
-
-
-def _require_known_classes(names: Mapping[Label, str], levels: Sequence[ScoredLevel]) -> None:
-    """Refuse a name for a class that there is not."""
-    if not isinstance(names, Mapping):
-        raise UsageError(
-            f"class names: expected a mapping, such as {{1: 'donated'}}, found {describe_found(names)}"
-        )
-    known = {str(label): None for level in levels for label in level.predictions.classes}
-    unknown = [str(label) for label in names if str(label) not in known]
-    if unknown:
-        raise UsageError(f"class names: expected some of {', '.join(known)}, found {unknown[0]}")
 
 
 def _make_section(
@@ -227,14 +237,17 @@ def _list_files(levels: Sequence[ScoredLevel]) -> dict[str, str]:
     return {role: f"{table.model}, hash {table.model_hash[:12]}" for role, table in models.items()}
 
 
-def _describe_command(
-    run: str | Path, data: str | Path | None, attributes: str | Path | None, by: Sequence[str], seed: int
-) -> str:
-    """What to type for this report."""
+def _describe_command(run: str | Path, options: Mapping[str, Any]) -> str:
+    """What to type for this report; of options None and False are left out, and each of a list is said."""
     parts = ["tenor", "report", str(run), "--output", "report.html"]
-    parts += [] if data is None else ["--data", str(data)]
-    parts += [] if attributes is None else ["--attributes", str(attributes)]
-    return shlex.join([*parts, *(part for column in by for part in ("--by", column)), "--seed", str(seed)])
+    for name, value in options.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            parts += [flag] if value else []
+        elif value is not None:
+            values = [value] if isinstance(value, str | Path | int) else value
+            parts += [part for each in values for part in (flag, str(each))]
+    return shlex.join(parts)
 
 
 def _describe_training(levels: Sequence[ScoredLevel], data: str | Path | None) -> list[str]:

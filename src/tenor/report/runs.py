@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from tenor.evaluation.standing import find_baselines
 from tenor.evaluation.thresholds import describe_splits
 from tenor.files import require_path, sha256_file
 from tenor.models.metadata import ModelMetadata
-from tenor.predictions import Predictions, concatenate_predictions, read_predictions
+from tenor.predictions import Label, Predictions, concatenate_predictions, read_predictions
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -309,6 +309,7 @@ def open_run(
     run: str | Path,
     data: str | Path | None = None,
     *,
+    class_names: Collection[Label] = (),
     seed: int = 0,
     device: str | None = None,
     progress: bool = False,
@@ -318,13 +319,14 @@ def open_run(
     Args:
         run: a model file, a predictions file, or a folder of predictions files.
         data: the analyzed corpus; needed for a model file.
+        class_names: classes that must be the run's, which is known before anything is scored.
         seed: of what is learned.
         device: where a model computes.
         progress: show bars.
 
     Raises:
         InputError: nothing at `run`.
-        UsageError: a model file without `data`, or what read_run refuses.
+        UsageError: a model file without `data`, a class that there is not, or what read_run refuses.
     """
     path = require_path(run, "run")
     corpus = None if data is None else open_corpus(data)
@@ -332,6 +334,7 @@ def open_run(
         raise InputError("there is no such file or folder", path=path)
     if path.is_dir() or _is_parquet(path):
         levels = read_run(path)
+        _require_known(class_names, [label for level in levels for label in level.predictions.classes])
         if corpus is not None:
             levels = _with_corpus(levels, corpus, seed)
         return levels, corpus
@@ -339,7 +342,17 @@ def open_run(
         raise UsageError(
             f"{path} is a model file, which needs the corpus that it is to be tested on (--data)"
         )
+    from tenor.models.model_file import read_metadata
+
+    _require_known(class_names, read_metadata(path).classes)
     return score_model(path, corpus, seed=seed, device=device, progress=progress), corpus
+
+
+def _require_known(class_names: Collection[Label], classes: Sequence[Label]) -> None:
+    known = dict.fromkeys(map(str, classes))
+    unknown = [str(label) for label in class_names if str(label) not in known]
+    if unknown:
+        raise UsageError(f"class names: expected some of {', '.join(known)}, found {unknown[0]}")
 
 
 def _with_corpus(levels: Sequence[ScoredLevel], corpus: Corpus, seed: int) -> list[ScoredLevel]:

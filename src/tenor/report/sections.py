@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tenor.evaluation.mistakes import describe_ranking
 from tenor.report import figures, pictures, tables
 from tenor.report.content import LevelSection, Report
 from tenor.report.curves import threshold_table
@@ -67,6 +68,7 @@ def build_section(report: Report, section: LevelSection) -> LevelView:
         subgroups=tables.subgroup_tables(section.subgroups),
         subgroup_pictures=pictures.subgroup_pictures(section, model),
         errors=tables.error_views(report, section),
+        ranking=describe_ranking(section.model.predictions.in_split("test").labelled()),
     )
 
 

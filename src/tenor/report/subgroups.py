@@ -19,11 +19,11 @@ import numpy.typing as npt
 from tenor.corpus.readers.csv import DELIMITERS
 from tenor.errors import InputError, UsageError
 from tenor.files import require_path
-from tenor.metrics.subgroups import Gap, bin_lengths, measure_subgroups
+from tenor.metrics.subgroups import FEW_ROWS, Gap, bin_lengths, measure_subgroups
 from tenor.metrics.verdict import format_signed
 from tenor.predictions import Predictions
 from tenor.report.content import Subgroup
-from tenor.report.summaries import METRIC_NAMES, RANKING_METRICS, format_interval
+from tenor.report.summaries import METRIC_NAMES, RANKING_METRICS, format_interval, join_words
 
 Strings = npt.NDArray[np.object_]
 
@@ -179,13 +179,15 @@ def measure_columns(
 
     Returns:
         The parts, those of one column together; and a sentence for each gap whose interval leaves out 0, at a level
-        of 95% for all pairs, metrics and columns together.
+        of 95% for all pairs, metrics and columns together, then one on the columns that have no such gap. Parts of
+        fewer than FEW_ROWS rows have none.
     """
     test = predictions.in_split("test").labelled()
     binary = test.probs.ndim == 1
     metrics = RANKING_METRICS if binary and test.threshold is None else tuple(METRIC_NAMES)
     parts: list[Subgroup] = []
     sentences: list[str] = []
+    quiet: list[str] = []
     for column, values in columns.items():
         found = measure_subgroups(
             test.labels,
@@ -195,6 +197,7 @@ def measure_columns(
             test.threshold,
             metrics=metrics,
             comparisons=len(metrics) * len(columns),
+            least_rows=FEW_ROWS,
             replicates=_REPLICATES,
             seed=seed,
         )
@@ -208,9 +211,14 @@ def measure_columns(
             }
             values_of = {metric: interval.value for metric, interval in measured.items()}
             parts.append(Subgroup(column, name, found.counts[name], positives, values_of, intervals))
-        sentences += [
-            _describe_gap(column, metric, gap) for metric, gap in found.gaps.items() if _is_sure(gap)
-        ]
+        sure = {metric: gap for metric, gap in found.gaps.items() if _is_sure(gap)}
+        sentences += [_describe_gap(column, metric, gap) for metric, gap in sure.items()]
+        if not sure and any(gap.difference is not None for gap in found.gaps.values()):
+            quiet.append(column)
+    if quiet:
+        sentences.append(
+            f"By {join_words(quiet)}, no gap between parts is clearly more than chance (at 95% for all gaps together)."
+        )
     return tuple(parts), tuple(sentences)
 
 

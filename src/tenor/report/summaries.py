@@ -179,7 +179,7 @@ def compose_summary(
     """Three sentences: what was scored, how it was chosen, what came out."""
     if report.summary:
         return tuple(report.summary)
-    scored = _join(
+    scored = join_words(
         [
             format_count(int(model.test["count"] or 0), *LEVEL_NAMES[section.level][1:])
             for section, model in zip(report.sections, models, strict=True)
@@ -195,7 +195,7 @@ def compose_summary(
         chosen = "No threshold was chosen on test."
     else:
         chosen = "A row gets the class that scores highest."
-    last = f"On test, {METRIC_NAMES[HEADLINE]} is {_join(results)}"
+    last = f"On test, {METRIC_NAMES[HEADLINE]} is {join_words(results)}"
     return (
         f"{start} {scored} of the test split.",
         chosen,
@@ -224,8 +224,9 @@ def _overall(report: Report, verdicts: Sequence[Verdict | None]) -> str:
     behind = [LEVEL_NAMES[level][2] for level, verdict in judged if verdict.kind != "better"]
     if not behind:
         return "; the model beats every baseline" + (" at each level" if len(judged) > 1 else "")
-    return f"; the model does not clearly beat every baseline for {_join(behind)}"
+    return f"; the model does not clearly beat every baseline for {join_words(behind)}"
 
 
-def _join(parts: Sequence[str]) -> str:
+def join_words(parts: Sequence[str]) -> str:
+    """Such as ``a, b and c``."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

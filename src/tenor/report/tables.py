@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tenor.metrics.scores import calculate_metrics
+from tenor.metrics.subgroups import FEW_ROWS
 from tenor.report.content import ErrorMessage, LevelSection, Report, Subgroup, redact
 from tenor.report.curves import confusion_matrix
 from tenor.report.summaries import (
@@ -126,14 +127,18 @@ def class_table(section: LevelSection, names: Sequence[str]) -> Table:
 
 
 def subgroup_tables(subgroups: Sequence[Subgroup]) -> tuple[tuple[str, Table], ...]:
-    """One table a column, with the gap between the best and the worst part in its last row."""
+    """One table a column, with the gap between the best and the worst part in its last row.
+
+    Parts of fewer than FEW_ROWS rows are marked, and left out of the gap.
+    """
     tables = []
     for column in dict.fromkeys(subgroup.column for subgroup in subgroups):
         parts = [subgroup for subgroup in subgroups if subgroup.column == column]
         metrics = [metric for metric in METRIC_NAMES if any(metric in part.metrics for part in parts)]
         rows = [Row(part.value, "other", tuple(_subgroup_cells(part, metrics))) for part in parts]
-        if len(parts) > 1:
-            gaps = tuple(Cell(format_number(_gap(parts, metric))) for metric in metrics)
+        compared = [part for part in parts if part.count >= FEW_ROWS]
+        if len(compared) > 1:
+            gaps = tuple(Cell(format_number(_gap(compared, metric))) for metric in metrics)
             rows.append(Row("Largest gap", "gap", (Cell(""), Cell(""), *gaps)))
         names = tuple(METRIC_NAMES[metric] for metric in metrics)
         tables.append((column, Table(("Rows", "Positive", *names), tuple(rows))))
@@ -141,7 +146,11 @@ def subgroup_tables(subgroups: Sequence[Subgroup]) -> tuple[tuple[str, Table], .
 
 
 def _subgroup_cells(part: Subgroup, metrics: Sequence[str]) -> list[Cell]:
-    cells = [Cell(f"{part.count:,}"), Cell("–" if part.positives is None else f"{part.positives:,}")]
+    few = "few, in no gap" if part.count < FEW_ROWS else ""
+    cells = [
+        Cell(f"{part.count:,}", note=few),
+        Cell("–" if part.positives is None else f"{part.positives:,}"),
+    ]
     for metric in metrics:
         interval = part.intervals.get(metric)
         text = "" if interval is None else format_interval(interval)

@@ -129,3 +129,4 @@ class LevelView:
     subgroups: tuple[tuple[str, Table], ...]
     subgroup_pictures: tuple[Picture, ...]
     errors: tuple[ErrorView, ...]
+    ranking: str

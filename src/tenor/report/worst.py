@@ -27,7 +27,7 @@ def find_worst(
     with_text: bool = False,
     device: str | None = None,
 ) -> tuple[WorstError, ...]:
-    """The test rows that the model is surest of and wrong about, worst first.
+    """The test rows that the model decides wrongly and is most wrong about, worst first.
 
     Args:
         level: with its model's file, for contributions: each message's in a sequence, each conversation's in a
