@@ -729,3 +729,41 @@ def test_a_column_that_the_map_names_may_be_in_some_rows_only(tmp_path: Path) ->
         import_corpus(folder, tmp_path / "corpus", columns=columns)
     (folder / "2.jsonl").write_text(json.dumps(last) + "\n")
     assert open_corpus(import_corpus(folder, tmp_path / "corpus", columns=columns)).num_messages == 4
+
+
+def test_what_the_command_prints_python_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    header = "conversation_id,author,text,label,mood\n"
+    (tmp_path / "in.csv").write_text(header + "a,ann,hello,0.0,fine\nb,Ann,hello,1.0,bad\n")
+    corpus = import_corpus(tmp_path / "in.csv", tmp_path / "corpus")
+    said = [record.getMessage().removeprefix(f"{corpus}: ") for record in caplog.records]
+    assert said == import_with_summary(tmp_path / "in.csv", corpus, replace=True).remarks()
+    assert said[0] == "level conversation: positive is the class '1.0'; --positive 0.0 chooses the other"
+    for beginning in (
+        "2 names of authors differ",
+        "labels 0.0, 1.0 are read as texts",
+        "ignored fields that tenor",
+    ):
+        assert any(line.startswith(beginning) for line in said)
+    caplog.clear()
+    import_corpus(tmp_path / "in.csv", corpus, replace=True, positive="0.0")
+    assert not any("positive is the class" in record.getMessage() for record in caplog.records)
+
+
+def test_a_list_of_rejects_takes_no_other_file_s_place(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text(line("a") + "{bad\n")
+    keep = tmp_path / "model.safetensors"
+    keep.write_bytes(b"\x08\0\0\0\0\0\0\0{}")
+    for rejects, message in (
+        (keep, "rejects: expected a new name, or a list of rejects"),
+        (source, "another place"),
+    ):
+        before = rejects.read_bytes()
+        with pytest.raises(UsageError, match=message):
+            import_corpus(source, tmp_path / "corpus", on_error="quarantine", rejects=rejects)
+        assert rejects.read_bytes() == before and not (tmp_path / "corpus").exists()
+    for _ in range(2):  # its own older list may go
+        import_corpus(
+            source, tmp_path / "corpus", on_error="quarantine", rejects=tmp_path / "r.jsonl", replace=True
+        )
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == 1

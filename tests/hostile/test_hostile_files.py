@@ -11,7 +11,8 @@ from types import ModuleType
 
 import pytest
 
-from tenor.errors import ModelFileError
+from tenor.corpus.corpus import open_corpus
+from tenor.errors import CorpusError, ModelFileError
 from tenor.models.model_file import load_model, read_metadata
 
 
@@ -139,3 +140,13 @@ def test_a_missing_file_and_a_folder_are_errors_too(tmp_path: Path) -> None:
         load_model(tmp_path / "absent.pt")
     with pytest.raises(ModelFileError, match="cannot be read: Is a directory"):
         read_metadata(tmp_path)
+    (tmp_path / "tenor.json").write_text("{}")
+    with pytest.raises(
+        ModelFileError, match="Is a directory .it is a corpus: the model comes first, then the corpus"
+    ):
+        read_metadata(tmp_path)
+    (tmp_path / "model").write_bytes(b"x")
+    with pytest.raises(
+        CorpusError, match="model: expected a corpus folder, found a file: a source is imported first"
+    ):
+        open_corpus(tmp_path / "model")

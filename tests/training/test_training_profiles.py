@@ -33,6 +33,7 @@ from tenor.lexical import assign_folds
 from tenor.logits import to_probs
 from tenor.metrics.calibration import fit_calibrator
 from tenor.metrics.objectives import parse_rule
+from tenor.metrics.scores import calculate_metrics
 from tenor.models.metadata import parse_metadata
 from tenor.models.model_file import read_metadata
 from tenor.predictions import (
@@ -42,6 +43,7 @@ from tenor.predictions import (
     read_sets,
     write_predictions,
 )
+from tenor.report.reporting import report_run
 from tenor.strings import Strings
 from tenor.training import profiles as learning
 from tenor.training.out_of_fold import score_out_of_fold
@@ -151,6 +153,44 @@ def test_profiles_of_the_training_split_are_said_to_be_known_perhaps(
     write_predictions(new, tmp_path / "new.parquet")
     profiles_to_file(author_model, tmp_path / "new.parquet", tmp_path / "p.parquet")
     assert "in the split train" not in caplog.text
+
+
+def test_what_is_measured_is_what_is_written_where_labels_are_missing(chats: Path, tmp_path: Path) -> None:
+    """A profile is all that an author wrote, also where only some of it is labelled."""
+    records = [json.loads(line) for line in (chats.parent / "chats.jsonl").read_text().splitlines()]
+    draws = np.random.default_rng(2)
+    for record in records:
+        record["author_labels"] = {
+            name: label for name, label in record["author_labels"].items() if draws.random() < 0.6
+        }
+    (tmp_path / "chats.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus", fractions=(0.5, 0.25, 0.25))
+    model = train_model("author", corpus, 1, model_path=tmp_path / "m.safetensors", **SMALL)
+    predict(model, corpus, split="all", output=tmp_path / "scores.parquet", device="cpu")
+    for aggregation in (TRAINED, "mean", "total_vote"):
+        found = evaluate_profile_classifier(model, corpus, aggregation, device="cpu")
+        made = profiles_to_file(
+            model, tmp_path / "scores.parquet", tmp_path / "p.parquet", aggregation=aggregation
+        ).profiles
+        test = made.in_split("test").labelled()
+        assert (test.lengths > 1).sum() > 10 and found["count"] == len(test)
+        assert found["threshold"] == pytest.approx(made.threshold, abs=1e-6)
+        measured = calculate_metrics(test.labels, test.probs, made.threshold)
+        for metric in ("roc_auc", "average_precision", "f1", "precision", "recall"):
+            assert found[metric] == pytest.approx(measured[metric], abs=1e-6)
+        again = profiles_to_file(
+            model,
+            tmp_path / "scores.parquet",
+            tmp_path / "q.parquet",
+            aggregation=aggregation,
+            threshold="f1",
+        ).profiles
+        if aggregation != TRAINED:  # whose own threshold rests on training, out of fold, too
+            assert again.threshold == pytest.approx(made.threshold, abs=1e-6)
+    (section,) = [level for level in report_run(model, corpus).sections if level.level == "profile"]
+    shown = section.model.predictions.in_split("test").labelled()
+    trained = profiles_to_file(model, tmp_path / "scores.parquet", tmp_path / "p.parquet").profiles
+    np.testing.assert_allclose(shown.probs, trained.in_split("test").labelled().probs, atol=1e-6)
 
 
 def test_what_is_fitted_under_other_splits_is_doubted(

@@ -316,6 +316,10 @@ def _is_large(info: CorpusInfo) -> bool:
 
 def _require_corpus_folder(folder: Path) -> None:
     typed = shlex.quote(str(folder))
+    if folder.is_file():
+        raise CorpusError(
+            f"{folder}: expected a corpus folder, found a file: a source is imported first: tenor import {typed} CORPUS"
+        )
     if not folder.is_dir():
         raise CorpusError(f"{folder}: expected a corpus folder, found none: tenor import SOURCE {typed}")
     if (folder / INFO_NAME).exists() or (folder / INFO_NAME).is_symlink():

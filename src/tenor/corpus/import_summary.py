@@ -79,7 +79,11 @@ class ImportSummary:
         line = f"{self.path}: {conversations:,} conversations, {messages:,} messages"
         if self.earlier_conversations:
             line += f" ({self.conversations:,} and {self.messages:,} of them new)"
-        lines = [line]
+        return [line, *self.remarks()]
+
+    def remarks(self, *, with_positives: bool = True) -> list[str]:
+        """What was changed or left out, or is seldom meant; with the positive classes, unless they were asked for."""
+        lines, conversations = [], self.earlier_conversations + self.conversations
         if self.new_classes:
             names = describe_value(self.new_classes)
             lines.append(f"new classes: {names}; a model trained before does not know them: train anew")
@@ -88,7 +92,7 @@ class ImportSummary:
                 f"in no split, since the plan is strict: {self.left_out[0]:,} of {conversations:,} conversations, "
                 f"{self.left_out[1]:,} of {self.author_sequences:,} author sequences"
             )
-        lines += self._positives()
+        lines += self._positives() if with_positives else []
         lines += self._doubts()
         if self.rejected_rows:
             rows = f"{self.rejected_rows:,} of {self.rows:,} rows (a row is a {self.unit})"

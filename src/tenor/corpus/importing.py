@@ -7,6 +7,7 @@ and nothing of how a corpus is laid out on disk.
 from __future__ import annotations
 
 import contextlib
+import logging
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.import_summary import ImportSummary
 from tenor.corpus.info import EncoderInfo, SourceInfo, read_info
 from tenor.corpus.plan import SplitBy, SplitPlan
-from tenor.corpus.quarantine import Quarantine
+from tenor.corpus.quarantine import Quarantine, holds_rejects
 from tenor.corpus.readers.columns import ColumnMap, make_column_map
 from tenor.corpus.readers.records import Limits, Reject
 from tenor.corpus.readers.source import Format, read_source
@@ -33,8 +34,10 @@ from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Conversation
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import InputError, UsageError
-from tenor.files import require_apart, require_path, sha256_file
+from tenor.files import require_apart, require_path, require_replaceable, sha256_file
 from tenor.progress import progress_bar
+
+logger = logging.getLogger(__name__)
 
 #: What happens to a row that breaks a rule: stop at it, or set it aside.
 OnError = Literal["raise", "quarantine"]
@@ -103,7 +106,7 @@ def import_corpus(
         SplitError: the corpus to append to has a strict plan.
     """
     plan = SplitPlan(seed=seed, fractions=fractions, by=split_by, strict=strict)
-    return import_with_summary(
+    summary = import_with_summary(
         source,
         dest,
         format=format,
@@ -116,7 +119,10 @@ def import_corpus(
         append=append,
         limits=limits,
         progress=progress,
-    ).path
+    )
+    for remark in summary.remarks(with_positives=not positive):
+        logger.warning("%s: %s", summary.path, remark)
+    return summary.path
 
 
 def import_with_summary(
@@ -149,6 +155,9 @@ def import_with_summary(
         base = open_base(dest, source, plan)
         tally = prepare_tally(base)
     require_apart({"dest": dest}, {"source": source})
+    if rejects is not None:
+        require_apart({"rejects": rejects}, {"source": source})
+        require_replaceable(rejects, "rejects", "a list of rejects", holds_rejects)
     items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
     spooled = tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)  # a file only for many rejects
     with spooled as spool, progress_bar("importing", None, enabled=progress) as advance:

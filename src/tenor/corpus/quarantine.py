@@ -88,3 +88,10 @@ class Quarantine:
                 handle.write(before.read_bytes())
             shutil.copyfileobj(self._spool, handle)
         return dest / REJECTS_NAME if rejects is None else target
+
+
+def holds_rejects(path: Path) -> bool:
+    """Whether a file is a list of rejects: its first line is an object with a place and a rule."""
+    with path.open("rb") as handle:
+        line = handle.readline(1 << 16)
+    return line.startswith(b"{") and b'"rule"' in line and b'"sha256"' in line

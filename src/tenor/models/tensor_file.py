@@ -167,6 +167,13 @@ def is_tensor_file(path: Path) -> bool:
 def _open(path: Path) -> Any:  # noqa: ANN401 - a binary file object
     try:
         return path.open("rb")
+    except IsADirectoryError as error:
+        hint = (
+            " (it is a corpus: the model comes first, then the corpus)"
+            if (path / "tenor.json").exists()
+            else ""
+        )
+        raise ModelFileError(f"{path}: cannot be read: {describe_os_error(error)}{hint}") from error
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {describe_os_error(error)}") from error
 
