@@ -239,3 +239,26 @@ def test_a_file_that_is_no_model_is_refused(corpus: Path, write_source: Callable
     source = write_source(corpus.parent / "x.jsonl", num_conversations=2)
     with pytest.raises(ModelFileError, match=str(source)):
         evaluate_model("conversation", source, corpus)
+
+
+def test_what_decisions_cost_stands_beside_what_baselines_cost(corpus: Path, models: dict[str, Path]) -> None:
+    found = evaluate_model("author", models["author"], corpus, threshold="cost:1:20", device="cpu")
+    scores = predict(models["author"], corpus, device="cpu").labelled()
+    flagged = scores.probs >= found["threshold"]
+    total = float((flagged & (scores.labels == 0)).sum() + 20 * (~flagged & (scores.labels == 1)).sum())
+    cost = found["cost"]
+    assert cost["prices"] == [1.0, 20.0]
+    assert cost["model"]["total"] == total and cost["model"]["per_row"] == total / len(scores)
+    assert cost["model"]["low"] < cost["model"]["per_row"] < cost["model"]["high"]
+    assert cost["nobody"]["total"] == 20 * (scores.labels == 1).sum()
+    assert cost["everybody"]["total"] == (scores.labels == 0).sum()
+    assert set(cost["baselines"]) == set(found["baselines"])
+    assert any(f"cost {total / len(scores):.4f} a row" in line for line in describe_result(found))
+    assert evaluate_model("author", models["author"], corpus, device="cpu", baselines=False)["cost"] is None
+    profiles = evaluate_profile_classifier(
+        models["author"], corpus, "mean", threshold="cost:1:20", device="cpu"
+    )
+    assert set(profiles["cost"]["baselines"]) == set(profiles["baselines"])
+    assert profiles["cost"]["model"]["per_row"] * profiles["count"] == pytest.approx(
+        profiles["cost"]["model"]["total"]
+    )

@@ -39,6 +39,7 @@ from tenor.evaluation.standing import (
     Metrics,
     find_baselines,
     measure_beside,
+    measure_costs,
     measure_test,
     subtract,
     to_plain,
@@ -123,6 +124,7 @@ def evaluate_profile_classifier(
         seed=seed,
     )[aggregation]
     metrics = measure_profiles(table, rule, seed, abstain_alpha, scored.find_stored(aggregation))
+    metrics["cost"] = measure_costs(table, {}, rule, seed=seed)
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, rule, out_of_fold, seed)
     metrics["notes"] = [*metrics.get("notes", ()), *scored.find_doubts(), *scored.scorer.metadata.remarks]
@@ -319,4 +321,5 @@ class AuthorScores:
             notes = (*notes, *more)
         else:
             rivals = aggregate_baselines(sequences, method, **options)
-        return {**measure_beside(table, rivals, seed=seed), "notes": list(notes)}
+        costs = measure_costs(table, rivals, threshold, seed=seed)
+        return {**measure_beside(table, rivals, seed=seed), "cost": costs, "notes": list(notes)}

@@ -23,12 +23,27 @@ def describe_result(metrics: Mapping[str, Any]) -> Iterator[str]:
     choice = metrics.get("threshold_choice")
     if choice is not None and choice["objective"] is not None:
         yield describe_choice(choice)
+    if metrics.get("cost") is not None:
+        yield describe_cost(metrics["cost"])
     calibration = metrics.get("calibration")
     if calibration is not None:
         yield describe_calibration(calibration)
     abstention = metrics.get("abstention")
     if abstention is not None:
         yield describe_abstention(abstention)
+
+
+def describe_cost(found: Mapping[str, Any]) -> str:
+    """What decisions on test cost a row, the baselines' beside them; see measure_costs."""
+    alarm, miss = found["prices"]
+    own, others = found["model"], found["baselines"]
+    sure = "" if own["low"] is None else f" (95% interval {own['low']:.4f} to {own['high']:.4f})"
+    beside = {**others, "nobody flagged": found["nobody"], "everybody flagged": found["everybody"]}
+    listed = ", ".join(f"{name} {cost['per_row']:.4f}" for name, cost in beside.items())
+    return (
+        f"At {alarm:g} a false alarm and {miss:g} a miss the decisions on test cost {own['per_row']:.4f} a row{sure}, "
+        f"{own['total']:g} in all; beside: {listed}."
+    )
 
 
 def describe_calibration(found: Mapping[str, Any]) -> str:

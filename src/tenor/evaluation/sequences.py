@@ -18,7 +18,7 @@ from tenor.evaluation.calibration import (
 )
 from tenor.evaluation.familiarity import Familiarity
 from tenor.evaluation.scoring import Scorer
-from tenor.evaluation.standing import Metrics, find_baselines, measure_beside, measure_test
+from tenor.evaluation.standing import Metrics, find_baselines, measure_beside, measure_costs, measure_test
 from tenor.evaluation.thresholds import apply_rule, describe_threshold
 
 
@@ -58,6 +58,7 @@ def test_model(
         * ``intervals``: metric -> its 95% interval by resampling groups.
         * ``baselines``, ``differences``, ``verdict``: see tenor.evaluation.standing.measure_beside.
         * ``threshold_choice``: objective, parameters, score on validation, and the threshold's own interval.
+        * ``cost``: see tenor.evaluation.standing.measure_costs; None where the rule is no cost.
         * ``calibration``: see tenor.evaluation.calibration.measure_calibration.
         * ``abstention``: coverage, abstained, error, with `abstain_alpha`.
         * ``notes``: sentences, such as why there are no baselines.
@@ -84,6 +85,7 @@ def test_model(
     )
     metrics = measure_test(predictions, seed=seed) | measure_beside(predictions, rivals, seed=seed)
     metrics["threshold_choice"] = choice
+    metrics["cost"] = measure_costs(predictions, rivals, rule, seed=seed)
     has_validation = bool((predictions.splits == "validation").any())
     calibrator = fit_calibration(predictions, seed=seed) if has_validation else None
     metrics["calibration"] = measure_calibration(predictions, calibrator)

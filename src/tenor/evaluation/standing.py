@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from tenor.baselines import MAJORITY, fit_baselines
 from tenor.corpus.audit import require_clean_splits
 from tenor.corpus.corpus import Corpus
@@ -17,11 +20,12 @@ from tenor.corpus.views import SequenceView, view_sequences
 from tenor.errors import SplitError, TrainingError, UsageError, describe_value
 from tenor.evaluation.labels import with_classes
 from tenor.metrics.comparison import Difference, compare_many
+from tenor.metrics.costs import measure_cost
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.metrics.objectives import parse_rule
 from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.verdict import Lead, Verdict, judge_leads
-from tenor.predictions import Predictions
+from tenor.predictions import Predictions, find_predicted
 from tenor.strings import find_rows
 
 Metrics = dict[str, Any]
@@ -77,6 +81,45 @@ def measure_beside(
         "baselines": {name: measure_test(table, seed=seed) for name, table in baselines.items()},
         "differences": to_plain(differences),
         "verdict": None if verdict is None else verdict.sentence,
+    }
+
+
+def measure_costs(
+    predictions: Predictions, baselines: Mapping[str, Predictions], rule: str, *, seed: int = 0
+) -> dict[str, Any] | None:
+    """What the decisions on test cost, the baselines' too, and those of calling nobody or everybody positive.
+
+    Args:
+        predictions: the model's.
+        baselines: name -> predictions of the same test rows.
+        rule: by which thresholds were chosen; None is returned for another one than ``cost:...``.
+        seed: of the bootstrap.
+
+    Returns:
+        ``prices`` of a false alarm and of a miss; and name -> Cost as JSON values, under ``model``, ``baselines``,
+        ``nobody`` and ``everybody``.
+    """
+    parsed, test = parse_rule(rule), predictions.in_split("test").labelled()
+    if parsed.objective != "cost" or predictions.threshold is None:
+        return None
+    prices = (parsed.parameters[0], parsed.parameters[1])
+
+    def price(table: Predictions, decisions: npt.NDArray[np.int64]) -> dict[str, Any]:
+        return asdict(measure_cost(table.labels, decisions, prices, groups=table.groups, seed=seed))
+
+    costs: dict[str, Any] = {}
+    for name, table in {"": predictions, **baselines}.items():
+        rows = table.in_split("test").labelled()
+        decided = find_predicted(rows)
+        if decided is not None:
+            costs[name] = price(rows, decided)
+    none = np.zeros(len(test), np.int64)
+    return {
+        "prices": list(prices),
+        "model": costs.pop(""),
+        "baselines": costs,
+        "nobody": price(test, none),
+        "everybody": price(test, none + 1),
     }
 
 
