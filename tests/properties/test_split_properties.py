@@ -164,6 +164,24 @@ def test_strict_corpora_are_clean_at_every_level(made: list[Conversation], seed:
             assert audit_splits(view_sequences(corpus, level)) == []
 
 
+def test_an_author_and_a_group_of_one_name_are_no_leak() -> None:
+    """At level author both are groups of that name; where their splits differ the author is left out."""
+    names = np.array(["g", *(f"c{i}" for i in range(40))], dtype=object)
+    parents = np.array([*range(41), *range(1, 11)])
+    authors = np.array(["hub"] * 41 + ["g"] * 10, dtype=object)  # all in one component, which is cut
+    is_named = names == "g"
+    left_out = []
+    for seed in range(20):
+        found = assign_strict(names, authors, parents, SplitPlan(seed=seed), is_named=is_named)
+        home, own = found.participant_splits[0], set(found.participant_splits[authors == "g"]) - {""}
+        assert own <= {home}
+        plain = assign_strict(names, authors, parents, SplitPlan(seed=seed))
+        same = found.participant_splits == plain.participant_splits
+        assert same[authors != "g"].all()
+        left_out.append(not same.all())
+    assert 0 < sum(left_out) < 20
+
+
 @given(NAMES, st.integers(-5, 5))
 def test_every_name_has_a_split(name: str, seed: int) -> None:
     assert split_finder(SplitPlan(seed=seed))(name) in SPLITS

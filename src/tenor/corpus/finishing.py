@@ -118,11 +118,15 @@ _SplitColumns = tuple[pa.Array, pa.Array, np.ndarray]
 def _assign_strict_columns(tables: Sequence[pa.Table], plan: SplitPlan) -> _SplitColumns:
     columns = ["conversation_id", "group", "participants"]
     table = pa.concat_tables([part.select(columns) for part in tables])
-    units = table["conversation_id"]
+    units, is_named = table["conversation_id"], None
     if plan.by in (None, "group"):
-        units = pc.coalesce(table["group"], units)
+        units, is_named = pc.coalesce(table["group"], units), to_numpy(table["group"].is_valid())
     assignment = assign_strict(
-        units.to_numpy(), flatten(table["participants"]).to_numpy(), participant_parents(table), plan
+        units.to_numpy(),
+        flatten(table["participants"]).to_numpy(),
+        participant_parents(table),
+        plan,
+        is_named=is_named,
     )
     offsets = np.concatenate([[0], np.cumsum(list_lengths(table["participants"]))])
     splits, entries = (

@@ -37,7 +37,12 @@ class StrictAssignment:
 
 
 def assign_strict(
-    units: Strings, participants: Strings, parents: Integers, plan: SplitPlan
+    units: Strings,
+    participants: Strings,
+    parents: Integers,
+    plan: SplitPlan,
+    *,
+    is_named: npt.NDArray[np.bool_] | None = None,
 ) -> StrictAssignment:
     """Split authors and conversations jointly.
 
@@ -54,6 +59,8 @@ def assign_strict(
         participants: (P,) author of each participation.
         parents: (P,) row of its conversation.
         plan: seed and fractions.
+        is_named: (C,) whether a unit is a named group: an author of the same name elsewhere is left out where their
+            splits differ, for at level author both are groups of that name. None = none is.
     """
     _, unit_codes = np.unique(units, return_inverse=True)
     author_names, author_codes = np.unique(participants, return_inverse=True)
@@ -73,6 +80,10 @@ def assign_strict(
     homes = _find_homes(unit_of, author_splits[author_codes], num_units, units, unit_codes, plan)
     at_home = author_splits[author_codes] == homes[unit_of]
     participant_codes = np.where(at_home, homes[unit_of], _NONE)
+    if is_named is not None:
+        named = dict(zip(units[is_named], homes[unit_codes[is_named]], strict=True))
+        others = np.array([named.get(name, _NONE) for name in author_names])[author_codes]
+        participant_codes[~is_named[parents] & (others != _NONE) & (others != participant_codes)] = _NONE
     strangers = np.bincount(parents, weights=~at_home, minlength=len(units))
     conversation_codes = np.where(strangers == 0, homes[unit_codes], _NONE)
     return StrictAssignment(
