@@ -254,3 +254,19 @@ def test_scoring_starts_without_pandas_and_compilers(
     code = f"JOBS = {[predict, profile]!r}\n{SCORING}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_python_is_told_of_new_chats_that_are_not_scored(
+    new_chats: Path, corpus: Path, models: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where nothing is labelled a split is an accident; of a labelled corpus it was meant."""
+    scored = predict(models["conversation"], new_chats, device="cpu")
+    assert 0 < len(scored) < 30
+    assert (
+        f"not scored: {30 - len(scored)} sequences that are not in split test (split='all' scores all)"
+        in caplog.text
+    )
+    caplog.clear()
+    assert len(predict(models["conversation"], new_chats, split="all", device="cpu")) == 30
+    predict(models["conversation"], corpus, device="cpu")
+    assert "not scored" not in caplog.text

@@ -98,6 +98,14 @@ def predict(
         abstain_alpha=abstain_alpha,
         known=None if validation is not None else predictions if "validation" in splits else known,
     )
+    left_out = scorer.count_left_out(view, splits)
+    if left_out and scorer.runtime.is_main:
+        why = (
+            "that are in no split"
+            if split == "all"
+            else f"that are not in split {split} (split='all' scores all)"
+        )
+        logger.warning("%s: not scored: %s sequences %s", corpus.path, f"{left_out:,}", why)
     if scorer.runtime.is_main:
         for remark in Familiarity.of(scorer.metadata).count(predictions).remarks():
             logger.warning("%s: %s", corpus.path, remark)

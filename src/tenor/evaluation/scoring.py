@@ -269,6 +269,17 @@ class Scorer:
         release_memory()
         return view
 
+    def count_left_out(self, view: SequenceView, splits: Sequence[Split]) -> int:
+        """Sequences of a corpus that some splits leave out although one may have meant them.
+
+        Those in no split where all splits were asked for; those of other splits where nothing that is scored has a
+        label, so that splits mean nothing.
+        """
+        if tuple(splits) != SPLITS and (view.labels >= 0).any():
+            return 0
+        counted = "conversations" if self.level == "conversation" else "author_sequences"
+        return view.corpus.info.counts.get(counted, len(view)) - len(view)
+
     def count_read(self, corpus: Corpus, level: str) -> int | None:
         """Enter one reading of the test split, once for all processes; see count_test_read."""
         is_main = self.runtime.is_main

@@ -14,7 +14,6 @@ from tenor.arrays import release_memory
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.fingerprints import fingerprint_conversations
 from tenor.corpus.ordering import blocks_of_messages
-from tenor.corpus.schema import SPLITS
 from tenor.devices import start_runtime
 from tenor.errors import SplitError
 from tenor.evaluation.familiarity import Familiarity
@@ -134,16 +133,12 @@ def predict_to_file(
             del part, adjusted, sets
             release_memory()  # or what is held grows with the number of blocks
     scorer.count_labelled_read(view)
-    left_out = 0
-    if splits == SPLITS or (view.labels < 0).all():
-        counted = "conversations" if scorer.level == "conversation" else "author_sequences"
-        left_out = corpus.info.counts.get(counted, len(view)) - len(view)
     return PredictionSummary(
         scorer.level,
         len(view),
         abstained=None if adjustment.abstention is None else abstained,
         warning=None if adjustment.abstention is None else adjustment.abstention.warning,
-        left_out=left_out,
+        left_out=scorer.count_left_out(view, splits),
         remarks=adjustment.remarks,
         doubts=familiarity.remarks(),
         caution=describe_splits(scorer.metadata, corpus) if (view.labels >= 0).any() else None,
