@@ -15,6 +15,7 @@ from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus, import_with_summary
 from tenor.corpus.schema import Label
 from tenor.corpus.views import view_sequences
+from tenor.distributed.shards import corpus_to_table, table_to_corpus
 from tenor.errors import UsageError
 from tenor.evaluation.seeds import require_paired
 from tenor.evaluation.standing import find_baselines
@@ -227,3 +228,13 @@ def test_profiles_stand_beside_baselines_on_a_corpus_of_the_other_order(tmp_path
             assert other["baselines"][name][metric] == pytest.approx(metrics[metric], abs=1e-6)
     with pytest.raises(UsageError, match="expected the order of classes that .* ok, abuse, found abuse, ok"):
         tenor.score_out_of_fold(model, corpora["ok"])
+
+
+def test_a_shard_keeps_the_order(tmp_path: Path) -> None:
+    chats = write_chats(tmp_path / "chats.jsonl")
+    corpus = tenor.encode_corpus(
+        import_corpus(chats, tmp_path / "raw", positive="abuse"), tmp_path / "corpus", encoder="dynamics"
+    )
+    shard = table_to_corpus(corpus_to_table(open_corpus(corpus)), tmp_path / "shard", "shard")
+    assert shard.info.classes == open_corpus(corpus).info.classes
+    assert shard.info.classes["conversation"] == ("ok", "abuse")

@@ -161,6 +161,18 @@ def test_the_command_and_inspect_say_it(
             np.testing.assert_allclose(found, [mean], rtol=1e-6)
 
 
+def test_blocks_are_counted_together(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write() -> tuple[str, ...]:
+        output = tmp_path / "scores.parquet"
+        return tenor.evaluation.predict_to_file(
+            folder / "author", folder / "mixed", output, split="all", device="cpu"
+        ).doubts
+
+    whole = write()
+    monkeypatch.setattr("tenor.evaluation.streaming.BLOCK_MESSAGES", 100)
+    assert write() == whole and "of 400 sequences" in whole[0]
+
+
 def test_an_update_keeps_what_is_known(folder: Path, tmp_path: Path) -> None:
     old = tenor.predict(folder / "author", folder / "later", split="all")
     fresh = tenor.predict(folder / "author", folder / "mixed", split="all")
@@ -186,7 +198,8 @@ def test_notes_of_test_and_of_profiles(folder: Path, tmp_path: Path) -> None:
     corpus = tenor.encode_corpus(tmp_path / "raw", tmp_path / "all", encoder=f"like:{folder / 'english'}")
     for model, level in ((folder / "conversation", "conversation"), (folder / "author", "author")):
         notes = tenor.test_model(level, model, corpus, baselines=False)["notes"]
-        assert any("sequences have less than" in note for note in notes)
+        count = 40 if level == "conversation" else 80  # of test alone
+        assert any(note.startswith(f"{count} of {count} sequences have less than") for note in notes)
     one = tenor.evaluate_profile_classifier(folder / "author", corpus, baselines=False)
     all_of_them = tenor.compare_aggregation_methods(folder / "author", corpus, baselines=False).values()
     of_all = [note for results in all_of_them for note in results.get("notes", ())]

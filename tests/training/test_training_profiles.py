@@ -296,6 +296,25 @@ def test_people_to_act_on_by_another_rule_and_with_abstention(
     assert done.code == 0
     assert f"threshold {rule:.4f}, {made.abstained} of them without a decision" in done.out
     assert "chosen on validation by" in done.out
+    few = scored.in_split("validation").labelled()
+    few = write_predictions(few.select(np.isin(few.authors, few.authors[:3])), tmp_path / "few.parquet")
+    warned = profiles_to_file(author_model, new, tmp_path / "p.parquet", abstain_alpha=0.1, validation=few)
+    assert warned.warning is not None
+    done = run_cli(
+        "profile",
+        author_model,
+        new,
+        "-o",
+        tmp_path / "p.parquet",
+        "--abstain-alpha",
+        0.1,
+        "--validation",
+        few,
+    )
+    assert f"abstention: {warned.warning}" in done.out
+    for option in (("--threshold", "f1"), ("--abstain-alpha", 0.1), ("--validation", few)):
+        refused = run_cli("profile", author_model, tmp_path, "-o", tmp_path / "p", "--engine", "ray", *option)
+        assert refused.code == 2 and f"{option[0]} has no effect with the engine ray" in refused.err
     plain = profiles_to_file(author_model, new, tmp_path / "p.parquet")
     assert (plain.abstained, plain.remarks, plain.warning) == (None, (), None)
     assert read_sets(tmp_path / "p.parquet") is None
