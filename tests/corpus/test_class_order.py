@@ -130,6 +130,21 @@ def test_the_order_is_kept_by_what_is_made_of_the_corpus(tmp_path: Path) -> None
     assert read_classes(corpus)[0] == ("abuse", "ok", "other")
 
 
+def test_a_stream_that_begins_with_one_class_is_told_with_the_other(tmp_path: Path) -> None:
+    first = write_chats(tmp_path / "first.jsonl", labels=("ok",), roles=("bystander",))
+    corpus = import_corpus(first, tmp_path / "corpus")
+    with pytest.raises(UsageError, match="expected one name of two classes, found 'abuse'"):
+        third = write_chats(tmp_path / "third.jsonl", labels=("ok",), roles=("bystander",), first=6)
+        import_corpus(third, corpus, append=True, positive="abuse")
+    assert read_classes(corpus) == (("ok",), ("bystander",))
+    later = write_chats(tmp_path / "later.jsonl", first=6)
+    import_corpus(later, corpus, append=True, positive=["abuse", "attacker"])
+    assert read_classes(corpus) == (("ok", "abuse"), ("bystander", "attacker"))
+    again = write_chats(tmp_path / "again.jsonl", first=12)
+    import_corpus(again, corpus, append=True, positive="abuse")  # as it is
+    assert read_classes(corpus) == (("ok", "abuse"), ("bystander", "attacker"))
+
+
 def test_an_import_says_which_one_it_is(tmp_path: Path) -> None:
     chats = write_chats(tmp_path / "chats.jsonl")
     lines = import_with_summary(chats, tmp_path / "a", positive="abuse").lines()

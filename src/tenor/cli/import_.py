@@ -79,7 +79,7 @@ def run(
     Splits into train, validation and test are made here, by a hash of each group's id.
     """
     if append:
-        refuse_given(context, "replace", "positive", reason="with --append")
+        refuse_given(context, "replace", reason="with --append")
     shares = parse_numbers(fractions, "--fractions", float)
     if len(shares) != 3:
         raise typer.BadParameter(f"expected three numbers, not {fractions!r}", param_hint="--fractions")

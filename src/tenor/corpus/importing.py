@@ -84,7 +84,8 @@ def import_corpus(
         seed: of the splits.
         strict: one joint assignment in which neither an author nor a conversation is shared between splits.
         positive: the name of the class that is the positive one of two, or a name a level; by default the last in the
-            alphabet's order, and of 0 and 1 always 1. A corpus keeps the order of its classes.
+            alphabet's order, and of 0 and 1 always 1. A corpus keeps the order of its classes; one of a single class
+            may be told with what brings the other.
         rejects: the file that lists what was set aside: place, reason and a hash of each row, never its text;
             None = ``rejects.jsonl`` in the corpus folder.
         replace: allow `dest` to exist.
@@ -100,7 +101,7 @@ def import_corpus(
     Raises:
         InputError: a row breaks a rule (``raise``), a file cannot be read on, or no row is left.
         UsageError: an argument has a value outside the allowed ones, a split of its own for a source that is a corpus,
-            `append` to an analyzed corpus, or with `positive`.
+            `append` to an analyzed corpus, or with another `positive` than it has.
         StorageError: `dest` exists or cannot be written.
         CorpusError: the source is a corpus, and damaged, or there is none to append to.
         SplitError: the corpus to append to has a strict plan.
@@ -246,7 +247,7 @@ def _settle_class_order(positive: str | Sequence[str], base: Corpus | None, sour
     """The order of the classes: that of a corpus, and what was asked for.
 
     Raises:
-        UsageError: what was asked for are no names, or there is a corpus to append to.
+        UsageError: what was asked for are no names, or would turn round a corpus that is appended to.
     """
     names = (positive,) if isinstance(positive, str) else positive
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
@@ -254,12 +255,13 @@ def _settle_class_order(positive: str | Sequence[str], base: Corpus | None, sour
             f"positive: expected names of classes, found {type(positive).__name__} {str(positive)[:80]}"
         )
     if base is not None:
-        if names:
-            raise UsageError(
-                f"{base.path}: a corpus that is appended to keeps its positive class: leave positive out, or import "
-                "it into a new one"
-            )
-        return ClassOrder(known=base.info.classes)
+        for classes in base.info.classes.values():
+            if len(classes) == 2 and classes[0] in names:
+                raise UsageError(
+                    f"{base.path}: a corpus that is appended to keeps its positive class, {classes[1]!r}: leave "
+                    f"{classes[0]!r} out, or import the corpus into a new one"
+                )
+        return ClassOrder(tuple(names), base.info.classes)
     return ClassOrder(tuple(names), read_info(source).classes if source.is_dir() else {})
 
 
