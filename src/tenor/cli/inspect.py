@@ -219,15 +219,13 @@ def describe_shares(shares: npt.NDArray[np.float32] | None) -> dict[str, float |
     """The middle and the lowest twentieth of the shares of known words, and how many rows have no word."""
     if shares is None:
         return None
-    import numpy as np
+    from tenor.lexical.familiarity import summarize_shares
 
-    found = shares[~np.isnan(shares)]
-    quantiles = np.quantile(found, [0.5, 0.05]).tolist() if len(found) else [None, None]
-    return {
-        "median": quantiles[0],
-        "lowest 5%": quantiles[1],
-        "rows without a word": len(shares) - len(found),
-    }
+    found = summarize_shares(shares)
+    if found is None:
+        return {"median": None, "lowest 5%": None, "rows without a word": len(shares)}
+    wordless = len(shares) - int(found["texts"])
+    return {"median": found["median"], "lowest 5%": found["low"], "rows without a word": wordless}
 
 
 def list_highest(
@@ -254,7 +252,7 @@ def list_highest(
     columns["score"] = best(rows).tolist()
     if rows.known_words is not None:
         columns["known words"] = [
-            None if share != share else round(share, 2) for share in rows.known_words.tolist()
+            None if np.isnan(share) else round(share, 2) for share in rows.known_words.tolist()
         ]
     predicted = find_predicted(rows)
     if predicted is not None:

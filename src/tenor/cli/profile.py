@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,6 +26,7 @@ from tenor.cli.standing import (
 
 if TYPE_CHECKING:
     from tenor.aggregation.fixed import LabelRule
+    from tenor.evaluation.profile_files import WrittenProfiles
 
 SUMMARY = "Evaluate an author model over whole profiles, or write them."
 
@@ -88,11 +89,8 @@ def _write_shards(
     print_line(f"{output}: {done.line('profiles')}")
 
 
-def _write_profiles(model: Path, data: str, output: str, **options: Any) -> None:  # noqa: ANN401 - of profiles_to_file
-    """Profiles of predictions, to act on."""
-    from tenor.evaluation.profile_files import profiles_to_file
-
-    made = profiles_to_file(model, data, output, **options)
+def _print_written(output: str, made: WrittenProfiles) -> None:
+    """What was written, and what was fitted for it."""
     cut = made.profiles.threshold
     said = "without a threshold" if cut is None else f"threshold {cut:.4f}"
     said += "" if made.abstained is None else f", {made.abstained:,} of them without a decision"
@@ -175,10 +173,13 @@ def run(
             refuse_given(context, *_FITTED, reason=f"with {how}: profiles have the model file's threshold")
             _write_shards(model, data, output, aggregation, profile_label)
             return
-        _write_profiles(
+        from tenor.evaluation.profile_files import profiles_to_file
+
+        made = profiles_to_file(
             model, data, output, aggregation=aggregation, profile_label=profile_label, threshold=threshold,
             abstain_alpha=abstain_alpha, validation=validation,
         )  # fmt: skip
+        _print_written(output, made)
         return
     refuse_given(context, "validation", reason="without --output: the corpus's own validation split is taken")
     from tenor.evaluation import compare_aggregation_methods, evaluate_profile_classifier

@@ -85,7 +85,6 @@ def profile_predictions(
     cut = 0.5 if sequences.threshold is None else sequences.threshold
     methods = [fixed for fixed in AGGREGATIONS if fixed in aggregations]
     scores = aggregate_all(sequences.probs, profiles.codes, len(profiles), cut, methods=methods)
-    known_words = _average_known_words(sequences, profiles)
     tables = {}
     for name in aggregations:
         if name == TRAINED:
@@ -95,14 +94,17 @@ def profile_predictions(
             logits, probs = log_odds(scores[name]), scores[name]
         else:
             logits, probs = _score_learned(sequences, profiles, name, embeddings, training, seed)
-        table = replace(_as_predictions(sequences, profiles, logits, probs), known_words=known_words)
+        table = _as_predictions(sequences, profiles, logits, probs)
         deciding = table.in_split("validation")
         if training is not None and name not in ATTENTIONS:
             unseen = _score_training(name, training, cut, seed)
             table = concatenate_predictions([_as_predictions(sequences, training.profiles, *unseen), table])
             deciding = table.select(table.splits != "test")
         tables[name] = replace(table, threshold=_choose_threshold(deciding.labelled(), rule))
-    return tables
+    known_words = _average_known_words(sequences, profiles)
+    if known_words is None or out_of_fold is not None:  # whose training profiles come from another table
+        return tables
+    return {name: replace(table, known_words=known_words) for name, table in tables.items()}
 
 
 def name_default(trained: TrainedAggregation | None) -> str:
@@ -242,7 +244,6 @@ def _aggregate_trained(
     trained = require_trained(trained)
     logits = trained.fitted.logits(sequences.logits, profiles.codes, len(profiles))
     table = _as_predictions(sequences, profiles, logits, to_probs(logits))
-    table = replace(table, known_words=_average_known_words(sequences, profiles))
     is_theirs = rule is not None and (parse_rule(trained.rule), "majority") == (rule, profile_label)
     if is_theirs and trained.threshold is not None:
         return replace(table, threshold=trained.threshold)

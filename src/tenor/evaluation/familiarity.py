@@ -85,6 +85,11 @@ class Familiarity:
         return f"{self.wordless:,} sequences have no word, so their scores are not of what was said"
 
 
+def doubt_texts(metadata: ModelMetadata, predictions: Predictions) -> tuple[str, ...]:
+    """What to know of a model's predictions where their texts are unlike the training's, in sentences."""
+    return Familiarity.of(metadata).count(predictions).remarks()
+
+
 def _is_unusual(count: int, rows: int, usual: float, texts: float) -> bool:
     """Whether so many of some rows are more than a usual share, itself of so many texts, explains."""
     both = (count + usual * texts) / (rows + texts)

@@ -12,7 +12,7 @@ from tenor.corpus.corpus import open_corpus
 from tenor.corpus.fingerprints import fingerprint_conversations
 from tenor.devices import start_runtime
 from tenor.errors import SplitError, UsageError
-from tenor.evaluation.familiarity import Familiarity
+from tenor.evaluation.familiarity import doubt_texts
 from tenor.evaluation.requests import check_request
 from tenor.evaluation.scoring import Scorer, parse_splits
 from tenor.predictions import Predictions, read_predictions, require_predictions, write_predictions
@@ -98,17 +98,13 @@ def predict(
         abstain_alpha=abstain_alpha,
         known=None if validation is not None else predictions if "validation" in splits else known,
     )
-    left_out = scorer.count_left_out(view, splits)
-    if left_out and scorer.runtime.is_main:
-        why = (
-            "that are in no split"
-            if split == "all"
-            else f"that are not in split {split} (split='all' scores all)"
-        )
-        logger.warning("%s: not scored: %s sequences %s", corpus.path, f"{left_out:,}", why)
     if scorer.runtime.is_main:
-        for remark in Familiarity.of(scorer.metadata).count(predictions).remarks():
-            logger.warning("%s: %s", corpus.path, remark)
+        left_out = scorer.count_left_out(view, splits)
+        if left_out:
+            why = "in no split" if split == "all" else f"not in split {split} (split='all' scores all)"
+            logger.warning("%s: not scored: %s sequences that are %s", corpus.path, f"{left_out:,}", why)
+        for doubt in doubt_texts(scorer.metadata, predictions):
+            logger.warning("%s: %s", corpus.path, doubt)
     predictions, sets = adjustment.apply(predictions)
     if output is not None and scorer.runtime.is_main:
         write_predictions(predictions, output, sets=sets)

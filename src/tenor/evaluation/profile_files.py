@@ -10,7 +10,7 @@ from tenor.aggregation.fixed import COUNTS, LabelRule
 from tenor.errors import InputError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.applying import apply_aggregation, find_applicable
 from tenor.evaluation.calibration import Adjustment, check_adjustment, fit_adjustment
-from tenor.evaluation.familiarity import Familiarity
+from tenor.evaluation.familiarity import doubt_texts
 from tenor.files import require_apart, sha256_file
 from tenor.models.metadata import ModelMetadata
 from tenor.models.model_file import read_metadata
@@ -101,7 +101,7 @@ def profiles_to_file(
     sequences, profiles = _read_profiles(predictions_path, model_path, metadata, name, profile_label)
     if is_fitted and validation is None:
         adjustment = _fit_on_profiles(profiles, predictions_path, threshold, abstain_alpha)
-    for doubt in Familiarity.of(metadata).count(sequences).remarks():
+    for doubt in doubt_texts(metadata, sequences):
         logger.warning("%s: %s", predictions_path, doubt)
     known = int(((profiles.splits == "train") & (profiles.labels >= 0)).sum())
     if known:  # people whom nobody labelled stand in that split by chance

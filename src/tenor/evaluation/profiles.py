@@ -31,7 +31,7 @@ from tenor.evaluation.aggregation import (
     require_trained,
 )
 from tenor.evaluation.calibration import check_adjustment, measure_abstention
-from tenor.evaluation.familiarity import Familiarity
+from tenor.evaluation.familiarity import doubt_texts
 from tenor.evaluation.learned import ATTENTIONS
 from tenor.evaluation.rivals import aggregate_baselines, aggregate_on_training
 from tenor.evaluation.scoring import Scorer
@@ -124,9 +124,10 @@ def evaluate_profile_classifier(
         seed=seed,
     )[aggregation]
     metrics = measure_profiles(table, rule, seed, abstain_alpha, scored.find_stored(aggregation))
-    metrics["cost"] = measure_costs(table, {}, rule, seed=seed)
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, rule, out_of_fold, seed)
+    else:
+        metrics["cost"] = measure_costs(table, {}, rule, seed=seed)
     metrics["notes"] = [*metrics.get("notes", ()), *scored.find_doubts(), *scored.scorer.metadata.remarks]
     metrics["caution"] = table.caution
     return {**metrics, "aggregation": aggregation, "test_reads": scored.count_read()}
@@ -294,7 +295,7 @@ class AuthorScores:
 
     def find_doubts(self) -> tuple[str, ...]:
         """Whether test is unlike what the model was trained on, in sentences."""
-        return Familiarity.of(self.scorer.metadata).count(self.sequences.in_split("test")).remarks()
+        return doubt_texts(self.scorer.metadata, self.sequences.in_split("test"))
 
     def count_read(self) -> int | None:
         """Count this reading of the test split, at level profile."""

@@ -16,7 +16,7 @@ from tenor.evaluation.calibration import (
     measure_abstention,
     measure_calibration,
 )
-from tenor.evaluation.familiarity import Familiarity
+from tenor.evaluation.familiarity import doubt_texts
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import Metrics, find_baselines, measure_beside, measure_costs, measure_test
 from tenor.evaluation.thresholds import apply_rule, describe_threshold
@@ -91,8 +91,8 @@ def test_model(
     metrics["calibration"] = measure_calibration(predictions, calibrator)
     if abstain_alpha is not None:
         metrics["abstention"] = measure_abstention(predictions, abstain_alpha, seed=seed)
-    familiarity = Familiarity.of(scorer.metadata).count(predictions.in_split("test"))
-    metrics["notes"] = [*notes, *familiarity.remarks(), *scorer.metadata.remarks]
+    doubts = doubt_texts(scorer.metadata, predictions.in_split("test"))
+    metrics["notes"] = [*notes, *doubts, *scorer.metadata.remarks]
     metrics["caution"] = predictions.caution
     metrics["test_reads"] = scorer.count_read(corpus, scorer.level)
     return metrics

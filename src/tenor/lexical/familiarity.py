@@ -55,7 +55,7 @@ def share_known_words(spoken: SpokenCounts, is_known: npt.NDArray[np.bool_]) -> 
     return shares
 
 
-def summarize_shares(shares: FloatArray) -> dict[str, float] | None:
+def summarize_shares(shares: npt.NDArray[np.floating]) -> dict[str, float] | None:
     """What is usual of some texts' shares; None without a word.
 
     Returns:

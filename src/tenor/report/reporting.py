@@ -16,7 +16,7 @@ from tenor.arguments import describe_found, require_list
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration, measure_calibration
-from tenor.evaluation.familiarity import Familiarity
+from tenor.evaluation.familiarity import doubt_texts
 from tenor.evaluation.sentences import describe_calibration, describe_choice
 from tenor.evaluation.thresholds import describe_stored, describe_threshold
 from tenor.metrics.intervals import FEW_GROUPS
@@ -191,9 +191,7 @@ def _describe_words(level: ScoredLevel, test: Predictions) -> list[str]:
     """Whether test's texts are unlike the training's, where the model says what is usual."""
     if level.metadata is None:
         return []
-    return [
-        f"{remark[0].upper()}{remark[1:]}." for remark in Familiarity.of(level.metadata).count(test).remarks()
-    ]
+    return [f"{remark[0].upper()}{remark[1:]}." for remark in doubt_texts(level.metadata, test)]
 
 
 def _describe_scores(level: ScoredLevel, corpus: Corpus | None) -> list[str]:
