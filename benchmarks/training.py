@@ -25,7 +25,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -46,7 +46,7 @@ from _common import (
 )
 from _stock import StockModel
 from tenor.batching import SequenceDataset, SequenceLevel, load_dataset, make_loader
-from tenor.devices import plain_runtime
+from tenor.devices import Runtime, plain_runtime
 from tenor.models.sequence import SequenceClassifier
 from tenor.nn.dropout import set_dropout_generator
 from tenor.training.loop import run_steps
@@ -116,6 +116,7 @@ class Tenor:
 
     dataset: SequenceDataset
     steps: int
+    runtime: Runtime = field(default_factory=lambda: plain_runtime("cpu"))
 
     def __post_init__(self) -> None:
         self.model = make_model(self.dataset)
@@ -130,9 +131,7 @@ class Tenor:
         self.loader.epoch += 1
         drawn = [step for step, _ in zip(self.loader.steps(), range(wanted), strict=False)]
         lengths = np.concatenate([self.dataset.lengths[cut] for step in drawn for cut in step.cuts])
-        results = run_steps(
-            self.model, self.loader, nn.BCEWithLogitsLoss(), self.optimizer, plain_runtime("cpu")
-        )
+        results = run_steps(self.model, self.loader, nn.BCEWithLogitsLoss(), self.optimizer, self.runtime)
 
         def train() -> None:
             for _ in zip(range(wanted), results, strict=False):
@@ -188,9 +187,9 @@ class WithLoss(nn.Module):
 
 
 def run_trainer(
-    dataset: SequenceDataset, model: nn.Module, *, on_gpu: bool = False, epochs: int = 1
+    dataset: SequenceDataset, model: nn.Module, *, on_gpu: bool = False, bf16: bool = False, epochs: int = 1
 ) -> float:
-    """Sequences/s of Hugging Face's Trainer over whole epochs; on a GPU in bf16."""
+    """Sequences/s of Hugging Face's Trainer over whole epochs; on a GPU always in bf16."""
     from transformers import PrinterCallback, Trainer, TrainingArguments
     from transformers.trainer_pt_utils import LengthGroupedSampler
 
@@ -209,8 +208,8 @@ def run_trainer(
         arguments = TrainingArguments(
             output_dir=folder, per_device_train_batch_size=BATCH, num_train_epochs=epochs, learning_rate=1e-4,
             weight_decay=0.01, max_grad_norm=1.0, train_sampling_strategy="group_by_length",
-            use_cpu=not on_gpu, bf16=on_gpu, report_to=[], save_strategy="no", logging_strategy="no", disable_tqdm=True,
-            remove_unused_columns=False, dataloader_pin_memory=on_gpu,
+            use_cpu=not on_gpu, bf16=bf16 or on_gpu, report_to=[], save_strategy="no", logging_strategy="no",
+            disable_tqdm=True, remove_unused_columns=False, dataloader_pin_memory=on_gpu,
         )  # fmt: skip
         trainer = Grouped(model=WithLoss(model), args=arguments, train_dataset=data, data_collator=collate)
         trainer.remove_callback(PrinterCallback)

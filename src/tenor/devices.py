@@ -228,7 +228,18 @@ def start_runtime(
     if accelerator.num_processes > 1:
         atexit.unregister(_leave_group)  # registered once, however many runtimes are started
         atexit.register(_leave_group)
+    if chosen.type == "cpu" and precision == "bf16" and accelerator.process_index == 0:
+        _warn_of_slow_bf16()
     return Runtime(chosen, precision, accelerator.process_index, accelerator.num_processes, accelerator)
+
+
+def _warn_of_slow_bf16() -> None:
+    """Say where a CPU computes bf16 slower than fp32: as far as was measured, wherever it has no AMX."""
+    found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 does not tell
+    if found.get("architecture") == "x86_64" and not found.get("amx_bf16"):
+        logger.warning(
+            "mixed_precision='bf16' is likely slower than fp32 on this CPU: it has no matrix instructions for it (AMX)"
+        )
 
 
 def check_device(device: str | None) -> None:

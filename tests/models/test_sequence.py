@@ -244,6 +244,18 @@ def test_bf16_autocast_is_close_in_training_and_evaluation() -> None:
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
+def test_bf16_autocast_on_a_cpu_multiplies_matrices_of_few_shapes() -> None:
+    model, rows = make_model(), []
+    model.projection.register_forward_hook(lambda _, given, __: rows.append(len(given[0])))
+    for lengths in ([7, 3, 1, 0], [9, 9], [60], [70]):
+        features, mask = make_batch(lengths)
+        model(features, mask)
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model(features, mask).shape == (len(lengths),)
+            assert model.embed(features, mask).shape == (len(lengths), model.embedding_size)
+    assert rows == [11, 64, 64, 18, 64, 64, 60, 64, 64, 70, 128, 128]
+
+
 def test_copy_and_state_dict_give_the_same_scores() -> None:
     model = make_model()
     features, mask = make_batch([6, 3])

@@ -13,6 +13,7 @@ from tenor.nn.multiscale import (
     MultiScalePool,
     check_kernel_sizes,
     choose_way,
+    convolve_gathered,
     convolve_joined,
     convolve_shifts,
     convolve_windows,
@@ -70,7 +71,7 @@ def convolve_apart(values: torch.Tensor, weights: Tensors, biases: Tensors, pack
     return list(together.split([len(weight) for weight in weights], dim=1))
 
 
-@pytest.mark.parametrize("convolve", [convolve_joined, convolve_shifts, convolve_apart])
+@pytest.mark.parametrize("convolve", [convolve_joined, convolve_shifts, convolve_gathered, convolve_apart])
 @pytest.mark.parametrize("lengths", [[1, 1], [4, 4, 4], [5, 2, 1], [400, 700, 3]])
 def test_all_ways_to_convolve_equal_conv1d(convolve: Convolve, lengths: list[int]) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -104,6 +105,20 @@ def test_the_way_follows_from_the_lengths() -> None:
         ([1024], convolve_joined),
     ):
         assert choose_way(torch.zeros(sum(lengths), 6), packing_of(lengths)) is way
+        with torch.autocast("cpu", torch.bfloat16):  # where other shapes in each batch would cost
+            in_half = convolve_gathered if way is convolve_shifts else way
+            assert choose_way(torch.zeros(sum(lengths), 6), packing_of(lengths)) is in_half
+
+
+def test_windows_that_are_gathered_are_multiplied_in_half_precision() -> None:
+    packing, values = packing_of([2, 1]), torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
+    weights, biases = [torch.randn(5, 4, 3, generator=torch.Generator().manual_seed(1))], [torch.zeros(5)]
+    (full,) = convolve_gathered(values, weights, biases, packing)
+    with torch.autocast("cpu", torch.bfloat16):
+        (half,) = convolve_gathered(values, weights, biases, packing)
+    assert half.dtype == torch.bfloat16
+    torch.testing.assert_close(half.float(), full, rtol=0.05, atol=0.05)
+    assert not torch.equal(half.float(), full)
 
 
 @pytest.mark.parametrize("length", [508, 509, 510, 511, 512, 513, 1024, 1025])

@@ -40,6 +40,30 @@ def test_rows_are_the_real_messages_shortest_sequence_first(overhead: int) -> No
     assert packing.unpack(vectors).tolist() == [[3.0], [1.0], [0.0], [2.0]]
 
 
+def test_fillers_take_the_rows_to_a_multiple_and_are_left_out_in_the_end() -> None:
+    packing = Packing.of(MASK, overhead=100, few_shapes=True)
+    rows = packing.pack(VALUES)
+    assert len(rows) == 64 and packing.fillers == 58
+    assert torch.equal(rows[:6], Packing.of(MASK).pack(VALUES)) and not rows[6:].any()
+    assert packing.owners.tolist() == [0, 1, 1, 2, 2, 2, *range(3, 61)]
+    assert packing.positions.tolist() == [0, 0, 1, 0, 1, 2, *[0] * 58]
+    assert packing.sizes == [6, 58] and packing.longest == 3
+    assert len(packing.offsets) == 62 and packing.offsets[-1] == 64
+    here, there = packing.neighbours(1)
+    assert (here.tolist(), there.tolist()) == ([1, 3, 4], [2, 4, 5])
+    assert packing.unpack(pool_max(rows, packing)).tolist() == [[3, -2], [-5, 7], [0, 0], [8, 3]]
+    assert packing.unpack(pool_mean(rows, packing)).tolist() == [[2, -4], [-5, 7], [0, 0], [7, 2]]
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "filled"), [(0, 0), (1, 64), (64, 64), (65, 128), (513, 640), (900, 1024), (5000, 5120)]
+)
+def test_few_shapes_are_multiples_of_an_eighth_of_the_next_power_of_two(num_rows: int, filled: int) -> None:
+    packing = Packing.of(torch.ones(1, num_rows, dtype=torch.bool), few_shapes=True)
+    assert len(packing.owners) == len(packing.pack(torch.zeros(1, num_rows, 2))) == filled
+    assert packing.unpack(torch.ones(len(packing.lengths), 3)).shape == (1, 3)
+
+
 @pytest.mark.parametrize(
     ("overhead", "shapes"),
     [

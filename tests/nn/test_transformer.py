@@ -77,6 +77,22 @@ def test_plain_attention_equals_the_fused_kernel(masked: bool) -> None:
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
+def test_attention_itself_is_in_full_precision_under_autocast_on_a_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attention, seen = SelfAttention(16, 2), []
+
+    def mix(block: object, projected: torch.Tensor) -> torch.Tensor:
+        seen.append((projected.dtype, torch.is_autocast_enabled("cpu")))
+        return projected[:, :16]
+
+    monkeypatch.setattr(attention, "_mix", mix)
+    packing = Packing.of(torch.ones(2, 3, dtype=torch.bool))
+    with torch.autocast("cpu", torch.bfloat16):
+        attended = attention(torch.randn(6, 16), packing)
+    assert seen == [(torch.float32, False)] and attended.dtype == torch.bfloat16
+
+
 def test_encoder_without_layers_is_a_norm() -> None:
     values = torch.randn(3, 8, generator=torch.Generator().manual_seed(1))
     packing = Packing.of(torch.ones(1, 3, dtype=torch.bool))

@@ -196,7 +196,11 @@ class SequenceClassifier(nn.Module):
                 raise UsageError("packed features need the mask that says whose they are")
             mask = torch.ones(features.shape[:2], dtype=torch.bool)
         check_mask(mask, features)
-        packing = Packing.of(mask, is_packed=features.ndim == 2, device=features.device)
+        # A CPU's products in half precision are by oneDNN, which writes a program for each new shape.
+        few_shapes = features.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+        packing = Packing.of(
+            mask, is_packed=features.ndim == 2, few_shapes=few_shapes, device=features.device
+        )
         return packing.pack(features), packing
 
     def _standardize(self, rows: Tensor) -> Tensor:

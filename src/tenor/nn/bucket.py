@@ -12,10 +12,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tenor.nn.packing import Block, Packing
+from tenor.nn.packing import Block, Packing, rows_step
 
-#: Rows of a shape are a multiple of this, at least.
-_ROWS = 64
 #: The longest sequence of a shape has a power of 2 of messages, this many at least.
 _LONGEST = 16
 
@@ -42,7 +40,7 @@ class Bucket:
     def of(cls, lengths: Lengths) -> Bucket:
         """The smallest shape that holds sequences of these lengths, (S,), each at least 1."""
         rows, longest = int(lengths.sum()), max(_LONGEST, _next_power(int(lengths.max())))
-        step = max(_ROWS, _next_power(rows) // 8)  # an eighth to a quarter of the rows
+        step = rows_step(rows)  # an eighth to a quarter of the rows
         fillers = -(-step // (longest - 1))  # room for the rows that are left, whatever their number
         return cls(len(lengths), fillers, -(-(rows + fillers) // step) * step, longest)
 

@@ -56,7 +56,9 @@ def choose_way(values: Tensor, packing: Packing) -> Convolve:
     if values.device.type == "cuda":
         return convolve_windows
     least = max(JOINED * len(packing.lengths), JOINED_IN_ALL)
-    return convolve_joined if values.device.type == "cpu" and len(values) >= least else convolve_shifts
+    if values.device.type == "cpu" and len(values) >= least:
+        return convolve_joined
+    return convolve_gathered if torch.is_autocast_enabled(values.device.type) else convolve_shifts
 
 
 def convolve_shifts(
@@ -76,7 +78,8 @@ def convolve_shifts(
         (M, out) of each convolution.
     """
     reaches = [weight.shape[2] // 2 for weight in weights]
-    taps = [weight.permute(2, 0, 1).contiguous() for weight in weights]  # (kernel, out, H)
+    # Unbound at once: the gradient of each single tap would be a kernel of zeros around it.
+    taps = [weight.permute(2, 0, 1).contiguous().unbind(0) for weight in weights]  # kernel times (out, H)
     scales = [
         functional.linear(values, tap[reach], bias)
         for tap, reach, bias in zip(taps, reaches, biases, strict=True)
@@ -103,8 +106,7 @@ def convolve_windows(
     Returns:
         (M, out of all convolutions), in a list of its own.
     """
-    if torch.is_autocast_enabled(values.device.type):
-        values = values.to(torch.get_autocast_dtype(values.device.type))
+    values = _autocast(values)
     reach = max(weight.shape[2] // 2 for weight in weights)
     first, num_rows = _place_windows(packing, reach)
     buffer = values.new_zeros(num_rows + 2 * reach, values.shape[1]).index_copy(0, first + reach, values)
@@ -112,6 +114,37 @@ def convolve_windows(
     wide = [functional.pad(weight, [reach - weight.shape[2] // 2] * 2) for weight in weights]
     scales = functional.linear(windows, torch.cat(wide).flatten(1), torch.cat(list(biases)))
     return [scales.index_select(0, first)]
+
+
+def convolve_gathered(
+    values: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], packing: Packing
+) -> list[Tensor]:
+    """The same as convolve_shifts, as a product a convolution over windows whose rows are gathered.
+
+    For half precision on a CPU: all products have the shape of the rows, so that what oneDNN writes for them serves
+    again, where convolve_shifts has other shapes in every batch.
+    """
+    values = _autocast(values)
+    num_rows, hidden = values.shape
+    reach = max(weight.shape[2] // 2 for weight in weights)
+    shifts = torch.arange(-reach, reach + 1, device=values.device)
+    places = packing.positions[:, None] + shifts  # (M, 2 * reach + 1)
+    is_inside = (places >= 0) & (places < packing.lengths[packing.owners][:, None])
+    rows = torch.arange(num_rows, device=values.device)[:, None] + shifts
+    rows = rows.where(is_inside, num_rows)  # beyond the ends: a row of zeros
+    windows = functional.pad(values, (0, 0, 0, 1)).index_select(0, rows.flatten()).view(num_rows, -1)
+    scales = []
+    for weight, bias in zip(weights, biases, strict=True):
+        beyond = (reach - weight.shape[2] // 2) * hidden  # what the widest kernel sees and this one does not
+        seen = windows[:, beyond : windows.shape[1] - beyond]
+        scales.append(functional.linear(seen, weight.transpose(1, 2).flatten(1), bias))
+    return scales
+
+
+def _autocast(values: Tensor) -> Tensor:
+    """In the dtype that products of them will have, so that what is copied for them is not twice as large."""
+    kind = values.device.type
+    return values.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else values
 
 
 def convolve_joined(

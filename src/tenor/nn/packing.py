@@ -20,6 +20,9 @@ from tenor.errors import UsageError
 #: On CPU, how many messages of padding a block may hold: about what one more block costs.
 BLOCK_OVERHEAD = 128
 
+#: Where few shapes are wanted, rows are a multiple of this, at least.
+ROWS = 64
+
 
 @dataclass(frozen=True)
 class Block:
@@ -69,17 +72,19 @@ class Block:
 class Packing:
     """Which rows belong to whom: M real messages of S sequences; those without messages left out.
 
-    Those of a mask stand shortest first, those of a Bucket as they come.
+    Those of a mask stand shortest first, those of a Bucket as they come. Fillers, sequences of one message of zeros,
+    may stand behind them.
 
     Attributes:
         batch_size: sequences of the batch, with those left out.
         order: (S,) int64, each sequence's row in the batch; None = all, as they come.
         places: (M,) int64, each message's place in what `pack` is given; None = all, as they come.
-        lengths: (S,) int64.
+        lengths: (S,) int64; fillers are among these, and all that follow.
         owners: (M,) int64, whose each message is, as a number from 0 to S - 1.
         positions: (M,) int64, each message's place in its sequence.
         sizes: rows of each block.
         blocks: the sequences again, cut for what looks at whole sequences.
+        fillers: how many there are; `unpack` leaves them out.
     """
 
     batch_size: int
@@ -90,6 +95,7 @@ class Packing:
     positions: Tensor
     sizes: list[int]
     blocks: list[Block]
+    fillers: int = 0
 
     @classmethod
     def of(
@@ -98,6 +104,7 @@ class Packing:
         *,
         overhead: int | None = None,
         is_packed: bool = False,
+        few_shapes: bool = False,
         device: torch.device | None = None,
     ) -> Packing:
         """The packing of a mask; it is found on the CPU, where nothing has to be waited for.
@@ -107,6 +114,7 @@ class Packing:
             overhead: messages of padding that a block may hold; None = BLOCK_OVERHEAD on CPU, elsewhere as many as
                 one block of all sequences takes, for there a call costs more than padding.
             is_packed: `pack` is given the real messages alone, in the mask's order.
+            few_shapes: let fillers take M up to a multiple of rows_step; on CPU.
             device: where the rows are; None = where the mask is.
         """
         device, mask = mask.device if device is None else device, mask.cpu()
@@ -126,7 +134,26 @@ class Packing:
         sizes, blocks = _cut_blocks(lengths, distinct, groups, overhead)
         rows = None if is_sorted and len(lengths) == len(mask) else order
         packing = cls(len(mask), rows, places, lengths, owners, positions, sizes, blocks)
-        return packing if device.type == "cpu" else packing.to(device)
+        if device.type != "cpu":
+            return packing.to(device)
+        return packing.fill_up() if few_shapes else packing
+
+    def fill_up(self) -> Packing:
+        """The same with fillers up to the next multiple of rows_step."""
+        num_rows = len(self.owners)
+        count = -num_rows % rows_step(num_rows)
+        if count == 0:
+            return self
+        ones = torch.ones(count, dtype=torch.int64)
+        return replace(
+            self,
+            lengths=torch.cat([self.lengths, ones]),
+            owners=torch.cat([self.owners, len(self.lengths) + torch.arange(count)]),
+            positions=torch.cat([self.positions, torch.zeros_like(ones)]),
+            sizes=[*self.sizes, count],
+            blocks=[*self.blocks, Block.of(ones, count, 1, count)],
+            fillers=count,
+        )
 
     def to(self, device: torch.device) -> Packing:
         """The same on another device, in one transfer that nothing waits for."""
@@ -148,7 +175,7 @@ class Packing:
     @property
     def longest(self) -> int:
         """Messages of the longest sequence; 0 where there is none."""
-        return self.blocks[-1].length if self.blocks else 0
+        return max((block.length for block in self.blocks), default=0)
 
     @cached_property
     def offsets(self) -> Tensor:
@@ -158,10 +185,12 @@ class Packing:
     def pack(self, features: Tensor) -> Tensor:
         """The real messages (M, C), shortest sequence first, of (B, T, C), or of (M, C) in the mask's order."""
         rows = features.reshape(features.shape[:-1].numel(), features.shape[-1])
-        return rows if self.places is None else rows.index_select(0, self.places)
+        rows = rows if self.places is None else rows.index_select(0, self.places)
+        return functional.pad(rows, (0, 0, 0, self.fillers)) if self.fillers else rows
 
     def unpack(self, vectors: Tensor) -> Tensor:
         """One vector a sequence (S, E) in the batch's order, (B, E); 0 for those without messages."""
+        vectors = vectors[: len(vectors) - self.fillers]
         if self.order is None:
             return vectors
         return vectors.new_zeros(self.batch_size, vectors.shape[1]).index_copy(0, self.order, vectors)
@@ -176,6 +205,11 @@ class Packing:
         parts = torch.split(rows, self.sizes)
         results = [function(block, part) for block, part in zip(self.blocks, parts, strict=True)]
         return results[0] if len(results) == 1 else torch.cat(results)
+
+
+def rows_step(num_rows: int) -> int:
+    """What rows are a multiple of where few shapes are wanted: an eighth of the next power of 2, ROWS at least."""
+    return max(ROWS, (1 << max(num_rows - 1, 0).bit_length()) // 8)
 
 
 def _find_places(mask: Tensor, order: Tensor | None, num_rows: int, *, is_packed: bool) -> Tensor | None:

@@ -103,10 +103,15 @@ class SelfAttention(nn.Module):
         """Let each message attend to those of its own sequence: (M, H) to (M, H)."""
         projected = self.qkv(values)
         kernel = find_packed_kernel(projected, self.num_heads)
-        if kernel is None:
-            mixed = packing.map_blocks(self._mix, projected)
-        else:
+        if kernel is not None:
             mixed = attend_packed(kernel, projected, packing, self.num_heads)
+        elif projected.device.type == "cpu":
+            # In full precision also under autocast: a head's products are small, and oneDNN writes a program for each
+            # of their shapes, which takes longer than they do.
+            with torch.autocast("cpu", enabled=False):
+                mixed = packing.map_blocks(self._mix, projected.to(self.qkv.weight.dtype))
+        else:
+            mixed = packing.map_blocks(self._mix, projected)
         attended: Tensor = self.output(mixed)
         return attended
 
