@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tenor.evaluation import predict as predict
     from tenor.evaluation import profile_predictions as profile_predictions
     from tenor.evaluation import test_model as test_model
+    from tenor.evaluation import test_seeds as test_seeds
     from tenor.explain import explain_profile as explain_profile
     from tenor.explain import explain_sequence as explain_sequence
     from tenor.metrics.comparison import compare as compare
@@ -78,6 +79,7 @@ _HOMES = {
     "report_run": "tenor.report.reporting",
     "score_out_of_fold": "tenor.training.out_of_fold",
     "test_model": "tenor.evaluation",
+    "test_seeds": "tenor.evaluation",
     "train_epoch": "tenor.training.loop",
     "train_model": "tenor.training.train",
     "tune_model": "tenor.training.tuning",

@@ -134,8 +134,8 @@ def test_metrics_of_several_classes_need_no_word_on_thresholds(
     ("metrics", "sentence"),
     [
         ({}, ""),
-        ({"test_reads": 1}, "the test split was read for the first time"),
-        ({"test_reads": 4}, "the test split was read 4 times"),
+        ({"test_reads": 1}, "the test split was read for the first time at this level"),
+        ({"test_reads": 4}, "the test split was read 4 times at this level"),
     ],
 )
 def test_reads_of_test_are_said(metrics: dict[str, int], sentence: str) -> None:

@@ -64,7 +64,11 @@ def run(
     kind, rows = fields.pop("kind"), fields.pop("highest", None)
     print_fields(flatten_fields(fields), title=f"{path}: {kind}")
     if rows:
-        print_table(list(rows[0]), [list(row.values()) for row in rows], title="highest scores")
+        print_table(
+            [name.replace("_", " ") for name in rows[0]],
+            [list(row.values()) for row in rows],
+            title="highest scores",
+        )
     elif rows is not None:
         print_line("no rows to list")
     if csv is not None:
@@ -207,7 +211,7 @@ def describe_predictions(predictions: Predictions) -> dict[str, Any]:
         "splits": {split: int((predictions.splits == split).sum()) for split in predictions.splits.rank()[1]},
         "classes": list(predictions.classes),
         "threshold": threshold,
-        "known_words": describe_shares(predictions.known_words),
+        **describe_shares(predictions.known_words),
         "calibration": predictions.calibration,
         "caution": predictions.caution,
         "model": predictions.model,
@@ -215,17 +219,21 @@ def describe_predictions(predictions: Predictions) -> dict[str, Any]:
     }
 
 
-def describe_shares(shares: npt.NDArray[np.float32] | None) -> dict[str, float | None] | None:
+def describe_shares(shares: npt.NDArray[np.float32] | None) -> dict[str, float | None]:
     """The middle and the lowest twentieth of the shares of known words, and how many rows have no word."""
     if shares is None:
-        return None
+        return {}
     from tenor.lexical.familiarity import summarize_shares
 
     found = summarize_shares(shares)
     if found is None:
-        return {"median": None, "lowest 5%": None, "rows without a word": len(shares)}
+        return {"rows_without_a_word": len(shares)}
     wordless = len(shares) - int(found["texts"])
-    return {"median": found["median"], "lowest 5%": found["low"], "rows without a word": wordless}
+    return {
+        "known_words_median": found["median"],
+        "known_words_lowest_twentieth": found["low"],
+        "rows_without_a_word": wordless,
+    }
 
 
 def list_highest(
@@ -251,7 +259,7 @@ def list_highest(
     columns["sequences" if rows.level == "profile" else "messages"] = rows.lengths.tolist()
     columns["score"] = best(rows).tolist()
     if rows.known_words is not None:
-        columns["known words"] = [
+        columns["known_words"] = [
             None if np.isnan(share) else round(share, 2) for share in rows.known_words.tolist()
         ]
     predicted = find_predicted(rows)

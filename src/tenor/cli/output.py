@@ -214,9 +214,9 @@ def count_reads(metrics: Mapping[str, Any]) -> str:
     if reads is None:
         return ""
     return (
-        "the test split was read for the first time"
+        "the test split was read for the first time at this level"
         if reads == 1
-        else f"the test split was read {reads} times"
+        else f"the test split was read {reads} times at this level"
     )
 
 
