@@ -256,6 +256,25 @@ def test_bf16_autocast_on_a_cpu_multiplies_matrices_of_few_shapes() -> None:
     assert rows == [11, 64, 64, 18, 64, 64, 60, 64, 64, 70, 128, 128]
 
 
+def test_bf16_autocast_leaves_a_model_in_float64_as_it_is() -> None:
+    model = make_model().double()
+    for lengths in ([7, 3, 1, 0], [40] * 60):  # gathered, and joined
+        features, mask = make_batch(lengths)
+        with torch.autocast("cpu", torch.bfloat16):
+            found = model(features.double(), mask)
+        torch.testing.assert_close(found, model(features.double(), mask), rtol=0, atol=1e-12)
+
+
+def test_fillers_are_zeros_whatever_the_scaling() -> None:
+    model = make_model()
+    features, mask = make_batch([7, 3, 1])
+    features[:, :, 0] = 1e30
+    model.set_scaling([1e30, *[0.0] * (model.input_size - 1)], [1.0] * model.input_size)
+    with torch.autocast("cpu", torch.bfloat16):
+        model.train()(features, mask).sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+
+
 def test_copy_and_state_dict_give_the_same_scores() -> None:
     model = make_model()
     features, mask = make_batch([6, 3])

@@ -42,7 +42,7 @@ def test_rows_are_the_real_messages_shortest_sequence_first(overhead: int) -> No
 
 def test_fillers_take_the_rows_to_a_multiple_and_are_left_out_in_the_end() -> None:
     packing = Packing.of(MASK, overhead=100, few_shapes=True)
-    rows = packing.pack(VALUES)
+    rows = packing.fill(packing.pack(VALUES))
     assert len(rows) == 64 and packing.fillers == 58
     assert torch.equal(rows[:6], Packing.of(MASK).pack(VALUES)) and not rows[6:].any()
     assert packing.owners.tolist() == [0, 1, 1, 2, 2, 2, *range(3, 61)]
@@ -60,7 +60,7 @@ def test_fillers_take_the_rows_to_a_multiple_and_are_left_out_in_the_end() -> No
 )
 def test_few_shapes_are_multiples_of_an_eighth_of_the_next_power_of_two(num_rows: int, filled: int) -> None:
     packing = Packing.of(torch.ones(1, num_rows, dtype=torch.bool), few_shapes=True)
-    assert len(packing.owners) == len(packing.pack(torch.zeros(1, num_rows, 2))) == filled
+    assert len(packing.owners) == len(packing.fill(packing.pack(torch.zeros(1, num_rows, 2)))) == filled
     assert packing.unpack(torch.ones(len(packing.lengths), 3)).shape == (1, 3)
 
 

@@ -140,11 +140,11 @@ class SequenceClassifier(nn.Module):
         """Score sequences whose packing is known; see forward.
 
         Args:
-            rows: (M, F) as the packing has them.
+            rows: (M, F) as ``packing.pack`` gives them.
             packing: whose rows they are.
             prior: as in forward, B being the packing's batch size.
         """
-        values = self._standardize(rows)
+        values = packing.fill(self._standardize(rows))
         pooled = packing.unpack(pool_messages(values, packing))
         logits: Tensor = self.head(self._embed(values, packing)) + self.pooled(pooled)
         if self.num_classes == 2:
@@ -171,7 +171,7 @@ class SequenceClassifier(nn.Module):
             (B, embedding_size); 0 for a sequence without messages.
         """
         rows, packing = self._pack(features, mask)
-        return self._embed(self._standardize(rows), packing)
+        return self._embed(packing.fill(self._standardize(rows)), packing)
 
     @torch.no_grad()
     def set_pooled(self, weight: Any, bias: Any) -> None:  # noqa: ANN401 - arrays or tensors

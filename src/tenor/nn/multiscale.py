@@ -144,7 +144,9 @@ def convolve_gathered(
 def _autocast(values: Tensor) -> Tensor:
     """In the dtype that products of them will have, so that what is copied for them is not twice as large."""
     kind = values.device.type
-    return values.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else values
+    if values.dtype == torch.float64 or not torch.is_autocast_enabled(kind):  # float64 stays as it is
+        return values
+    return values.to(torch.get_autocast_dtype(kind))
 
 
 def convolve_joined(

@@ -185,7 +185,10 @@ class Packing:
     def pack(self, features: Tensor) -> Tensor:
         """The real messages (M, C), shortest sequence first, of (B, T, C), or of (M, C) in the mask's order."""
         rows = features.reshape(features.shape[:-1].numel(), features.shape[-1])
-        rows = rows if self.places is None else rows.index_select(0, self.places)
+        return rows if self.places is None else rows.index_select(0, self.places)
+
+    def fill(self, rows: Tensor) -> Tensor:
+        """Rows (M, C) with the fillers' zeros behind the real messages that `pack` gave."""
         return functional.pad(rows, (0, 0, 0, self.fillers)) if self.fillers else rows
 
     def unpack(self, vectors: Tensor) -> Tensor:
