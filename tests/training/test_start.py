@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tenor.batching import load_dataset
 from tenor.corpus.importing import import_corpus
@@ -119,6 +120,61 @@ def test_of_a_large_corpus_a_draw_is_fitted_on_and_the_others_are_scored_unseen(
     others = np.setdiff1d(np.arange(len(view)), drawn)
     expected = start.lexical.logits(view.select(others))
     np.testing.assert_allclose(start.train_prior[others], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_the_blend_has_the_least_loss_by_other_means(num_classes: int) -> None:
+    generator = np.random.default_rng(1)
+    parts = [generator.normal(0.5, 1, (300, num_classes)) for _ in range(3)]
+    labels = (sum(parts) + generator.normal(0, 2, (300, num_classes))).argmax(axis=1)
+    folds = np.arange(300) % 4
+    if num_classes == 2:
+        parts = [part[:, 1] - part[:, 0] for part in parts]
+    found, shift = blend_weights(parts, labels, folds)
+    certain = np.bincount(labels) + 1.0
+    certain /= np.bincount(labels) + num_classes
+    targets = np.where(
+        np.arange(num_classes) == labels[:, None],
+        certain[labels][:, None],
+        ((1 - certain) / (num_classes - 1))[labels][:, None],
+    )
+
+    def loss(values: torch.Tensor) -> torch.Tensor:
+        logits = sum(weight * torch.from_numpy(part) for weight, part in zip(values[:3], parts, strict=True))
+        shifts = values[4:].reshape(4, -1)[torch.from_numpy(folds)]
+        logits = logits + values[3] + shifts[:, 0] if num_classes == 2 else logits + shifts
+        if num_classes == 2:
+            logits = torch.stack([torch.zeros_like(logits), logits], dim=1)
+        lost = -(torch.from_numpy(targets) * logits.log_softmax(dim=1)).sum()
+        return lost + 2.5 * ((values[:3] - 1 / 3).square().sum() + values[4:].square().sum())
+
+    values = torch.zeros(4 + 4 * (1 if num_classes == 2 else 3), dtype=torch.float64, requires_grad=True)
+    optimizer = torch.optim.LBFGS([values], max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-10)
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        lost = loss(values)
+        lost.backward()
+        return lost
+
+    optimizer.step(step)
+    assert (values[:3] > 0).all()  # so that the bound at 0 does not matter
+    np.testing.assert_allclose(found, values[:3].detach(), atol=2e-3)
+    assert shift == pytest.approx(values[3].item() if num_classes == 2 else 0.0, abs=2e-3)
+
+
+def test_one_group_with_most_positives_does_not_make_the_parts_worthless() -> None:
+    generator = np.random.default_rng(0)
+    truth, folds = generator.normal(size=3000), np.arange(3000) % 5
+    labels = (generator.random(3000) < 1 / (1 + np.exp(2 - truth))).astype(np.int64)
+    labels[folds == 2] |= generator.random(600) < 0.8
+    # each fold's models know the base rate of the others, so those of the fold with most positives score low
+    rates = np.array([labels[folds != fold].mean() for fold in range(5)])[folds]
+    scores = truth + np.log(rates / (1 - rates))
+    assert np.corrcoef(scores, labels)[0, 1] < 0
+    assert blend_weights([scores], labels)[0][0] < 0.05
+    weights, _ = blend_weights([scores], labels, folds)
+    assert 0.5 < weights[0] < 1.5
 
 
 def test_few_labels_leave_the_weights_equal_and_many_choose_them() -> None:

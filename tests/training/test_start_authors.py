@@ -174,7 +174,7 @@ def test_the_line_reads_the_logits_that_the_models_give(
         return fit_best_strength(table, *args, **options)
 
     monkeypatch.setattr(
-        "tenor.training.authors.blend_weights", lambda parts, _: (np.full(len(parts), 0.4), 50.0)
+        "tenor.training.authors.blend_weights", lambda parts, *_: (np.full(len(parts), 0.4), 50.0)
     )
     monkeypatch.setattr("tenor.training.authors.fit_best_strength", fit)
     model, _ = fit_authors(view, authors, seed=0, num_classes=2, folds=5)

@@ -224,6 +224,28 @@ def test_a_class_without_a_training_sequence_is_named(
     )
 
 
+def test_a_group_with_most_of_a_class_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines = []
+    for index in range(90):
+        split = ("train", "validation", "test")[index % 3]
+        group = f"big {split}" if index % 2 and index < 60 else f"g{index}"
+        record = {
+            "conversation_id": str(index),
+            "messages": [{"author": f"a{index}", "features": [float(index % 2), 1.0]}],
+            "label": index % 2,
+            "group": group,
+            "split": split,
+        }
+        lines.append(json.dumps(record) + "\n")
+    (tmp_path / "chats.jsonl").write_text("".join(lines))
+    corpus = import_corpus(tmp_path / "chats.jsonl", tmp_path / "corpus")
+    train_model("conversation", corpus, 1, model_path=tmp_path / "m", **SMALL)
+    said = [record.getMessage() for record in caplog.records if "are of one group" in record.getMessage()]
+    assert len(said) == 1 and said[0].startswith(
+        "10 of the 15 training sequences of class 1 are of one group:"
+    )
+
+
 def test_a_number_for_the_positive_class_of_three_is_refused(tmp_path: Path) -> None:
     lines = []
     for index in range(60):

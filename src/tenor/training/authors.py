@@ -84,8 +84,11 @@ def fit_authors(
         advance=advance,
     )
     is_labelled = authors.labels != UNLABELLED
+    codes = assign_folds(authors.labels, authors.groups, seed=seed, folds=folds)  # as fit_parts deals them
     found, shift = blend_weights(
-        [unseen[is_labelled] for _, unseen in fitted.values()], authors.labels[is_labelled]
+        [unseen[is_labelled] for _, unseen in fitted.values()],
+        authors.labels[is_labelled],
+        codes[is_labelled],
     )
     weights = dict(zip(fitted, found.tolist(), strict=True))
     kept = [part for part, weight in weights.items() if weight > 0 or part == "own"]

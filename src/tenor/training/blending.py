@@ -12,45 +12,74 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: How firmly the parts' weights are held to be equal before any label is seen: the precision of a normal prior. It
-#: decides where positives are few and nothing where they are many; values of 2 to 50 differed by thousandths.
+#: How firmly the parts' weights are held to be equal, and the folds' shifts to be none, before any label is seen: the
+#: precision of a normal prior. It decides where positives are few and nothing where they are many; values of 2 to 50
+#: differed by thousandths.
 EQUALITY = 5.0
 
 
-def blend_weights(parts: list[FloatArray], labels: IntArray) -> tuple[FloatArray, float]:
+def blend_weights(
+    parts: list[FloatArray], labels: IntArray, folds: IntArray | None = None
+) -> tuple[FloatArray, float]:
     """The weights, none negative, and the shift of a sum of logits that are most probable a posteriori.
 
     The weights' prior is normal around equal ones, with the precision EQUALITY: chosen by the labels alone they would
-    be mostly chance where positives are few. The loss is taken against smoothed labels, so that scores which separate
-    few labels without an error do not run off to infinity: n₊ positives are held to be (n₊ + 1) / (n₊ + C) certain,
-    and the rest is shared among the other classes (Platt 1999, "Probabilistic Outputs for Support Vector Machines",
-    sec. 2.2, for C classes).
+    be mostly chance where positives are few. Scores out of fold know the other folds' base rate: where a fold has more
+    positives they are lower, for its models were fitted on fewer, and where one group has most of them the best of
+    models would seem to tell the wrong way (Parker et al. 2007, "Stratification bias in low signal microarray
+    studies"). So each fold has a shift of its own, likewise held to be none, of which nothing else is made. The loss
+    is taken against smoothed labels, so that scores which separate few labels without an error do not run off to
+    infinity: n₊ positives are held to be (n₊ + 1) / (n₊ + C) certain, and the rest is shared among the other classes
+    (Platt 1999, "Probabilistic Outputs for Support Vector Machines", sec. 2.2, for C classes).
 
     Args:
         parts: each (N,), or (N, C) with one weight for all classes.
         labels: (N,).
+        folds: (N,) from 0, of the rows; None = all scores are of one model a part.
 
     Returns:
         (weights (V,), shift); the shift is 0 for several classes, where adding it would change nothing.
     """
     from scipy.optimize import minimize
 
-    stacked = np.stack(parts)  # (V, N) or (V, N, C)
-    binary = stacked.ndim == 2
-    first = np.append(np.full(len(parts), 1 / len(parts)), 0.0)
-    targets = _smooth_labels(labels, 2 if binary else stacked.shape[2])  # (N, C)
+    binary = parts[0].ndim == 1
+    stacked = np.stack([_with_reference(part) if binary else part for part in parts])  # (V, N, C)
+    num_parts, num_rows, num_classes = stacked.shape
+    codes = np.zeros(num_rows, dtype=np.int64) if folds is None else folds
+    num_folds = 0 if folds is None else int(codes.max(initial=0)) + 1
+    shifted = range(1 if binary else 0, num_classes)  # the classes that have a shift in each fold
+    # the weights, the shift of all, and the folds' one after another
+    first = np.zeros(num_parts + 1 + num_folds * len(shifted))
+    first[:num_parts] = 1 / num_parts
+    precision = np.full(len(first), EQUALITY)
+    precision[num_parts] = 0.0
+    targets = _smooth_labels(labels, num_classes)  # (N, C)
 
-    def loss(values: FloatArray) -> float:
-        logits = np.tensordot(values[:-1], stacked, axes=1) + (values[-1] if binary else 0.0)
-        if binary:
-            logits = np.stack([np.zeros_like(logits), logits], axis=1)
-        losses = np.logaddexp.reduce(logits, axis=1) - (targets * logits).sum(axis=1)
-        distance = float(np.square(values[:-1] - first[:-1]).sum())
-        return (float(losses.sum()) + EQUALITY / 2 * distance) / len(labels)
+    def loss(values: FloatArray) -> tuple[float, FloatArray]:
+        logits = np.tensordot(values[:num_parts], stacked, axes=1)  # (N, C)
+        logits[:, 1] += values[num_parts] if binary else 0.0
+        if num_folds:
+            logits[:, shifted.start :] += values[num_parts + 1 :].reshape(num_folds, -1)[codes]
+        normaliser = np.logaddexp.reduce(logits, axis=1)
+        slope = np.exp(logits - normaliser[:, None]) - targets  # (N, C)
+        gradient = precision * (values - first)
+        gradient[:num_parts] += np.tensordot(stacked, slope, axes=2)
+        gradient[num_parts] += slope[:, 1].sum() if binary else 0.0
+        if num_folds:
+            sums = [np.bincount(codes, slope[:, column], num_folds) for column in shifted]
+            gradient[num_parts + 1 :] += np.stack(sums, axis=1).ravel()
+        total = float((normaliser - (targets * logits).sum(axis=1)).sum())
+        total += float((precision * np.square(values - first)).sum()) / 2
+        return total / num_rows, gradient / num_rows
 
-    bounds = [(0.0, None)] * len(parts) + [(None, None)]
-    found = minimize(loss, first, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x[:-1]), float(found.x[-1]) if binary else 0.0
+    bounds = [(0.0, None)] * num_parts + [(None, None)] * (len(first) - num_parts)
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds)
+    return np.asarray(found.x[:num_parts]), float(found.x[num_parts]) if binary else 0.0
+
+
+def _with_reference(logits: FloatArray) -> FloatArray:
+    """One logit a row as those of two classes, (N, 2)."""
+    return np.stack([np.zeros_like(logits), logits], axis=1)
 
 
 def _smooth_labels(labels: IntArray, num_classes: int) -> FloatArray:

@@ -123,6 +123,7 @@ def prepare_data(
     require_no_copies(everything, copies, show=show)
     if show:
         _warn_of_absent_classes(everything.in_split("train"))
+        _warn_of_one_group(everything.in_split("train"))
         _warn_of_small_validation(everything.in_split("validation"))
     context = settings.context
     if (
@@ -252,6 +253,21 @@ def _warn_of_small_validation(view: SequenceView) -> None:
             "positives" if is_binary else f"of class {view.classes[fewest]}",
             *((" and the threshold", "") if is_binary else ("", "s")),
         )
+
+
+def _warn_of_one_group(view: SequenceView) -> None:
+    """Say of which class one group has most of the training sequences: what is learned of it may be that group."""
+    groups, names = view.groups.rank()
+    for code, label in enumerate(view.classes):
+        counts = np.bincount(groups[view.labels == code], minlength=len(names))
+        if len(names) > 1 and counts.max() > counts.sum() / 2 and (counts > 0).sum() > 1:
+            logger.warning(
+                "%s of the %s training sequences of class %s are of one group: the model may learn what is peculiar to "
+                "it (label more groups, or fewer sequences of this one)",
+                f"{counts.max():,}",
+                f"{counts.sum():,}",
+                label,
+            )
 
 
 def _warn_of_absent_classes(view: SequenceView) -> None:

@@ -134,7 +134,7 @@ def fit_start(
         progress=progress,
     )
     if judge is None:
-        found, shift = blend_weights(list(fitted.scores.values()), view.labels)
+        found, shift = blend_weights(list(fitted.scores.values()), view.labels, fitted.folds)
     else:
         held_out = fitted.score(judge)
         found, shift = blend_weights([held_out[name] for name in fitted.scores], judge.labels)
@@ -151,6 +151,7 @@ class _Fitted:
         tables: of the training sequences, by the same names.
         authors: of the people in conversations; None where there are none with labels of their own.
         scores: of the training sequences, out of fold, by all these names; ``authors`` too.
+        folds: (N,) of the training sequences.
     """
 
     parts: dict[Part, LexicalModel]
@@ -158,6 +159,7 @@ class _Fitted:
     tables: dict[str, Table]
     authors: AuthorsModel | None
     scores: dict[str, FloatArray]
+    folds: IntArray
 
     def score(self, view: SequenceView) -> dict[str, FloatArray]:
         """The same for other sequences."""
@@ -210,7 +212,7 @@ def _fit_all(
         by_part = {part: wait() for part, wait in pending.items()}
     scores: dict[str, FloatArray] = {part: logits for part, (_, logits) in by_part.items()}
     models = {part: model for part, (model, _) in by_part.items()}
-    return _Fitted(models, linear, tables, linked, scores | unseen)
+    return _Fitted(models, linear, tables, linked, scores | unseen, codes)
 
 
 def _read_table(name: str, view: SequenceView) -> Table:
