@@ -371,12 +371,13 @@ def make_loader(
         device: where the batches will go. For an NVIDIA GPU micro-batches are few, and their features in pinned memory.
 
     Raises:
-        UsageError: no dataset of load_dataset, or a batch size or a number of messages that is no whole number from 1.
+        UsageError: no dataset of load_dataset, a batch size, number of messages or of processes that is no whole number
+            from 1, or a rank that is none of theirs.
     """
     if not isinstance(dataset, SequenceDataset):
         raise UsageError(f"dataset: expected what tenor.load_dataset gives, found {describe_found(dataset)}")
     require_flags(shuffle=shuffle)
-    sizes: dict[str, object] = {"batch_size": batch_size}
+    sizes: dict[str, object] = {"batch_size": batch_size, "world_size": world_size}
     if micro_batch_messages is not None:
         sizes["micro_batch_messages"] = micro_batch_messages
     for name, size in sizes.items():
@@ -384,6 +385,8 @@ def make_loader(
             raise UsageError(f"{name} must be a whole number, not {size!r:.80}")
         if size < 1:
             raise UsageError(f"{name} must be at least 1, not {size}")
+    if not isinstance(rank, int | np.integer) or not 0 <= rank < world_size:
+        raise UsageError(f"rank must be a whole number from 0 to {world_size - 1}, not {rank!r:.80}")
     on_gpu = torch.device(device).type == "cuda"
     if micro_batch_messages is None:
         micro_batch_messages = GPU_MICRO_BATCH_MESSAGES if on_gpu else MICRO_BATCH_MESSAGES

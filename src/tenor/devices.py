@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 
 from tenor.errors import ProcessError, UsageError
-from tenor.processes import process_count
+from tenor.processes import is_launched, process_count
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -52,8 +52,10 @@ class Runtime:
         return self.rank == 0
 
     def autocast(self) -> contextlib.AbstractContextManager[Any]:
-        """Mixed precision for a forward pass, or nothing in fp32."""
+        """Mixed precision for a forward pass; in fp32 none, also inside a caller's autocast."""
         if self.precision == "no":
+            if torch.is_autocast_enabled(self.device.type):
+                return torch.autocast(self.device.type, enabled=False)
             return contextlib.nullcontext()
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
@@ -204,6 +206,11 @@ def start_runtime(
     precision: Precision = mixed_precision
     check_device(device)
     _check_trackers(trackers)
+    if not trackers and not is_launched():
+        # accelerate holds its state for the whole process: a caller's own Accelerator would lose its settings
+        alone = Runtime(torch.device(device) if device is not None else _best_device(), precision)
+        _warn_of_slow_bf16(alone)
+        return alone
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
 
@@ -228,13 +235,21 @@ def start_runtime(
     if accelerator.num_processes > 1:
         atexit.unregister(_leave_group)  # registered once, however many runtimes are started
         atexit.register(_leave_group)
-    if chosen.type == "cpu" and precision == "bf16" and accelerator.process_index == 0:
-        _warn_of_slow_bf16()
-    return Runtime(chosen, precision, accelerator.process_index, accelerator.num_processes, accelerator)
+    runtime = Runtime(chosen, precision, accelerator.process_index, accelerator.num_processes, accelerator)
+    _warn_of_slow_bf16(runtime)
+    return runtime
 
 
-def _warn_of_slow_bf16() -> None:
+def _best_device() -> torch.device:
+    """The accelerator that torch sees, else the CPU."""
+    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return torch.device("cpu") if found is None else found
+
+
+def _warn_of_slow_bf16(runtime: Runtime) -> None:
     """Say where a CPU computes bf16 slower than fp32: as far as was measured, wherever it has no AMX."""
+    if runtime.device.type != "cpu" or runtime.precision != "bf16" or not runtime.is_main:
+        return
     found: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()  # torch before 2.11 does not tell
     if found.get("architecture") == "x86_64" and not found.get("amx_bf16"):
         logger.warning(

@@ -6,7 +6,8 @@ message. Knows nothing of the rest of the package.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 
@@ -38,6 +39,11 @@ class InputError(TenorError, ValueError):
         place = str(path) if line is None else f"{path}:{line}"
         where = f"{place}: {field}: " if field is not None else f"{place}: "
         super().__init__(where + rule + (f" ({remedy})" if remedy else ""))
+
+    def __reduce__(self) -> tuple[Callable[..., InputError], tuple[str]]:
+        """How a pool of processes hands the error on; exceptions are otherwise made again of their message alone."""
+        make = partial(type(self), path=self.path, line=self.line, field=self.field, remedy=self.remedy)
+        return make, (self.rule,)
 
 
 class CorpusError(TenorError, ValueError):
@@ -74,6 +80,10 @@ class MissingExtraError(TenorError, ImportError):
     def __init__(self, extra: str, package: str) -> None:
         super().__init__(f"this needs the package {package}: pip install 'tenor[{extra}]'")
         self.extra, self.package = extra, package
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """As InputError's."""
+        return type(self), (self.extra, self.package)
 
 
 def describe_os_error(error: OSError) -> str:

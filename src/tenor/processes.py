@@ -22,6 +22,13 @@ def process_count() -> int:
     return _read_first(_COUNT, 1)
 
 
+def is_launched() -> bool:
+    """Whether a launcher started this process, alone or with others."""
+    return any(name in os.environ for name in _COUNT) or any(
+        name.startswith("ACCELERATE_") for name in os.environ
+    )
+
+
 def count_cores() -> int:
     """Cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):  # absent on macOS and Windows

@@ -331,6 +331,7 @@ def test_a_process_that_ends_before_the_others_have_joined_it_is_named(
         raise torch.distributed.DistNetworkError("Connection reset by peer")
 
     monkeypatch.setattr("accelerate.Accelerator", refuse)
+    monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ProcessError, match="another process of this run has ended"):
         start_runtime("cpu")
 

@@ -141,12 +141,23 @@ def test_arguments_in_another_order_or_of_another_kind_are_named(two: SequenceDa
     require_both_refuse(
         model, two, BINARY(), rf"{expected} SequenceDataset \(tenor.make_loader makes one of it\)"
     )
+    shared = tenor.make_loader(two, rank=0, world_size=2)
+    require_both_refuse(
+        model, shared, BINARY(), "loader: expected a loader of one process, found the part of 2"
+    )
     for call, message in (
         (
             lambda: tenor.make_loader("path"),
             "dataset: expected what tenor.load_dataset gives, found str 'path'",
         ),
         (lambda: tenor.make_loader(two, "32"), "batch_size must be a whole number, not '32'"),
+        (lambda: tenor.make_loader(two, world_size=0), "world_size must be at least 1, not 0"),
+        (
+            lambda: tenor.make_loader(two, rank=2, world_size=2),
+            "rank must be a whole number from 0 to 1, not 2",
+        ),
+        (lambda: tenor.make_loader(two, rank=-1), "rank must be a whole number from 0 to 0, not -1"),
+        (lambda: tenor.make_loader(two, rank="a"), "rank must be a whole number from 0 to 0, not 'a'"),
         (lambda: tenor.make_loader(two, shuffle="no"), "shuffle: expected True or False, found 'no'"),
     ):
         with pytest.raises(UsageError, match=message):

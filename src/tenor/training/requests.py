@@ -38,6 +38,11 @@ def check_pass(model: object, loader: object, loader_name: str, criterion: objec
         raise UsageError(
             f"{loader_name}: expected a loader that tenor.make_loader gives, found {describe_found(loader)}{hint}"
         )
+    if loader.world_size != 1:
+        raise UsageError(
+            f"{loader_name}: expected a loader of one process, found the part of {loader.world_size}: what the others "
+            "own would not be computed (leave rank and world_size out; train_model works in several processes)"
+        )
     require_reduction(criterion)
     _require_labels(loader.dataset, loader_name)
     _require_fit(model, loader.dataset.num_classes, criterion)

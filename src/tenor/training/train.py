@@ -120,7 +120,8 @@ def train_model(
         UsageError: an argument outside its values.
         StorageError: a file cannot be written, or another run uses the folder.
         ProcessError: another of several processes failed or was killed.
-        SystemExit: with 143, after SIGTERM, once a checkpoint is saved.
+        SystemExit: with 143 after SIGTERM, with 130 after Ctrl-C during the steps, once a checkpoint is saved; before
+            the first step, and at a second Ctrl-C, it is a KeyboardInterrupt.
     """
     settings = TrainSettings(
         level=model_type,
