@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
+from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_corpus
 from tenor.errors import SplitError, UsageError
 from tenor.evaluation import (
@@ -34,12 +35,14 @@ from tenor.evaluation.calibration import (
     measure_abstention,
     measure_calibration,
 )
-from tenor.evaluation.thresholds import apply_rule, choose_by_rule, describe_threshold
+from tenor.evaluation.thresholds import apply_rule, choose_by_rule, describe_splits, describe_threshold
 from tenor.metrics.calibration import fit_calibrator
 from tenor.metrics.conformal import Conformal, fit_conformal
 from tenor.metrics.thresholds import choose_threshold
+from tenor.models.metadata import ModelMetadata
 from tenor.models.model_file import read_metadata
 from tenor.predictions import Predictions, concatenate_predictions, read_predictions
+from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 
 Simulate = Callable[..., Predictions]
 
@@ -428,3 +431,19 @@ def test_authors_are_the_units_of_profiles(corpus: Path, models: dict[str, Path]
     assert "abstention" not in both["total_vote"]
     with pytest.raises(UsageError, match="a conformal rule needs probabilities"):
         evaluate_profile_classifier(models["author"], corpus, "total_vote", **options)
+
+
+def test_a_corpus_that_grew_is_not_taken_for_one_of_other_splits(tmp_path: Path) -> None:
+    plan = SyntheticPlan(conversations=60, messages=4, seed=3)
+    rows = list(generate_conversations(plan))
+    one, two = (write_jsonl(part, tmp_path / f"{len(part)}.jsonl") for part in (rows[:40], rows[40:]))
+    before = open_corpus(import_corpus(one, tmp_path / "corpus"))
+    anew = open_corpus(import_corpus(one, tmp_path / "anew", seed=1))
+    grown = open_corpus(import_corpus(two, before.path, append=True))
+    mixed = open_corpus(import_corpus(two, anew.path, append=True))
+    metadata = ModelMetadata(level="author", config={}, split_hash=before.info.split_hash)
+    assert grown.info.split_hash != before.info.split_hash
+    assert [describe_splits(metadata, each) for each in (before, grown)] == [None, None]
+    for corpus in (anew, mixed):
+        caution = describe_splits(metadata, corpus)
+        assert caution is not None and caution.startswith("the model was trained under other splits than")
