@@ -65,3 +65,8 @@ def test_two_runs_cannot_hold_one_folder(tmp_path: Path) -> None:
         pass
     with folder.locked():  # and it is free again afterwards
         pass
+    assert not folder.path.exists()  # of which nothing was used
+    folder.start({"seed": 0})
+    with folder.locked():
+        pass
+    assert folder.exists()

@@ -319,6 +319,8 @@ def test_fault_32_other_settings_than_those_of_a_run_that_has_ended(
             "conversation", small_corpus, model_path=killed_run, resume=True, **SETTINGS | {"seed": 5}
         )
     assert list_files(killed_run.parent).items() >= before.items()
+    assert list_files(killed_run.parent) == before  # not even a lock is left
+    assert not killed_run.with_name("m.run").exists()
     train_model("conversation", small_corpus, model_path=killed_run, **SETTINGS | {"seed": 5})
     assert killed_run.read_bytes() != before[str(killed_run)]
 

@@ -117,7 +117,18 @@ class RunFolder:
                 ) from error
             remove_litter(self.path)
             remove_litter(self.path.parent, self.path.name)
+            stack.callback(self._remove_unused)
             yield
+
+    def _remove_unused(self) -> None:
+        """Take away a folder that holds the lock alone, so that a run that is refused leaves nothing behind.
+
+        Whoever waits at the lock meanwhile finds its file gone, as after a run that has finished.
+        """
+        with contextlib.suppress(OSError):  # the run has finished and taken it away, or it holds something
+            if [entry.name for entry in self.path.iterdir()] == ["lock"]:
+                (self.path / "lock").unlink()
+                self.path.rmdir()
 
     def require_unused(self) -> None:
         """Refuse to forget what an interrupted training has saved.
