@@ -50,6 +50,31 @@ def succeed(run_cli: RunCli) -> Callable[..., str]:
     return run
 
 
+def test_splits_say_what_counts_do_not_show_of_authors(
+    succeed: Callable[..., str], run_cli: RunCli, tmp_path: Path
+) -> None:
+    rows = [
+        {
+            "conversation_id": f"c{i}",
+            "authors": ["a"],
+            "text": ["x"],
+            "author_labels": {"a": i % 2},
+            "split": split,
+        }
+        for i, split in enumerate(["train", "train", "test"])
+    ]
+    source, corpus = tmp_path / "chats.jsonl", tmp_path / "corpus"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    succeed("import", source, corpus)
+    first, second = succeed("splits", corpus).splitlines()[-2:]
+    assert first.startswith(
+        "1 of 1 authors has different labels in different conversations: a profile has the"
+    )
+    assert second.startswith(
+        "1 of 1 authors stands in several splits at level author, and counts in each: test"
+    )
+
+
 def test_the_main_job(
     succeed: Callable[..., str], run_cli: RunCli, write_source: Callable[..., Path], tmp_path: Path
 ) -> None:

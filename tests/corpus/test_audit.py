@@ -62,8 +62,12 @@ def test_a_group_in_two_splits_raises_naming_three_examples(write_corpus: Write)
 def test_given_splits_that_share_an_author_are_refused_at_level_author(write_corpus: Write) -> None:
     corpus = write_corpus([chat("one", "a", "b", split="train"), chat("two", "a", split="test")])
     require_clean_splits(view_sequences(corpus, "conversation"))
-    with pytest.raises(SplitError, match="1 groups stand in more than one split at level author: 'a'"):
+    with pytest.raises(
+        SplitError, match="1 groups stand in more than one split at level author: 'a'"
+    ) as caught:
         require_clean_splits(view_sequences(corpus, "author"))
+    assert "splits, --column split=: a given split belongs to a conversation" in str(caught.value)
+    assert "mend them" not in str(caught.value)  # nobody can give a conversation of several authors theirs
 
 
 @pytest.mark.parametrize("plan", [SplitPlan(), SplitPlan(by="conversation")])

@@ -120,6 +120,20 @@ def test_rows_of_a_conversation_agree(tmp_path: Path, rows: str, line: int, fiel
     assert found.sha256 == hash_row(rows.splitlines()[line - 2].encode())
 
 
+def test_rows_of_several_splits_are_told_whose_a_split_is(tmp_path: Path) -> None:
+    head = "conversation_id,author,text,label,group,split\n"
+    rows = {"split": ("train", "c,b,y,0,g,test"), "group": ("", "c,b,y,0,h,"), "label": ("", "c,b,y,1,g,")}
+    remedies = {
+        "split": "a given split belongs to the conversation, not to an author: give its rows one, or ignore the column "
+        "with --column split=",
+        "group": "give its rows one group",
+        "label": "give its rows one label; that of an author is author_label",
+    }
+    for field, (split, row) in rows.items():
+        found = reject(write(tmp_path / "in.csv", f"{head}c,a,x,0,g,{split}\n{row}\n"))
+        assert (found.field, found.remedy) == (field, remedies[field])
+
+
 def test_other_names_of_one_split_agree(tmp_path: Path) -> None:
     (found,) = read_csv(
         write(tmp_path / "in.csv", "conversation_id,author,text,split\nc,a,x,dev\nc,a,x,VAL\n")

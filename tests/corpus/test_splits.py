@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from tenor.corpus.corpus import Corpus
 from tenor.corpus.plan import split_finder
 from tenor.corpus.schema import Conversation
 from tenor.corpus.splits import (
+    SplitBy,
     SplitPlan,
     assign_strict,
+    describe_authors,
     hash_training_ids,
     summarize_splits,
     training_sequences,
@@ -174,6 +177,39 @@ def test_a_profile_of_equal_votes_has_the_higher_class(write_corpus: Write) -> N
     ]
     row = next(row for row in summarize_splits(write_corpus(conversations)) if row["level"] == "profile")
     assert (row["sequences"], row["positives"]) == (1, 1)
+
+
+def test_authors_of_several_labels_and_of_several_splits_are_counted(write_corpus: Write) -> None:
+    def make(splits: list[Any], by: SplitBy | None = None) -> Corpus:
+        return write_corpus(
+            [
+                Conversation("c1", ["a", "b"], ["x", "y"], author_labels={"a": 1, "b": 0}, split=splits[0]),
+                Conversation("c2", ["a", "b"], ["x", "y"], author_labels={"a": 0, "b": 0}, split=splits[1]),
+                Conversation("c3", ["a", "c"], ["x", "y"], author_labels={"c": 1}, split=splits[2]),
+            ],
+            SplitPlan(by=by, fractions=(0.4, 0.3, 0.3)),
+        )
+
+    mixed = (
+        "1 of 3 authors has different labels in different conversations: a profile has the label of most of its "
+        "conversations, and ties go to the last of 0, 1"
+    )
+    assert describe_authors(make([None, None, None])) == [mixed]
+    shared = (
+        "stand in several splits at level author, and count in each: test is then not of people never seen"
+    )
+    assert describe_authors(make(["train", "test", "train"])) == [
+        mixed,
+        f"2 of 3 authors {shared} (for that, import without the given splits: --column split=)",
+    ]
+    assert describe_authors(make(["train", "train", "test"]))[1].startswith(
+        "1 of 3 authors stands in several"
+    )
+    by_conversation = make([None, None, None], by="conversation")
+    assert len(set(by_conversation.column("split").to_pylist())) > 1
+    assert describe_authors(by_conversation)[1].endswith("never seen (for that, import --split-by author)")
+    plain = [Conversation("c1", ["a"], ["x"], author_labels={"a": 1}), Conversation("c2", ["b"], ["x"])]
+    assert describe_authors(write_corpus(plain)) == []
 
 
 def test_a_rate_far_off_is_reported(write_corpus: Write) -> None:

@@ -33,9 +33,10 @@ HEADINGS = {
 def run(corpus: CorpusArgument, json: JsonOption = False) -> None:
     """Show counts, positives and authors of each split, at each level."""
     from tenor.corpus.corpus import open_corpus
-    from tenor.corpus.splits import summarize_splits
+    from tenor.corpus.splits import describe_authors, summarize_splits
 
-    rows = summarize_splits(open_corpus(corpus))
+    opened = open_corpus(corpus)
+    rows = summarize_splits(opened)
     if json:
         print_json(rows)
         return
@@ -46,6 +47,8 @@ def run(corpus: CorpusArgument, json: JsonOption = False) -> None:
     for row in rows:
         if row["warning"]:
             print_line(f"warning: level {row['level']}, split {row['split']}: {row['warning']}")
+    for sentence in describe_authors(opened):
+        print_line(sentence)
 
 
 def describe_classes(row: dict[str, Any]) -> str | None:

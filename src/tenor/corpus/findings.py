@@ -58,6 +58,12 @@ _REMEDIES: dict[FindingKind, str] = {
     "shared_authors": "split by author, unless scores of authors already seen are what you want",
     "shared_conversations": "split strictly, if conversations must not be shared either",
 }
+#: Of groups that are authors: a given split is of a conversation, so that those who speak in two cannot have one each.
+_SHARED_AUTHOR_GROUPS = (
+    "import again without the given splits, --column split=: a given split belongs to a conversation, and whoever "
+    "speaks in conversations of two splits stands in both; or name a group of all conversations that share people, "
+    "and give each group one split"
+)
 _UNITS: dict[FindingKind, str] = {
     "shared_groups": "groups",
     "shared_authors": "authors",
@@ -89,9 +95,11 @@ def find_shared(
         for code in shared[:MAX_EXAMPLES]
     )
     more = ", ..." if len(shared) > MAX_EXAMPLES else ""
+    is_of_authors = kind == "shared_groups" and view.group_names is view.author_names
+    remedy = _SHARED_AUTHOR_GROUPS if is_of_authors else _REMEDIES[kind]
     message = (
         f"{len(shared)} {_UNITS[kind]} stand in more than one split at level {view.level}: "
-        f"{'; '.join(examples)}{more} ({_REMEDIES[kind]})"
+        f"{'; '.join(examples)}{more} ({remedy})"
     )
     return [Finding(kind, severity, view.level, message, len(shared), examples)]
 

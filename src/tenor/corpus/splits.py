@@ -19,7 +19,7 @@ from tenor.corpus.schema import LEVELS, SPLITS, UNLABELLED, Level
 from tenor.corpus.strict import StrictAssignment as StrictAssignment
 from tenor.corpus.strict import assign_strict as assign_strict
 from tenor.corpus.views import SequenceView, view_sequences
-from tenor.errors import UsageError
+from tenor.errors import UsageError, describe_value
 from tenor.strings import Strings
 
 Integers = npt.NDArray[np.int64]
@@ -57,6 +57,43 @@ def summarize_splits(corpus: Corpus) -> list[dict[str, Any]]:
     if (conversations.split_codes < 0).any() or (authors.split_codes < 0).any():
         names.append(NO_SPLIT)
     return [row for level in LEVELS for row in _summarize_level(level, names, conversations, authors)]
+
+
+def describe_authors(corpus: Corpus) -> list[str]:
+    """What the counts of splits do not show of authors, in sentences; none where there is nothing to say.
+
+    How many have different labels in different conversations, and what a profile then has (see `summarize_splits`);
+    how many stand in several splits at level author, as given splits and splits by conversation or group put them.
+    """
+    view = view_sequences(corpus, "author")
+    if view.author_codes is None or view.author_names is None:
+        return []
+    sentences, people = [], f"{_count_distinct(view.authors):,} authors"
+    is_known = view.labels != UNLABELLED
+    num_mixed = _count_mixed(view.author_codes[is_known], view.labels[is_known])
+    if num_mixed:
+        verb = "has" if num_mixed == 1 else "have"
+        sentences.append(
+            f"{num_mixed:,} of {people} {verb} different labels in different conversations: a profile has the label "
+            f"of most of its conversations, and ties go to the last of {describe_value(view.classes)}"
+        )
+    is_placed = view.split_codes >= 0
+    num_shared = _count_mixed(view.author_codes[is_placed], view.split_codes[is_placed])
+    if num_shared:
+        verb, remedy = "stands" if num_shared == 1 else "stand", "--split-by author"
+        if view.group_names is view.author_names:
+            remedy = "without the given splits: --column split="
+        sentences.append(
+            f"{num_shared:,} of {people} {verb} in several splits at level author, and count{'s' * (num_shared == 1)} "
+            f"in each: test is then not of people never seen (for that, import {remedy})"
+        )
+    return sentences
+
+
+def _count_mixed(codes: npt.NDArray[np.integer], values: npt.NDArray[np.integer]) -> int:
+    """How many of the codes have more than one value."""
+    pairs = np.unique(np.stack([codes, values]), axis=1)
+    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
 
 
 def training_sequences(corpus: Corpus) -> SequenceView:

@@ -22,6 +22,14 @@ from tenor.errors import InputError
 #: So many different ids of broken rows are told apart between two sound ones.
 MAX_CANDIDATES = 100
 
+#: What to do about rows of a conversation that differ in what is the whole conversation's.
+_DIFFERENT = {
+    "split": "a given split belongs to the conversation, not to an author: give its rows one, or ignore the column "
+    "with --column split=",
+    "label": "give its rows one label; that of an author is author_label",
+    "group": "give its rows one group",
+}
+
 
 @dataclass(slots=True)
 class MessageRow:
@@ -210,7 +218,7 @@ def _agree(name: str, values: list[object], rows: list[MessageRow]) -> object:
         parsed = _parse(name, value, index)
         if found is not None and parsed != _parse(name, found, where):
             rule = f"differs from line {rows[where].line}'s: rows of one conversation must agree"
-            raise RowError(name, rule, index=index)
+            raise RowError(name, rule, _DIFFERENT[name], index=index)
         if found is None:
             found, where = value, index
     return found
@@ -239,6 +247,7 @@ def _gather_author_labels(rows: list[MessageRow]) -> dict[object, Label]:
             continue
         if author in labels:
             rule = f"differs from line {rows[where[author]].line}'s: rows of one author must agree"
-            raise RowError("author_label", rule, index=index)
+            remedy = "give an author one label in a conversation, on one or all of the rows"
+            raise RowError("author_label", rule, remedy, index=index)
         labels[author], where[author] = label, index
     return labels
