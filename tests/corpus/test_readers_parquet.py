@@ -250,6 +250,34 @@ def test_author_labels_as_structs_and_maps(tmp_path: Path) -> None:
         assert [c.author_labels for c in found] == [{"ann": 1, "bob": 0}, {"eve": 1}]
 
 
+def test_an_empty_label_is_none_as_in_a_csv_file(tmp_path: Path) -> None:
+    labels = pa.array([["yes", ""], [""]])
+    participants = pa.array([["ann", "bob"], ["eve"]])
+    for column in (pa.array(["", "no"]), pa.array(["", "no"]).dictionary_encode()):
+        found = conversations(tmp_path, label=column, participants=participants, participant_labels=labels)
+        assert [c.label for c in found] == [None, "no"]
+        assert [c.author_labels for c in found] == [{"ann": "yes"}, {}]
+    rows = {"conversation_id": ["c", "c"], "author": ["a", "b"], "text": ["x", "y"], "label": ["", "no"]}
+    (found_one,) = read(write(tmp_path / "in.parquet", **rows, author_label=["", "bad"]))
+    assert (found_one.label, found_one.author_labels) == ("no", {"b": "bad"})
+
+
+def test_what_was_deleted_is_told_with_what_to_do(tmp_path: Path) -> None:
+    rows = {"conversation_id": ["c", "c"], "author": ["a", None], "text": ["x", "y"]}
+    (found,) = read_parquet(write(tmp_path / "in.parquet", **rows))
+    assert isinstance(found, Reject)
+    assert (found.place.line, found.field, found.rule) == (2, "author", "missing")
+    assert found.remedy == (
+        "who is not known any more gets a name of their own, such as one for each message; or leave the row out"
+    )
+    (found,) = read_parquet(
+        write(tmp_path / "in.parquet", **rows | {"author": ["a", "b"], "text": ["x", None]})
+    )
+    assert isinstance(found, Reject)
+    assert (found.place.line, found.rule) == (2, "expected a string, found null")
+    assert found.remedy == "write an empty string for a text that is gone, or leave the message out"
+
+
 def test_null_columns_hold_nothing(tmp_path: Path) -> None:
     null = pa.nulls(2)
     columns = ("timestamp", "label", "author_labels", "group", "split", "features", "attackers")

@@ -15,7 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tenor.corpus.readers.assembly import RawConversation, build_conversation, name_field
-from tenor.corpus.readers.cells import Lists, check_structure, unpack, unpack_times, unpack_vectors
+from tenor.corpus.readers.cells import (
+    Lists,
+    Unpack,
+    check_structure,
+    unpack,
+    unpack_labels,
+    unpack_times,
+    unpack_vectors,
+)
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.features import Features, pack_vector, stack_columns
 from tenor.corpus.readers.grouping import BrokenRow, MessageRow, group_messages
@@ -136,10 +144,14 @@ class _ConversationColumns:
         self.columns, self.limits = columns, limits
         self.arrays = dict(zip(part.schema.names, part.columns, strict=True))
         self.by_message = columns.messages in self.arrays
-        scalars = ("conversation_id", "label", "author_labels", "group", "split")
+        scalars = ("conversation_id", "author_labels", "group", "split")
         self.scalars = {name: unpack(self._column(name)) for name in scalars}
+        self.scalars["label"] = unpack_labels(self._column("label"))
         names = ("participants", "participant_labels", "attackers")
-        self.lists = {name: self._lists(self._column(name)) for name in names}
+        converts = (unpack, unpack_labels, unpack)
+        self.lists = {
+            name: self._lists(self._column(name), each) for name, each in zip(names, converts, strict=True)
+        }
         if self.by_message:
             self._open_messages(self.arrays[columns.messages])
         else:
@@ -148,13 +160,13 @@ class _ConversationColumns:
     def _column(self, name: str) -> pa.Array | None:
         return self.arrays.get(self.columns.name_of(name)) if self.columns.reads(name) else None
 
-    def _lists(self, array: pa.Array | None, *, times: bool = False) -> Lists | None:
-        return None if array is None else Lists(array, unpack_times if times else unpack)
+    def _lists(self, array: pa.Array | None, convert: Unpack = unpack) -> Lists | None:
+        return None if array is None else Lists(array, convert)
 
     def _open_lists(self) -> None:
         self.authors = self._lists(self._column("authors"))
         self.texts = self._lists(self._column("text"))
-        self.times = self._lists(self._column("timestamp"), times=True)
+        self.times = self._lists(self._column("timestamp"), unpack_times)
         features = self._column("features")
         self.features = None if features is None else Lists(features, None)
         self.names = self.columns.pick_features(self.arrays)
@@ -231,6 +243,14 @@ def _read_conversations(
             yield Reject(place, field, error.rule, error.remedy)
 
 
+#: Column of rows of messages -> how its values are unpacked, where there is more to it.
+_CONVERTS: dict[str, Unpack] = {
+    "timestamp": unpack_times,
+    "label": unpack_labels,
+    "author_label": unpack_labels,
+}
+
+
 def _read_messages(
     batches: Iterable[pa.RecordBatch], path: str, columns: ColumnMap, limits: Limits
 ) -> Iterator[MessageRow | BrokenRow]:
@@ -249,7 +269,7 @@ def _pick_messages(
     values: dict[str, list[Any]] = {}
     for name in fields:
         array = arrays.get(columns.name_of(name)) if columns.reads(name) else None
-        convert = unpack_times if name == "timestamp" else unpack
+        convert = _CONVERTS.get(name, unpack)
         values[name] = [None] * part.num_rows if array is None else convert(array)
     names = columns.pick_features(arrays)
     matrix = _stack_numbers([arrays[name] for name in names])

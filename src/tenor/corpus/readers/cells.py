@@ -36,6 +36,12 @@ def unpack(array: pa.Array | None) -> list[Any]:
     return values
 
 
+def unpack_labels(array: pa.Array | None) -> list[Any]:
+    """Labels as Python objects; an empty text is no label, as in a CSV file."""
+    values = unpack(array)
+    return [None if value == "" else value for value in values] if "" in values else values
+
+
 def _unpack_object(array: pa.Array, index: int) -> object:
     try:
         return array[index].as_py()

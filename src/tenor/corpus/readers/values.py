@@ -36,6 +36,17 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 
 
+#: What to do about a name that is absent or empty.
+_NAMELESS = {
+    "author": "who is not known any more gets a name of their own, such as one for each message; or leave the row out",
+    "conversation_id": "give each conversation an id",
+    "group": "write null where there is none",
+    "label": "write null where there is none",
+    "author_label": "write null where there is none",
+    "author_labels": "name an author, and write null where there is no label",
+}
+
+
 class InvalidText:
     """Stands for bytes that should be UTF-8 and are not, so that the value's own rule names its place."""
 
@@ -80,7 +91,8 @@ def parse_name(value: object, field: str, *, index: int | None = None) -> str:
         return str(value)
     if not isinstance(value, str) or not value:
         rule = "missing" if value is None else f"expected a string that is not empty, found {describe(value)}"
-        raise RowError(field, rule, index=index)
+        remedy = _NAMELESS.get(field, "") if value in (None, "") else ""
+        raise RowError(field, rule, remedy, index=index)
     if len(value) > MAX_NAME_CHARACTERS:
         rule = f"expected at most {MAX_NAME_CHARACTERS} characters, found {len(value)}"
         raise RowError(field, rule, index=index)
@@ -126,7 +138,10 @@ def parse_texts(
         return None
     if set(map(type, values)) != {str}:
         index, value = next((i, value) for i, value in enumerate(values) if type(value) is not str)
-        raise RowError("text", f"expected a string, found {describe(value)}", index=index)
+        remedy = (
+            "write an empty string for a text that is gone, or leave the message out" if value is None else ""
+        )
+        raise RowError("text", f"expected a string, found {describe(value)}", remedy, index=index)
     texts = cast(list[str], values)
     lengths = list(map(len, texts))
     if max(lengths) > limits.max_text_characters:
