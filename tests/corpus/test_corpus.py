@@ -13,6 +13,7 @@ from typing import Any
 import datasets
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tenor.corpus.corpus import Corpus, open_corpus
@@ -83,6 +84,28 @@ def test_a_folder_that_is_no_corpus_raises(tmp_path: Path) -> None:
         open_corpus(tmp_path / "not here")
     with pytest.raises(CorpusError, match=r"tenor\.json is absent.*tenor import"):
         open_corpus(tmp_path)
+
+
+def test_a_file_of_tenor_s_own_is_not_to_be_imported(tmp_path: Path) -> None:
+    model, scores, source = (tmp_path / name for name in ("m.safetensors", "p.parquet", "s.parquet"))
+    model.write_bytes(b"\x08\0\0\0\0\0\0\0{}      ")
+    table = pa.table({"conversation_id": ["a"]})
+    pq.write_table(table, source)
+    pq.write_table(table.replace_schema_metadata({"tenor.predictions": "{}"}), scores)
+    for path, found in ((model, "a model file"), (scores, "a predictions file")):
+        with pytest.raises(
+            CorpusError, match=f"expected a corpus folder, found {found}: name the corpus that goes"
+        ):
+            open_corpus(path)
+    damaged = tmp_path / "damaged.parquet"
+    damaged.write_bytes(b"PAR1")
+    text = tmp_path / "in.jsonl"
+    text.write_text('{"a": 1, "b": {"c": 2}}')
+    for path in (source, damaged, text):
+        with pytest.raises(
+            CorpusError, match="expected a corpus folder, found a file: a source is imported first"
+        ):
+            open_corpus(path)
 
 
 def test_a_datasets_folder_raises_and_says_to_import_it(tmp_path: Path) -> None:

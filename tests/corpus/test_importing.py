@@ -749,6 +749,23 @@ def test_what_the_command_prints_python_is_told(tmp_path: Path, caplog: pytest.L
     assert not any("positive is the class" in record.getMessage() for record in caplog.records)
 
 
+@pytest.mark.parametrize("kind", ["jsonl", "csv", "parquet"])
+def test_a_column_that_is_to_be_ignored_is_not_said_to_be_unknown(tmp_path: Path, kind: str) -> None:
+    rows = {"conversation_id": ["a", "b"], "author": ["x", "y"], "text": ["hi", "you"]}
+    table = pa.table({**rows, "split": ["mine", "yours"], "mood": ["m", "n"]})
+    source = tmp_path / f"in.{kind}"
+    if kind == "jsonl":
+        source.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
+    elif kind == "csv":
+        lines = [table.column_names, *([row[name] for name in row] for row in table.to_pylist())]
+        source.write_text("".join(",".join(line) + "\n" for line in lines))
+    else:
+        pq.write_table(table, source)
+    summary = import_with_summary(source, tmp_path / "corpus", columns={"split": None})
+    assert summary.ignored_fields == {"mood": 2}
+    assert summary.lines()[-1] == "ignored fields that tenor does not know: mood (2)"
+
+
 def test_a_list_of_rejects_takes_no_other_file_s_place(tmp_path: Path) -> None:
     source = tmp_path / "in.jsonl"
     source.write_text(line("a") + "{bad\n")

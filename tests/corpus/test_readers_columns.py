@@ -27,6 +27,7 @@ def test_from_strings_keeps_equals_signs_in_the_column() -> None:
     [
         (["author"], "expected NAME=COLUMN, found 'author'"),
         (["auther=x"], "expected one of attackers, author,"),
+        (["thread=conversation_id"], "found 'thread': turn it round, conversation_id=thread$"),
         (["author=x", "author=y"], "author is given twice"),
         (["author=text"], "text and author both name the column 'text'"),
         (["author="], "author: expected the name of a column"),
@@ -42,6 +43,8 @@ def test_wrong_maps_raise(pairs: list[str], message: str) -> None:
 def test_from_mapping_refuses_a_text_for_feature_columns() -> None:
     with pytest.raises(UsageError, match="expected a list of names"):
         ColumnMap.from_mapping({"feature_columns": "abc"})
+    with pytest.raises(UsageError, match="found 'thread'$"):
+        ColumnMap.from_mapping({"thread": ["text"]})
 
 
 def test_pick_features_sorts_by_name_or_keeps_the_given_order() -> None:

@@ -27,6 +27,7 @@ from tenor.corpus.layout import (
     corpus_schema,
     open_table,
     read_state,
+    recognise_file,
 )
 from tenor.corpus.mapped_rows import MappedRows
 from tenor.corpus.schema import Conversation, Place
@@ -317,6 +318,12 @@ def _is_large(info: CorpusInfo) -> bool:
 def _require_corpus_folder(folder: Path) -> None:
     typed = shlex.quote(str(folder))
     if folder.is_file():
+        found = recognise_file(folder)
+        if found is not None:
+            raise CorpusError(
+                f"{folder}: expected a corpus folder, found {found}: name the corpus that goes with it "
+                f"(tenor inspect {typed} says what it holds)"
+            )
         raise CorpusError(
             f"{folder}: expected a corpus folder, found a file: a source is imported first: tenor import {typed} CORPUS"
         )

@@ -159,7 +159,9 @@ def import_with_summary(
     if rejects is not None:
         require_apart({"rejects": rejects}, {"source": source})
         require_replaceable(rejects, "rejects", "a list of rejects", holds_rejects)
-    items = read_source(source, format, make_column_map(columns), limits=limits, tally=tally)
+    column_map = make_column_map(columns)
+    tally.ignored = column_map.ignored
+    items = read_source(source, format, column_map, limits=limits, tally=tally)
     spooled = tempfile.SpooledTemporaryFile(_SPOOLED_BYTES)  # a file only for many rejects
     with spooled as spool, progress_bar("importing", None, enabled=progress) as advance:
         quarantine = Quarantine(spool, stop=on_error == "raise")

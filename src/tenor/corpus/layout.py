@@ -145,6 +145,25 @@ def feature_dtype_name(kind: pa.DataType) -> str:
     return next(name for name, known in FEATURE_TYPES.items() if known == kind)
 
 
+def recognise_file(path: Path) -> str | None:
+    """What a file of tenor's own is that no source can be, as words; None for anything else, and what can't be read."""
+    try:
+        with path.open("rb") as handle:
+            head = handle.read(9)
+        if head[:4] == b"PAR1":
+            import pyarrow.parquet as pq  # imported here: only who named a wrong file pays for it
+
+            return (
+                "a predictions file"
+                if b"tenor.predictions" in (pq.read_schema(path).metadata or {})
+                else None
+            )
+    except (pa.ArrowException, OSError):
+        return None
+    # safetensors begins with the length of its JSON, which no text does: its last bytes are 0
+    return "a model file" if head[8:] == b"{" and 0 < int.from_bytes(head[:8], "little") < 1 << 40 else None
+
+
 def open_table(path: Path, *, is_read_ahead: bool = False) -> pa.Table:
     """Memory-map one Arrow stream file; nothing is copied, a record batch becomes a chunk.
 

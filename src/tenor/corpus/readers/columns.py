@@ -100,6 +100,11 @@ class ColumnMap:
         others = (name for name, default in names if name is not None and name != default)
         return (*others, *self.feature_columns)
 
+    @property
+    def ignored(self) -> frozenset[str]:
+        """The columns of tenor's own names that are not to be read: somebody knows that they are there."""
+        return frozenset(spec.name for spec in dataclasses.fields(self) if getattr(self, spec.name) is None)
+
     def find_missing(self, names: Collection[str]) -> list[str]:
         """The `named` columns that a source's column names lack; ``x_*`` for a prefix of one's own."""
         missing = [name for name in self.named if name not in names]
@@ -116,7 +121,12 @@ class ColumnMap:
         known = {spec.name for spec in dataclasses.fields(cls)}
         for name in mapping:
             if name not in known:
-                raise UsageError(f"column map: expected one of {', '.join(sorted(known))}, found {name!r}")
+                given = mapping[name]
+                is_swapped = isinstance(given, str) and given in known
+                swapped = f": turn it round, {given}={name}" if is_swapped else ""
+                raise UsageError(
+                    f"column map: expected one of {', '.join(sorted(known))}, found {name!r}{swapped}"
+                )
         values = dict(mapping)
         if "feature_columns" in values:
             given = values["feature_columns"]

@@ -35,6 +35,7 @@ class Tally:
         truncated_texts: texts cut at `Limits.max_text_characters`.
         unknown_fields: field -> how many rows (or messages, for a message's field) carried it; they are
             ignored.
+        ignored: columns that are not to be read, and not to be counted among the unknown.
         columns: column -> its kind, of the first file that has columns, and that file.
         paths: the files read, in order.
         missing: columns that the map names and no row of JSON has held so far; None as long as no such row is read.
@@ -48,6 +49,7 @@ class Tally:
     replaced_surrogates: int = 0
     truncated_texts: int = 0
     unknown_fields: dict[str, int] = field(default_factory=dict)
+    ignored: frozenset[str] = frozenset()
     columns: tuple[dict[str, str], str] | None = None
     paths: list[str] = field(default_factory=list)
     missing: set[str] | None = None
@@ -101,7 +103,9 @@ class Tally:
             )
 
     def count_unknown(self, name: str, rows: int = 1) -> None:
-        """Count a field that tenor does not know and ignores."""
+        """Count a field that tenor does not know and ignores, unless it was told to."""
+        if name in self.ignored:
+            return
         name = name[:40].encode("utf-8", "replace").decode()
         if name not in self.unknown_fields and len(self.unknown_fields) >= MAX_UNKNOWN_FIELDS:
             name = OTHER_FIELDS
