@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from tenor.corpus import growth
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.growth import has_only_grown
 from tenor.corpus.importing import import_corpus
@@ -30,8 +29,7 @@ def first(tmp_path: Path) -> Corpus:
     return open_corpus(import_corpus(source, tmp_path / "corpus", seed=5))
 
 
-def test_a_corpus_that_was_appended_to_has_only_grown(first: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "_AT_A_TIME", 7)
+def test_a_corpus_that_was_appended_to_has_only_grown(first: Corpus) -> None:
     hashes = [first.info.split_hash]
     for start in (30, 40, 50):
         grown = append(ROWS[start : start + 10], first.path)
@@ -63,8 +61,8 @@ def test_a_corpus_divided_anew_after_it_had_grown_has_not_only_grown(first: Corp
 @pytest.mark.parametrize(("split", "expected"), [("train", True), ("test", False)])
 def test_given_splits_that_move_a_group_are_no_growth(tmp_path: Path, split: Split, expected: bool) -> None:
     by: SplitBy = "author"
-    rows = [talk("one", "ann", "train"), talk("two", "bob", "test")]
+    rows = [talk("one", "ann\n\x1fe", "train"), talk("two", "bob", "test")]
     source = write_jsonl(rows, tmp_path / "first.jsonl")
     corpus = open_corpus(import_corpus(source, tmp_path / "corpus", split_by=by))
-    grown = append([talk("three", "ann", split)], corpus.path)
+    grown = append([talk("three", "ann\n\x1fe", split)], corpus.path)
     assert has_only_grown(grown, corpus.info.split_hash) is expected
