@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,15 @@ def test_given_splits_that_move_a_group_are_no_growth(tmp_path: Path, split: Spl
     corpus = open_corpus(import_corpus(source, tmp_path / "corpus", split_by=by))
     grown = append([talk("three", "ann\n\x1fe", split)], corpus.path)
     assert has_only_grown(grown, corpus.info.split_hash) is expected
+
+
+@pytest.mark.parametrize("by", [None, "conversation"])
+def test_a_named_group_that_takes_a_known_author_to_test_is_no_growth(
+    tmp_path: Path, by: SplitBy | None
+) -> None:
+    """Where authors stood in several splits at training already, as by conversation, it is nothing new."""
+    source = write_jsonl([talk(f"c{i}", "ann", None) for i in range(20)], tmp_path / "first.jsonl")
+    corpus = open_corpus(import_corpus(source, tmp_path / "corpus", split_by=by))
+    rows = [replace(talk(f"d{i}", "ann", None), group=f"g{i}") for i in range(20)]
+    grown = append(rows, corpus.path)
+    assert has_only_grown(grown, corpus.info.split_hash) is (by is not None)

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tenor.arrays import make_scalar, to_numpy
 from tenor.corpus.corpus import Corpus
-from tenor.corpus.groups import split_triples
+from tenor.corpus.groups import flatten, list_lengths, split_triples
 
 #: The columns that a corpus's splits are described by.
 _COLUMNS = ["conversation_id", "group", "authors", "participants", "participant_splits", "split"]
@@ -24,7 +24,7 @@ def has_only_grown(corpus: Corpus, split_hash: str) -> bool:
     """Whether a corpus had this `CorpusInfo.split_hash` once, and nothing has changed its split since.
 
     A corpus grows by whole files, so that its first file, its first two, ... are what it has been. What came later
-    must place none of their groups otherwise, as splits that a source gives may.
+    must place none of their groups otherwise, as splits that a source gives may, and no author, as a named group may.
 
     Args:
         corpus: as it is now.
@@ -37,7 +37,8 @@ def has_only_grown(corpus: Corpus, split_hash: str) -> bool:
     levels = _first_files(corpus)
     for stop in range(1, len(corpus.info.files)):
         if _hash_lines([lines.filter(pa.array(files < stop)) for lines, files in levels]) == split_hash:
-            return all(_keeps_groups(lines, files < stop) for lines, files in levels)
+            keeps_groups = all(_keeps_groups(lines, files < stop) for lines, files in levels)
+            return keeps_groups and _keeps_authors(corpus, stop)
     return False
 
 
@@ -76,3 +77,19 @@ def _keeps_groups(lines: pa.Array, is_held: npt.NDArray[np.bool_]) -> bool:
     groups = pc.replace_substring_regex(lines, pattern="\x1f[^\x1f]*\n$", replacement="")
     later = groups.filter(pa.array(~is_held))
     return not pc.any(pc.is_in(later, value_set=groups.filter(pa.array(is_held)))).as_py()
+
+
+def _keeps_authors(corpus: Corpus, num_files: int) -> bool:
+    """Whether no author of the first files came to stand in another split too, unless some stood in several before."""
+    lists = corpus.table["participants"]
+    pairs = pa.table({"name": flatten(lists), "split": flatten(corpus.table["participant_splits"])})
+    rows = sum(file.num_conversations for file in corpus.info.files[:num_files])
+    stop = int(list_lengths(lists.slice(0, rows)).sum())
+    held, later = (
+        part.group_by(["name", "split"]).aggregate([]) for part in (pairs.slice(0, stop), pairs.slice(stop))
+    )
+    if pc.count_distinct(held["name"]).as_py() < len(held):
+        return True
+    known = later.filter(pc.is_in(later["name"], value_set=held["name"]))
+    both = pa.concat_tables([held, known]).group_by(["name", "split"]).aggregate([])
+    return len(both) == len(held)
