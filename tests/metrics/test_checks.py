@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from tenor.errors import UsageError
-from tenor.metrics.checks import check_labels, check_probs, check_scores, encode_groups
+from tenor.metrics.calibration import fit_calibrator
+from tenor.metrics.checks import check_labels, check_probs, check_scores, count_test_rows, encode_groups
+from tenor.metrics.conformal import fit_conformal
+from tenor.metrics.thresholds import choose_threshold
+from tenor.strings import Strings
 
 
 def test_whole_numbers_of_any_type_are_labels() -> None:
@@ -61,3 +67,34 @@ def test_groups_are_coded_in_sorted_order() -> None:
     assert encode_groups([], 0)[1] == 0
     with pytest.raises(UsageError, match=r"groups must have shape \(3,\), found \(2,\)"):
         encode_groups(["a", "b"], 3)
+
+
+def test_test_rows_are_counted_in_whatever_holds_the_names() -> None:
+    names = ["train", "validation", "test", "test"]
+    for splits in (names, tuple(names), np.array(names), np.array(names, dtype=object), Strings.of(names)):
+        assert count_test_rows(splits, 4) == 2
+    assert count_test_rows(None, 4) == 0
+    assert count_test_rows([], 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("splits", "found"),
+    [
+        ("test", "found str 'test'"),
+        (3, "found int"),
+        (["Test"] * 4, "found 'Test'"),
+        (["validation"] * 3, r"found shape \(3,\)"),
+        (Strings.of(["validation"] * 5), r"found shape \(5,\)"),
+        (Strings.of(["validation"] * 3 + ["dev"]), "found 'dev'"),
+        (["validation", "validation", "validation", None], "found None"),
+        ([["test"]] * 4, r"found shape \(4, 1\)"),
+        ([2, 2, 2, 2], "found 2"),
+    ],
+)
+def test_the_guard_of_test_rows_cannot_be_passed_by_accident(splits: Any, found: str) -> None:  # noqa: ANN401
+    message = (
+        rf"splits: expected a list of 4 names, one a row, out of train, validation, test, {found} \(such as"
+    )
+    for fit in (choose_threshold, fit_calibrator, fit_conformal):
+        with pytest.raises(UsageError, match=message):
+            fit([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8], splits=splits)

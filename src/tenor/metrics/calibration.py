@@ -109,13 +109,13 @@ def fit_calibrator(
         The calibrator; identity with a warning where ``auto`` has nothing to learn from.
 
     Raises:
-        UsageError: rows of split test; a class without rows, for a method that was asked for; an unknown
-            method.
+        UsageError: rows of split test, or splits that are no (N,) names of splits; a class without rows, for a method
+            that was asked for; an unknown method.
     """
     codes, z = check_labels(labels), _check_logits(logits)
     if len(codes) != len(z):
         raise UsageError(f"labels and logits must be of the same rows, found {len(codes)} and {len(z)}")
-    if count_test_rows(splits):
+    if count_test_rows(splits, len(codes)):
         raise UsageError("a calibrator is fitted on validation: pass predictions.in_split('validation')")
     if method != "auto" and method not in METHODS:
         raise UsageError(f"method must be auto or one of {', '.join(METHODS)}, not {method!r}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import describe_found
 from tenor.errors import UsageError
 from tenor.strings import Strings
 
@@ -18,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 #: A value a row: groups, splits.
 Column = Strings | npt.NDArray[Any] | Sequence[Any]
+
+_SPLITS = ("train", "validation", "test")
 
 
 def check_labels(labels: npt.ArrayLike) -> Integers:
@@ -98,8 +101,26 @@ def encode_groups(groups: Column, rows: int) -> tuple[Integers, int]:
     return ranks, len(distinct)
 
 
-def count_test_rows(splits: Column | None) -> int:
-    """How many rows are of split test: (N,) strings, or None where it is not known."""
+def count_test_rows(splits: Column | None, rows: int) -> int:
+    """How many rows are of split test.
+
+    Args:
+        splits: (N,) strings; None where it is not known.
+        rows: the N expected.
+
+    Raises:
+        UsageError: one name for all, another length, or a name of no split: none of them would show a test row.
+    """
     if splits is None:
         return 0
-    return int((Strings.of(splits) == "test").sum())
+    expected = f"splits: expected a list of {rows} names, one a row, out of {', '.join(_SPLITS)}"
+    remedy = "(such as predictions.splits)"
+    column = splits if isinstance(splits, Strings) else np.asarray(splits, dtype=object)
+    if column.shape != (rows,):
+        found = f"shape {column.shape}" if len(column.shape) else describe_found(splits)
+        raise UsageError(f"{expected}, found {found} {remedy}")
+    names = column.rank()[1] if isinstance(column, Strings) else column
+    for name in names:
+        if not isinstance(name, str) or name not in _SPLITS:
+            raise UsageError(f"{expected}, found {name!r:.80} {remedy}")
+    return int((column == "test").sum())

@@ -111,13 +111,14 @@ def fit_conformal(
         seed: of the draw within groups.
 
     Raises:
-        UsageError: alpha out of range, rows of split test, probabilities outside [0, 1].
+        UsageError: alpha out of range, rows of split test or splits that are no (N,) names of splits,
+            probabilities outside [0, 1].
     """
     check_alpha(alpha)
     alpha = float(alpha)  # numpy's have no form in JSON
-    if count_test_rows(splits):
-        raise UsageError("a conformal rule is fitted on validation: pass predictions.in_split('validation')")
     codes, values = check_probs(labels, probs)
+    if count_test_rows(splits, len(codes)):
+        raise UsageError("a conformal rule is fitted on validation: pass predictions.in_split('validation')")
     columns = _by_class(values)
     classes = columns.shape[1]
     units = np.arange(len(codes))

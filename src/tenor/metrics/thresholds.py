@@ -104,13 +104,13 @@ def choose_threshold(
         seed: of the bootstrap.
 
     Raises:
-        UsageError: rows of split test, several classes, an unknown objective, or its argument missing or
-            wrong.
+        UsageError: rows of split test, splits that are no (N,) names of splits, several classes, an unknown
+            objective, or its argument missing or wrong.
     """
     codes, scores = check_scores(labels, probs)
     if scores.ndim == 2:
         raise UsageError("several classes have no threshold: the highest score decides")
-    _refuse_test(splits)
+    _refuse_test(splits, len(codes))
     parameters = _check_parameters(objective, beta, cost_ratio, floor, alarms_per_thousand)
     if len(codes) == 0 or (objective != "alarms_per_thousand" and codes.min() == codes.max()):
         reason = "no labelled row" if len(codes) == 0 else "every label is of one class"
@@ -153,8 +153,8 @@ def find_best_f1(labels: npt.ArrayLike, probs: npt.ArrayLike) -> float:
     return float(sweep.cuts[_best_cut("f1", (), hits, alarms)[0]])
 
 
-def _refuse_test(splits: Column | None) -> None:
-    count = count_test_rows(splits)
+def _refuse_test(splits: Column | None, rows: int) -> None:
+    count = count_test_rows(splits, rows)
     if count:
         raise UsageError(
             f"a threshold is chosen on validation, and {count} rows are of split test: "
