@@ -13,8 +13,10 @@ import tenor
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration
+from tenor.evaluation.streaming import predict_to_file
 from tenor.predictions import Predictions, export_csv
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
+from tenor.training.finetuning import finetune_encoder
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +196,11 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
         lambda c, t: t.select(np.array([True])),
         r"select: expected a mask of 2 entries, found \(1,\)",
     ),
+    "an index of no row": (
+        lambda c, t: t.select([0, 10**6]),
+        r"select: expected indices of rows, each below 2, found 1000000 \(in_split gives",
+    ),
+    "an index before the first row": (lambda c, t: t.select([-3]), "each below 2, found -3"),
     "a split's name as sequences": (
         lambda c, t: tenor.view_sequences(c, "author").select("test"),
         r"select: expected a mask of \d+ entries or indices of rows, found str 'test'",
@@ -221,6 +228,82 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a text as trackers": (
         lambda c, t: tenor.train_model("author", c.path, 1, trackers="tensorboard"),
         r"trackers: expected a list of names, such as \['tensorboard'\], found the text 'tensorboard'",
+    ),
+    "a text as resume": (
+        lambda c, t: tenor.train_model("author", c.path, 1, resume="no"),
+        "resume: expected True or False, found 'no'",
+    ),
+    "a number as a bar": (
+        lambda c, t: tenor.train_model("author", c.path, 1, progress=1),
+        "progress: expected True or False, found 1",
+    ),
+    "a text as resume of a tuning": (
+        lambda c, t: tenor.tune_model("author", c.path, resume="no"),
+        "resume: expected True or False, found 'no'",
+    ),
+    "a text as a bar of fine-tuning": (
+        lambda c, t: finetune_encoder("author", c.path, "e", "d", progress="no"),
+        "progress: expected True or False, found 'no'",
+    ),
+    "a text as a bar of folds": (
+        lambda c, t: tenor.score_out_of_fold("m", c.path, progress="no"),
+        "progress: expected True or False, found 'no'",
+    ),
+    "a text as calibrate": (
+        lambda c, t: tenor.predict("m", c.path, calibrate="no"),
+        "calibrate: expected True or False, found 'no'",
+    ),
+    "nothing as a bar of scores": (
+        lambda c, t: predict_to_file("m", c.path, "o", progress=None),
+        "progress: expected True or False, found None",
+    ),
+    "a text as baselines": (
+        lambda c, t: tenor.test_model("author", "m", c.path, baselines="no"),
+        "baselines: expected True or False, found 'no'",
+    ),
+    "a text as baselines of profiles": (
+        lambda c, t: tenor.evaluate_profile_classifier("m", c.path, baselines="no"),
+        "baselines: expected True or False, found 'no'",
+    ),
+    "a text as baselines of aggregations": (
+        lambda c, t: tenor.compare_aggregation_methods("m", c.path, baselines="no"),
+        "baselines: expected True or False, found 'no'",
+    ),
+    "a text as a bar of seeds": (
+        lambda c, t: tenor.test_seeds("author", ["m"], c.path, progress="no"),
+        "progress: expected True or False, found 'no'",
+    ),
+    "a text as fingerprints": (
+        lambda c, t: tenor.read_predictions("p.parquet", fingerprints="no"),
+        "fingerprints: expected True or False, found 'no'",
+    ),
+    "a text as a prior": (
+        lambda c, t: tenor.SequenceClassifier(8, has_prior="no"),
+        "has_prior: expected True or False, found 'no'",
+    ),
+    "a flag as a width": (
+        lambda c, t: tenor.SequenceClassifier(True),
+        "input_size must be a whole number, found True",
+    ),
+    "a text as dropout": (
+        lambda c, t: tenor.SequenceClassifier(8, dropout="0.3"),
+        "dropout must be at least 0 and below 1, found '0.3'",
+    ),
+    "no dropout": (
+        lambda c, t: tenor.SequenceClassifier(8, dropout=None),
+        "dropout must be at least 0 and below 1, found None",
+    ),
+    "a flag as dropout": (
+        lambda c, t: tenor.SequenceClassifier(8, dropout=False),
+        "dropout must be at least 0 and below 1, found False",
+    ),
+    "no seed of a test": (
+        lambda c, t: tenor.test_model("author", "m", c.path, seed=None),
+        "seed must be a whole number from .* not None",
+    ),
+    "a text as a test's seed": (
+        lambda c, t: tenor.evaluate_profile_classifier("m", c.path, seed="bla"),
+        "seed must be a whole number from .* not 'bla'",
     ),
     "a text as fractions": (
         lambda c, t: tenor.import_corpus("s", "d", fractions="0.7,0.1,0.2"),

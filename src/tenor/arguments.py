@@ -1,10 +1,12 @@
-"""What a caller hands in, of the kind that was asked for: True or False, a list and not one text, rows of a table.
+"""What a caller hands in, of the kind that was asked for: a flag, a number, a list and not one text, rows of a table.
 
 Each says what was expected, what was found and the remedy. Knows nothing of what the arguments are for.
 """
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
+
+#: The least and the highest seed.
+SEEDS = (-(2**63), 2**63 - 1)
 
 
 def describe_found(value: object) -> str:
@@ -58,7 +63,7 @@ def require_rows(value: object, rows: int) -> npt.NDArray[Any]:
     """Which rows of a table: a bool mask (rows,), or an array of int64 indices.
 
     Raises:
-        UsageError: something else, such as a name, or a mask of another length.
+        UsageError: something else, such as a name, a mask of another length, or an index of no row.
     """
     index = np.asarray(value)
     if index.ndim == 1 and index.size == 0 and index.dtype != np.bool_:
@@ -73,4 +78,59 @@ def require_rows(value: object, rows: int) -> npt.NDArray[Any]:
         if len(index) != rows:
             raise UsageError(f"select: expected a mask of {rows} entries, found {index.shape}")
         return index
+    outside = index[(index >= rows) | (index < -rows)]
+    if outside.size:
+        raise UsageError(
+            f"select: expected indices of rows, each below {rows}, found {outside[0]} "
+            "(in_split gives the rows of a split)"
+        )
     return index.astype(np.int64)
+
+
+def check_whole(name: str, value: object, least: int, most: int) -> int:
+    """A whole number within bounds.
+
+    Raises:
+        UsageError: it is none, or outside; with both bounds.
+    """
+    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not is_whole or not least <= value <= most:  # type: ignore[operator]
+        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {show_value(value)}")
+    return int(value)  # type: ignore[call-overload, no-any-return]
+
+
+def check_real(
+    name: str, value: object, least: float, with_least: bool, most: float, with_most: bool
+) -> float:
+    """A finite number within bounds, each of which may itself be allowed or not.
+
+    Raises:
+        UsageError: it is none, or outside; with both bounds.
+    """
+    number = math.nan
+    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
+        with contextlib.suppress(OverflowError):  # an integer of hundreds of digits
+            number = float(value)
+    above = number >= least if with_least else number > least
+    below = number <= most if with_most else number < most
+    if not (above and below):  # nan is neither
+        low = f"at least {least:g}" if with_least else f"above {least:g}"
+        high = f"at most {most:g}" if with_most else f"below {most:g}"
+        raise UsageError(f"{name} must be a number {low} and {high}, not {show_value(value)}")
+    return number
+
+
+def check_seed(seed: object) -> int:
+    """A run's one seed; None or a text would seed as well, with another stream of numbers and no word said.
+
+    Raises:
+        UsageError: no whole number of 64 bits.
+    """
+    return check_whole("seed", seed, *SEEDS)
+
+
+def show_value(value: object) -> str:
+    """A value as Python writes it, cut where it is long."""
+    if isinstance(value, int) and abs(value) >= 10**30:
+        return "a number of over 30 digits"
+    return repr(value)[:80]

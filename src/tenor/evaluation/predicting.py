@@ -73,6 +73,7 @@ def predict(
     check_request(
         model_path, dataset_path, output,
         calibrate=calibrate, threshold=threshold, abstain_alpha=abstain_alpha, validation=validation,
+        progress=progress,
     )  # fmt: skip
     known = read_predictions(update, fingerprints=True) if isinstance(update, str | Path) else update
     if known is not None:

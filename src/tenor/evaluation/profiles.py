@@ -30,9 +30,10 @@ from tenor.evaluation.aggregation import (
     require_aggregations,
     require_trained,
 )
-from tenor.evaluation.calibration import check_adjustment, measure_abstention
+from tenor.evaluation.calibration import measure_abstention
 from tenor.evaluation.familiarity import doubt_texts
 from tenor.evaluation.learned import ATTENTIONS
+from tenor.evaluation.requests import check_test
 from tenor.evaluation.rivals import aggregate_baselines, aggregate_on_training
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import (
@@ -99,7 +100,7 @@ def evaluate_profile_classifier(
             under ``"constant"``; or scores out of fold that are none.
         TrainingError: too few validation profiles for a learned aggregation.
     """
-    check_adjustment(threshold, abstain_alpha)
+    seed = check_test(threshold, abstain_alpha, seed, baselines=baselines, progress=progress)
     scored = AuthorScores.open(
         author_model_path,
         dataset_path,
@@ -163,7 +164,7 @@ def compare_aggregation_methods(
     Raises:
         As evaluate_profile_classifier.
     """
-    check_adjustment(threshold, abstain_alpha)
+    seed = check_test(threshold, abstain_alpha, seed, baselines=baselines, progress=progress)
     scored = AuthorScores.open(
         author_model_path,
         dataset_path,

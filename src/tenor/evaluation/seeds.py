@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tenor.errors import UsageError
+from tenor.evaluation.requests import check_test
 from tenor.evaluation.sequences import test_model
 from tenor.evaluation.standing import Metrics
 from tenor.metrics.seeds import summarize_seeds
@@ -47,6 +48,7 @@ def test_seeds(
         UsageError: no models, one model twice, or models that differ in more than their seed, with what.
         ModelFileError, SplitError: as test_model.
     """
+    seed = check_test(threshold, None, seed, progress=progress)
     if not model_paths:
         raise UsageError("no models to test: pass one model file a seed")
     require_paired(model_paths)

@@ -11,12 +11,12 @@ from tenor.corpus.corpus import open_corpus
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import start_runtime
 from tenor.evaluation.calibration import (
-    check_adjustment,
     fit_calibration,
     measure_abstention,
     measure_calibration,
 )
 from tenor.evaluation.familiarity import doubt_texts
+from tenor.evaluation.requests import check_test
 from tenor.evaluation.scoring import Scorer
 from tenor.evaluation.standing import Metrics, find_baselines, measure_beside, measure_costs, measure_test
 from tenor.evaluation.thresholds import apply_rule, describe_threshold
@@ -69,7 +69,7 @@ def test_model(
         SplitError: the test split is empty, or there are no validation rows for a rule or alpha.
         UsageError: an unknown rule, or alpha out of range.
     """
-    check_adjustment(threshold, abstain_alpha)
+    seed = check_test(threshold, abstain_alpha, seed, baselines=baselines, progress=progress)
     scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
     scorer.require_level(model_type)
     corpus = open_corpus(dataset_path)

@@ -93,6 +93,7 @@ def predict_to_file(
     check_request(
         model_path, dataset_path, output,
         calibrate=calibrate, threshold=threshold, abstain_alpha=abstain_alpha, validation=validation,
+        progress=progress,
     )  # fmt: skip
     known = None if update is None else read_predictions(update, fingerprints=True)
     splits = parse_splits(split)

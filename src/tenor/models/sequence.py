@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tenor.arguments import require_flags
 from tenor.errors import UsageError
 from tenor.nn.dropout import Dropout
 from tenor.nn.initialization import initialize_weights
@@ -62,6 +63,7 @@ class SequenceClassifier(nn.Module):
             UsageError: a value outside these.
         """
         super().__init__()
+        require_flags(has_prior=has_prior)
         sizes = check_kernel_sizes(kernel_sizes)
         _check_least(1, input_size=input_size, hidden_size=hidden_size, num_heads=num_heads)
         _check_least(0, num_layers=num_layers)
@@ -74,9 +76,9 @@ class SequenceClassifier(nn.Module):
             "dropout": dropout,
             "kernel_sizes": list(sizes),
             "num_classes": num_classes,
-            "has_prior": has_prior,
+            "has_prior": bool(has_prior),  # numpy's have no form in JSON
         }
-        self.input_size, self.num_classes, self.has_prior = input_size, num_classes, has_prior
+        self.input_size, self.num_classes, self.has_prior = input_size, num_classes, bool(has_prior)
         self.register_buffer("feature_mean", torch.zeros(input_size))
         self.register_buffer("feature_std", torch.ones(input_size))
         self.projection = nn.Linear(input_size, hidden_size)
@@ -230,7 +232,7 @@ class SequenceClassifier(nn.Module):
 
 def _check_least(least: int, **sizes: object) -> None:
     for name, value in sizes.items():
-        if not isinstance(value, Integral):
+        if isinstance(value, bool) or not isinstance(value, Integral):  # True is 1
             raise UsageError(f"{name} must be a whole number, found {value!r}")
         if int(value) < least:
             raise UsageError(f"{name} must be at least {least}, found {value}")

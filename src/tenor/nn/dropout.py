@@ -6,6 +6,8 @@ Knows nothing of the model around it.
 
 from __future__ import annotations
 
+from numbers import Real
+
 import torch
 from torch import Tensor, nn
 
@@ -29,8 +31,10 @@ class Dropout(nn.Module):
 
     def __init__(self, p: float) -> None:
         super().__init__()
-        if not 0.0 <= p < 1.0:
-            raise UsageError(f"dropout must be at least 0 and below 1, found {p}")
+        given: object = p
+        # a flag would count as 0 or 1
+        if isinstance(given, bool) or not isinstance(given, Real) or not 0.0 <= p < 1.0:
+            raise UsageError(f"dropout must be at least 0 and below 1, found {p!r:.80}")
         self.p = p
         self.generator: torch.Generator | None = None
         self._kept_levels = max(round((1.0 - p) * _LEVELS), 1)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from tenor.arguments import require_list
+from tenor.arguments import require_flags, require_list
 from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.errors import InputError, UsageError
 from tenor.files import require_path
@@ -58,11 +58,12 @@ def read_predictions(
         InputError: no such file, no Parquet, no predictions, a newer format version, a column missing or of
             another type, a label outside the classes, a null where a value must stand, or, of those that are kept, an
             id twice.
-        UsageError: `splits` is no list of splits.
+        UsageError: `splits` is no list of splits, or `fingerprints` neither True nor False.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    require_flags(fingerprints=fingerprints)
     path, splits = require_path(path, "predictions"), _require_splits(splits)
     if not path.is_file():
         raise InputError("there is no such file", path=path)

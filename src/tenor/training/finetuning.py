@@ -24,6 +24,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from tenor.arguments import check_real, check_seed, check_whole, require_flags
 from tenor.batching import require_level
 from tenor.corpus.audit import require_both_classes, require_clean_fit, require_split
 from tenor.corpus.copies import OnCopies, require_no_copies
@@ -38,7 +39,6 @@ from tenor.linear import fit_regression, spread_classes
 from tenor.progress import progress_bar
 from tenor.seeding import derive_seed, numpy_generator
 from tenor.training.evidence import CONVINCING, standardized_gain
-from tenor.training.settings import check_real, check_whole
 
 logger = logging.getLogger(__name__)
 
@@ -127,6 +127,8 @@ def finetune_encoder(
         StorageError: `dest` exists and `replace` is False, or it cannot be written.
         MissingExtraError: sentence-transformers is not installed.
     """
+    require_flags(replace=replace, progress=progress)
+    seed = check_seed(seed)
     num_epochs = check_whole("num_epochs", num_epochs, 1, 10**9)
     batch_size = check_whole("batch_size", batch_size, 1, 10**9)
     max_messages = check_whole("max_messages", max_messages, 1, 10**9)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import require_flags
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.views import SequenceView
 from tenor.devices import Runtime, start_runtime
@@ -59,6 +60,7 @@ def score_out_of_fold(
             the labels.
         TrainingError: fewer groups of a class than folds, or as train_model.
     """
+    require_flags(progress=progress)
     if isinstance(folds, bool) or not isinstance(folds, int | np.integer):
         raise UsageError(f"folds: expected a whole number of at least 2, found {folds!r:.80}")
     path, metadata = Path(model_path), read_metadata(model_path)

@@ -5,14 +5,11 @@ Knows nothing of how the values are used.
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-
+from tenor.arguments import SEEDS, check_real, check_whole, show_value
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.errors import UsageError
 from tenor.metrics.objectives import parse_rule
@@ -29,7 +26,7 @@ _WHOLE = {
     "hidden_size": (1, 2**14),
     "num_layers": (0, 1000),
     "num_heads": (1, 2**14),
-    "seed": (-(2**63), 2**63 - 1),
+    "seed": SEEDS,
 }
 #: Numbers: name -> least, whether it is allowed itself, most, whether it is allowed itself.
 _REAL = {
@@ -120,50 +117,11 @@ class TrainSettings:
         return {**asdict(self), "kernel_sizes": list(self.kernel_sizes)}
 
 
-def check_whole(name: str, value: object, least: int, most: int) -> int:
-    """A whole number within bounds.
-
-    Raises:
-        UsageError: it is none, or outside; with both bounds.
-    """
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_whole or not least <= value <= most:  # type: ignore[operator]
-        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {_show(value)}")
-    return int(value)  # type: ignore[call-overload, no-any-return]
-
-
-def check_real(
-    name: str, value: object, least: float, with_least: bool, most: float, with_most: bool
-) -> float:
-    """A finite number within bounds, each of which may itself be allowed or not.
-
-    Raises:
-        UsageError: it is none, or outside; with both bounds.
-    """
-    number = math.nan
-    if isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool):
-        with contextlib.suppress(OverflowError):  # an integer of hundreds of digits
-            number = float(value)
-    above = number >= least if with_least else number > least
-    below = number <= most if with_most else number < most
-    if not (above and below):  # nan is neither
-        low = f"at least {least:g}" if with_least else f"above {least:g}"
-        high = f"at most {most:g}" if with_most else f"below {most:g}"
-        raise UsageError(f"{name} must be a number {low} and {high}, not {_show(value)}")
-    return number
-
-
 def _check_sizes(kernel_sizes: object) -> tuple[int, ...]:
     """Kernel sizes as a tuple of odd numbers."""
     if isinstance(kernel_sizes, str) or not isinstance(kernel_sizes, Iterable):
-        raise UsageError(f"kernel_sizes must be numbers, such as (3, 5, 7), not {_show(kernel_sizes)}")
+        raise UsageError(f"kernel_sizes must be numbers, such as (3, 5, 7), not {show_value(kernel_sizes)}")
     sizes = tuple(kernel_sizes)
     if not 0 < len(sizes) <= _MAX_KERNELS:
         raise UsageError(f"kernel_sizes must be 1 to {_MAX_KERNELS} numbers, not {len(sizes)}")
     return check_kernel_sizes([check_whole("kernel_sizes", size, 1, _MAX_KERNEL_SIZE) for size in sizes])
-
-
-def _show(value: object) -> str:
-    if isinstance(value, int) and abs(value) >= 10**30:
-        return "a number of over 30 digits"
-    return repr(value)[:80]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tenor.arguments import require_list
+from tenor.arguments import check_real, check_whole, require_flags, require_list
 from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import Runtime, start_runtime
@@ -19,7 +19,7 @@ from tenor.models.model_file import find_model_path
 from tenor.training.checkpoint import Every
 from tenor.training.preparation import TrainingData, fit_data, prepare_data
 from tenor.training.run import Run
-from tenor.training.settings import TrainSettings, check_real, check_whole
+from tenor.training.settings import TrainSettings
 
 
 def train_model(
@@ -150,6 +150,7 @@ def train_model(
         micro_batch_messages=micro_batch_messages,
         fit_characters=fit_characters,
     )
+    require_flags(resume=resume, progress=progress)
     check_on_copies(copies)
     trackers = require_list(trackers, "trackers")
     if checkpoint_every_steps is not None:

@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 
+from tenor.arguments import check_real, check_whole, require_flags
 from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.corpus import open_corpus
 from tenor.devices import Runtime, start_runtime
@@ -49,7 +50,7 @@ from tenor.training.search_space import (
     propose,
     require_optuna,
 )
-from tenor.training.settings import TrainSettings, check_real, check_whole
+from tenor.training.settings import TrainSettings
 from tenor.training.train import train_model, train_on
 
 logger = logging.getLogger(__name__)
@@ -151,6 +152,7 @@ def tune_model(
         TrainingError: every trial failed, validation has one class only, or a resume with other data or settings.
         CorpusError, SplitError: as train_model.
     """
+    require_flags(resume=resume, progress=progress)
     require_optuna()
     trials = check_whole("trials", trials, 1, 10**6)
     if budget_s is not None:
