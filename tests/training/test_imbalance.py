@@ -47,5 +47,10 @@ def test_wrong_labels_and_parameters_are_refused() -> None:
         estimate_pos_weight([0, 1], "magic")
     with pytest.raises(UsageError, match="beta must be in"):
         estimate_pos_weight([0, 1], "effective", beta=1.0)
+    for gamma in (np.nan, np.inf, "2", None, True):
+        with pytest.raises(UsageError, match=f"gamma must be at least 0, not {gamma!r}"):
+            estimate_pos_weight([0, 1, 1], "focal", gamma=gamma)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"beta must be in \[0, 1\), not '0.9'"):
+        estimate_pos_weight([0, 1, 1], "effective", beta="0.9")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="gamma must be at least 0"):
         estimate_pos_weight([0, 1], "focal", gamma=-1)

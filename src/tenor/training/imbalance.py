@@ -5,6 +5,8 @@ Knows nothing of losses: the numbers go to ``BCEWithLogitsLoss(pos_weight=...)``
 
 from __future__ import annotations
 
+import math
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -117,10 +119,12 @@ def estimate_class_weights(
 def _require_method(method: str, beta: float, gamma: float) -> None:
     if method not in IMBALANCE_METHODS:
         raise UsageError(f"expected a method of {', '.join(IMBALANCE_METHODS)}, found {method!r}")
-    if not 0 <= beta < 1:
-        raise UsageError(f"beta must be in [0, 1), not {beta}")
-    if gamma < 0:
-        raise UsageError(f"gamma must be at least 0, not {gamma}")
+    for name, value in (("beta", beta), ("gamma", gamma)):
+        given: object = value
+        is_number = not isinstance(given, bool) and isinstance(given, Real) and math.isfinite(value)
+        if not is_number or value < 0 or (name == "beta" and value >= 1):
+            bounds = "in [0, 1)" if name == "beta" else "at least 0"
+            raise UsageError(f"{name} must be {bounds}, not {value!r:.80}")
 
 
 def _read_labels(labels: npt.ArrayLike) -> npt.NDArray[np.int64]:
