@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration
 from tenor.evaluation.streaming import predict_to_file
+from tenor.evaluation.thresholds import choose_by_rule
 from tenor.predictions import Predictions, export_csv
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 from tenor.training.finetuning import finetune_encoder
@@ -304,6 +306,62 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "a text as a test's seed": (
         lambda c, t: tenor.evaluate_profile_classifier("m", c.path, seed="bla"),
         "seed must be a whole number from .* not 'bla'",
+    ),
+    "a level in percent": (
+        lambda c, t: tenor.bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], level=95),
+        "level must be a number above 0 and below 1, not 95",
+    ),
+    "no level": (
+        lambda c, t: tenor.bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], level=None),
+        "level must be a number above 0 and below 1, not None",
+    ),
+    "a level of 0": (
+        lambda c, t: tenor.bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], level=0.0),
+        "level must be a number above 0 and below 1, not 0.0",
+    ),
+    "a level below 0": (
+        lambda c, t: tenor.bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], level=-1),
+        "level must be a number above 0 and below 1, not -1",
+    ),
+    "replicates and a half": (
+        lambda c, t: tenor.bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], replicates=2.5),
+        "replicates must be a whole number from 1 to 1000000000, not 2.5",
+    ),
+    "replicates and a half to compare": (
+        lambda c, t: tenor.compare(t, t, replicates=2.5),
+        "replicates must be a whole number from 1 to 1000000000, not 2.5",
+    ),
+    "an empty list of metrics": (
+        lambda c, t: tenor.bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], metrics=[]),
+        "metrics: expected some of accuracy, .*, log_loss, found none",
+    ),
+    "an empty list of metrics to compare": (
+        lambda c, t: tenor.compare(t, t, metrics=[]),
+        "metrics: expected some of accuracy, .*, log_loss, found none",
+    ),
+    "no seed of a bootstrap": (
+        lambda c, t: tenor.bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], seed=None),
+        "seed must be a whole number from .* not None",
+    ),
+    "nan as a seed to compare": (
+        lambda c, t: tenor.compare(t, t, seed=float("nan")),
+        "seed must be a whole number from .* not nan",
+    ),
+    "a text as a seed of profiles": (
+        lambda c, t: tenor.profile_predictions(t, seed="bla"),
+        "seed must be a whole number from .* not 'bla'",
+    ),
+    "a number as a rule of profiles": (
+        lambda c, t: tenor.profile_predictions(t, threshold=0.5),
+        "the threshold rule must be one of f1, .*, not 0.5",
+    ),
+    "a number as a rule on validation": (
+        lambda c, t: choose_by_rule(replace(t, splits=["validation"] * 2), 0.5),
+        "the threshold rule must be one of f1, .*, not 0.5",
+    ),
+    "a number as scores out of fold": (
+        lambda c, t: tenor.profile_predictions(t, out_of_fold=1),
+        "out_of_fold: expected predictions, .* found int",
     ),
     "a text as fractions": (
         lambda c, t: tenor.import_corpus("s", "d", fractions="0.7,0.1,0.2"),

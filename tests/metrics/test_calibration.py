@@ -154,6 +154,13 @@ def test_wrong_use_is_refused() -> None:
         fit_calibrator(labels, z, splits=np.array(["validation"] * 39 + ["test"], dtype=object))
     with pytest.raises(UsageError, match="method must be auto or one of identity"):
         fit_calibrator(labels, z, "beta")
+    for folds in (1, 0, 2.0, True, None):
+        with pytest.raises(
+            UsageError, match=f"folds must be a whole number from 2 to 1000000000, not {folds!r}"
+        ):
+            fit_calibrator(labels, z, folds=folds)
+    with pytest.raises(UsageError, match="seed must be a whole number"):
+        fit_calibrator(labels, z, seed=None)
     with pytest.raises(UsageError, match="of the same rows, found 40 and 39"):
         fit_calibrator(labels, z[1:])
     with pytest.raises(UsageError, match="or NaN"):

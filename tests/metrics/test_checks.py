@@ -4,11 +4,22 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tenor.errors import UsageError
 from tenor.metrics.calibration import fit_calibrator
-from tenor.metrics.checks import check_labels, check_probs, check_scores, count_test_rows, encode_groups
+from tenor.metrics.checks import (
+    as_floats,
+    check_labels,
+    check_probs,
+    check_scores,
+    check_threshold,
+    count_test_rows,
+    encode_groups,
+)
 from tenor.metrics.conformal import fit_conformal
+from tenor.metrics.intervals import bootstrap_metrics
+from tenor.metrics.scores import calculate_metrics
 from tenor.metrics.thresholds import choose_threshold
 from tenor.strings import Strings
 
@@ -98,3 +109,63 @@ def test_the_guard_of_test_rows_cannot_be_passed_by_accident(splits: Any, found:
     for fit in (choose_threshold, fit_calibrator, fit_conformal):
         with pytest.raises(UsageError, match=message):
             fit([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8], splits=splits)
+
+
+def test_numbers_of_any_type_are_scores() -> None:
+    for scores in (
+        [0, 1],
+        [False, True],
+        np.array([0, 1], dtype=object),
+        np.array([0.0, 1.0], dtype=np.float16),
+    ):
+        found = as_floats(scores, "probs")
+        assert found.dtype == np.float64
+        assert found.tolist() == [0.0, 1.0]
+    own = np.array([0.25, 0.5])
+    assert np.shares_memory(as_floats(own, "probs"), own)
+    assert as_floats(torch.tensor([0.25, 0.5]), "probs").tolist() == [0.25, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("scores", "message"),
+    [
+        (["0.1", "0.9"], "probs must be real numbers, found text: convert them to floats first"),
+        ([0.1 + 1j, 0.9], "probs must be real numbers, found complex numbers"),
+        (np.array([0.1, "0.9"], dtype=object), "probs must be real numbers, found str"),
+        ([None, 0.5], "probs must be real numbers, found NoneType"),
+        (
+            [[0.1, 0.9], [0.1]],
+            r"probs: expected an array of numbers, found list .* \(rows must be of one length\)",
+        ),
+        (
+            torch.tensor([0.1, 0.9], dtype=torch.bfloat16),
+            r"found Tensor .* \(pass probs.detach\(\).float\(\).cpu",
+        ),
+        (
+            torch.tensor([0.1, 0.9], requires_grad=True),
+            r"found Tensor .* \(pass probs.detach\(\).float\(\).cpu",
+        ),
+    ],
+)
+def test_what_is_no_number_is_no_score(scores: Any, message: str) -> None:  # noqa: ANN401
+    with pytest.raises(UsageError, match=message):
+        check_scores([0, 1], scores)
+    with pytest.raises(UsageError, match=message.replace("probs", "logits")):
+        fit_calibrator([0, 1], scores)
+
+
+def test_labels_that_numpy_cannot_read_are_named() -> None:
+    with pytest.raises(UsageError, match=r"labels: expected an array of numbers, found Tensor"):
+        check_labels(torch.tensor([0, 1], dtype=torch.bfloat16))
+
+
+@pytest.mark.parametrize("threshold", ["f1", np.nan, True, np.True_, [0.5], 0.5j])
+def test_a_threshold_is_a_number(threshold: Any) -> None:  # noqa: ANN401
+    message = "threshold: expected a number or None, found .*choose_threshold takes a rule, such as f1"
+    with pytest.raises(UsageError, match=message):
+        check_threshold(threshold)
+    with pytest.raises(UsageError, match=message):
+        calculate_metrics([0, 1], [0.1, 0.9], threshold)
+    with pytest.raises(UsageError, match=message):
+        bootstrap_metrics([0, 1], [0.1, 0.9], ["a", "b"], threshold)
+    assert [check_threshold(given) for given in (None, 1, np.float32(0.5))] == [None, 1.0, 0.5]

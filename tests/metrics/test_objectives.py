@@ -44,6 +44,18 @@ def test_every_objective_has_a_form() -> None:
         ("recall_at_precision:1.5", "floor must be 1 number"),
         ("cost:0:0", "not all 0"),
         ("f_beta:nan", "beta must be"),
+        (
+            "cost:1:-2",
+            "cost is written cost:FALSE_ALARM:MISS, and its costs must be 2 numbers from 0 to 1e.12, not all 0, found "
+            "'cost:1:-2'$",
+        ),
+        (
+            "recall_at_precision:80",
+            "recall_at_precision is written recall_at_precision:FLOOR, and its floor must be 1 number from 0 to 1, "
+            r"found 'recall_at_precision:80' \(80% is written recall_at_precision:0.8\)$",
+        ),
+        ("precision_at_recall:-1", "its floor must be 1 number from 0 to 1, found 'precision_at_recall:-1'$"),
+        ("alarms_per_thousand:1001", "its alarms_per_thousand must be 1 number from 0 to 1000, found"),
     ],
 )
 def test_what_is_no_rule_is_refused(text: str, message: str) -> None:

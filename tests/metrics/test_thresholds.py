@@ -238,6 +238,11 @@ def test_test_rows_are_refused() -> None:
         ("recall_at_precision", {"floor": 1.2}, r"floor must be 1 number\(s\) from 0.0 to 1.0"),
         ("cost", {"cost_ratio": (1,)}, r"cost_ratio must be 2 number\(s\)"),
         ("cost", {"cost_ratio": (0, 0)}, "not all 0"),
+        ("cost", {"cost_ratio": 3}, r"cost_ratio must be 2 number\(s\) from 0.0 to .*, not all 0, found 3"),
+        ("cost", {"cost_ratio": (1, "a")}, r"cost_ratio must be 2 number\(s\) .* found \(1, 'a'\)"),
+        ("cost", {"cost_ratio": "12"}, r"cost_ratio must be 2 number\(s\) .* found '12'"),
+        ("f_beta", {"beta": "2"}, r"beta must be 1 number\(s\) .* found '2'"),
+        ("f_beta", {"beta": True}, r"beta must be 1 number\(s\) .* found True"),
         ("alarms_per_thousand", {"alarms_per_thousand": -1}, "alarms_per_thousand must be"),
     ],
 )

@@ -17,7 +17,7 @@ from tenor.aggregation.fixed import AGGREGATIONS, LabelRule, aggregate_all
 from tenor.aggregation.learned import LEARNED_AGGREGATIONS
 from tenor.aggregation.profiles import Profiles, build_profiles
 from tenor.aggregation.trained import TRAINED, TrainedAggregation
-from tenor.arguments import require_list
+from tenor.arguments import check_seed, require_list
 from tenor.errors import TrainingError, UsageError
 from tenor.evaluation.learned import ATTENTIONS, score_attention, score_learned, score_training
 from tenor.logits import log_odds, to_probs
@@ -75,9 +75,10 @@ def profile_predictions(
     """
     require_aggregations(aggregations)
     require_predictions(sequences, "sequences")
+    seed = check_seed(seed)
     if sequences.level != "author" or sequences.authors is None:
         raise UsageError(f"profiles need predictions of level 'author', not {sequences.level!r}")
-    rule = parse_rule(threshold) if isinstance(threshold, str) else threshold
+    rule = threshold if threshold is None or isinstance(threshold, ThresholdRule) else parse_rule(threshold)
     profiles = build_profiles(
         sequences.authors, sequences.groups, sequences.splits, sequences.labels, label_rule=profile_label
     )
@@ -308,6 +309,7 @@ def _as_training(out_of_fold: Predictions, sequences: Predictions, profile_label
     Raises:
         UsageError: see profile_predictions.
     """
+    require_predictions(out_of_fold, "out_of_fold")
     splits = np.unique(np.asarray(out_of_fold.splits)).tolist()
     if out_of_fold.authors is None or splits != ["train"] or out_of_fold.classes != sequences.classes:
         raise UsageError(

@@ -48,7 +48,7 @@ def choose_by_rule(
     known = predictions.select(np.isin(np.asarray(predictions.splits), splits)).labelled()
     if len(known) == 0:
         raise SplitError("a threshold is chosen on validation, and there is no labelled validation row")
-    parsed = parse_rule(rule) if isinstance(rule, str) else rule
+    parsed = rule if isinstance(rule, ThresholdRule) else parse_rule(rule)
     return parsed.choose(known.labels, known.probs, groups=known.groups, splits=known.splits, seed=seed)
 
 

@@ -13,10 +13,19 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import check_seed, check_whole
 from tenor.errors import UsageError, describe_counts
 from tenor.linear import fit_regression
 from tenor.logits import log_losses, odds_against_rest, to_probs
-from tenor.metrics.checks import Column, Floats, Integers, check_labels, count_test_rows, encode_groups
+from tenor.metrics.checks import (
+    Column,
+    Floats,
+    Integers,
+    as_floats,
+    check_labels,
+    count_test_rows,
+    encode_groups,
+)
 from tenor.seeding import numpy_generator
 
 Method = Literal["identity", "temperature", "platt", "isotonic"]
@@ -102,7 +111,7 @@ def fit_calibrator(
         method: one of METHODS, or ``auto``.
         groups: (N,) kept together in the folds; None takes each row by itself.
         splits: (N,) the rows' splits, to make sure none is test.
-        folds: of the cross-validation.
+        folds: of the cross-validation, 2 or more.
         seed: of the folds.
 
     Returns:
@@ -112,6 +121,7 @@ def fit_calibrator(
         UsageError: rows of split test, or splits that are no (N,) names of splits; a class without rows, for a method
             that was asked for; an unknown method.
     """
+    folds, seed = check_whole("folds", folds, 2, 10**9), check_seed(seed)
     codes, z = check_labels(labels), _check_logits(logits)
     if len(codes) != len(z):
         raise UsageError(f"labels and logits must be of the same rows, found {len(codes)} and {len(z)}")
@@ -226,7 +236,7 @@ def _fit_isotonic(positive: npt.NDArray[np.bool_], z: Floats) -> tuple[float, ..
 
 
 def _check_logits(logits: npt.ArrayLike) -> Floats:
-    z = np.asarray(logits, dtype=np.float64)
+    z = as_floats(logits, "logits")
     if z.ndim not in (1, 2) or np.isnan(z).any():
         raise UsageError(f"logits must be numbers of shape (N,) or (N, C), found {z.shape} or NaN")
     return np.clip(z, -_LARGEST_LOGIT, _LARGEST_LOGIT)

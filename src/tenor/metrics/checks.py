@@ -5,7 +5,9 @@ Knows nothing of files, levels or models: arrays come in, checked arrays go out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,13 +25,61 @@ Column = Strings | npt.NDArray[Any] | Sequence[Any]
 _SPLITS = ("train", "validation", "test")
 
 
+def _read_array(values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
+    """An array of whatever numpy reads."""
+    try:
+        return np.asarray(values)
+    except (
+        TypeError,
+        ValueError,
+        RuntimeError,
+    ) as error:  # each of them by some tensor; ValueError by ragged lists
+        is_tensor = hasattr(values, "detach")
+        remedy = f"pass {what}.detach().float().cpu().numpy()" if is_tensor else "rows must be of one length"
+        raise UsageError(
+            f"{what}: expected an array of numbers, found {type(values).__name__} that numpy cannot read ({remedy})"
+        ) from error
+
+
+def as_floats(values: npt.ArrayLike, what: str) -> Floats:
+    """Real numbers as float64, of any shape.
+
+    Raises:
+        UsageError: text, which numpy would parse, complex numbers, whose other half it would drop, or another object.
+    """
+    array = _read_array(values, what)
+    wrong: list[str] = []
+    if array.dtype.kind == "O":
+        wrong = [type(value).__name__ for value in array.flat if not isinstance(value, Real)]
+    elif array.dtype.kind not in "biuf":
+        wrong = [{"U": "text", "S": "bytes", "c": "complex numbers"}.get(array.dtype.kind, str(array.dtype))]
+    if wrong:
+        raise UsageError(f"{what} must be real numbers, found {wrong[0]}: convert them to floats first")
+    return array.astype(np.float64, copy=False)
+
+
+def check_threshold(threshold: object) -> float | None:
+    """A threshold that a score can reach, or None.
+
+    Raises:
+        UsageError: no number, a flag, or nan, which no score reaches.
+    """
+    if threshold is None:
+        return None
+    if isinstance(threshold, bool) or not isinstance(threshold, Real) or math.isnan(threshold):
+        raise UsageError(
+            f"threshold: expected a number or None, found {threshold!r:.80} (choose_threshold takes a rule, such as f1)"
+        )
+    return float(threshold)
+
+
 def check_labels(labels: npt.ArrayLike) -> Integers:
     """Labels as (N,) int64; numbers that are whole are taken as integers.
 
     Raises:
         UsageError: another shape, fractions, or unlabelled rows (-1).
     """
-    array = np.asarray(labels)
+    array = _read_array(labels, "labels")
     if array.ndim != 1:
         raise UsageError(f"labels must have shape (N,), found {array.shape}")
     if array.dtype.kind not in "biuf":
@@ -51,10 +101,10 @@ def check_scores(labels: npt.ArrayLike, probs: npt.ArrayLike) -> tuple[Integers,
     Scores need not be probabilities (vote counts are scores too), only finite numbers.
 
     Raises:
-        UsageError: shapes that differ, scores that are not finite, labels outside the classes.
+        UsageError: shapes that differ, scores that are no real numbers or not finite, labels outside the classes.
     """
     codes = check_labels(labels)
-    scores = np.asarray(probs, dtype=np.float64)
+    scores = as_floats(probs, "probs")
     if scores.ndim not in (1, 2) or len(scores) != len(codes) or (scores.ndim == 2 and scores.shape[1] < 2):
         expected = f"({len(codes)},) or ({len(codes)}, C) with C >= 2"
         raise UsageError(f"probs must have shape {expected}, found {scores.shape}")

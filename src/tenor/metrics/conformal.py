@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import check_seed
 from tenor.errors import UsageError
 from tenor.metrics.checks import (
     Column,
     Floats,
     Integers,
+    as_floats,
     check_labels,
     check_probs,
     count_test_rows,
@@ -50,7 +52,7 @@ class Conformal:
 
     def predict_sets(self, probs: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which classes are in each row's set: probs (N,) or (N, C) -> bool (N, C)."""
-        scores = 1 - _by_class(np.asarray(probs, dtype=np.float64))
+        scores = 1 - _by_class(as_floats(probs, "probs"))
         if scores.shape[1] != len(self.quantiles):
             raise UsageError(f"fitted on {len(self.quantiles)} classes, found {scores.shape[1]}")
         return np.asarray(scores <= np.array(self.quantiles))
@@ -115,6 +117,7 @@ def fit_conformal(
             probabilities outside [0, 1].
     """
     check_alpha(alpha)
+    seed = check_seed(seed)
     alpha = float(alpha)  # numpy's have no form in JSON
     codes, values = check_probs(labels, probs)
     if count_test_rows(splits, len(codes)):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import check_real
 from tenor.metrics.checks import Column, Floats, check_scores, encode_groups
 from tenor.metrics.resampling import interval_of_draws, resample_groups
 from tenor.metrics.weighted import METRICS, WeightedMetrics
@@ -65,7 +66,7 @@ def bootstrap_metrics(
         threshold: for two classes; held fixed over the replicates.
         metrics: which, of METRICS and MORE_METRICS (tenor.metrics.weighted).
         replicates: how many times the groups are drawn.
-        level: of the interval.
+        level: of the interval, between 0 and 1.
         seed: of the draws.
         threads: None uses every core; the numbers do not depend on it.
 
@@ -73,8 +74,10 @@ def bootstrap_metrics(
         Metric -> Interval.
 
     Raises:
-        UsageError: shapes that differ, unlabelled rows, an unknown metric.
+        UsageError: shapes that differ, unlabelled rows, an unknown metric or none; or a threshold, replicates, level or
+            seed outside their values.
     """
+    level = check_real("level", level, 0.0, False, 1.0, False)
     codes, scores = check_scores(labels, probs)
     group_codes, num_groups = encode_groups(groups, len(codes))
     prepared = WeightedMetrics(

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from tenor.errors import UsageError
 from tenor.metrics.checks import Column
-from tenor.metrics.thresholds import OBJECTIVES, Objective, Threshold, choose_threshold
+from tenor.metrics.parameters import OBJECTIVES, Objective, are_allowed, describe_allowed
+from tenor.metrics.thresholds import Threshold, choose_threshold
 
 #: Objective -> how it is written.
 FORMS: dict[Objective, str] = {
@@ -89,6 +89,17 @@ def parse_rule(text: str) -> ThresholdRule:
                 raise UsageError(
                     f"the threshold rule {objective} is written {form}, found {text!r}"
                 ) from error
-            rule.choose(np.array([0, 1]), np.array([0.0, 1.0]))  # the numbers' ranges are checked there
+            if not are_allowed(objective, rule.parameters):
+                raise UsageError(
+                    f"the threshold rule {objective} is written {form}, and {describe_allowed(objective)}, found "
+                    f"{text!r}{_suggest_share(objective, rule.parameters)}"
+                )
             return rule
     raise UsageError(f"the threshold rule must be one of {', '.join(FORMS.values())}, not {text!r}")
+
+
+def _suggest_share(objective: Objective, parameters: tuple[float, ...]) -> str:
+    """What somebody meant who wrote a floor in percent."""
+    if FORMS[objective].endswith(":FLOOR") and 1 < parameters[0] <= 100:
+        return f" ({parameters[0]:g}% is written {objective}:{parameters[0] / 100:g})"
+    return ""

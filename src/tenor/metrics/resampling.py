@@ -14,6 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from tenor.arguments import check_seed, check_whole
 from tenor.errors import UsageError
 from tenor.metrics.checks import Floats, Integers
 from tenor.processes import count_cores
@@ -56,9 +57,10 @@ def resample_groups(
         Name -> array of first dimension R.
 
     Raises:
-        UsageError: no groups, or no replicates.
+        UsageError: no groups, no replicates, or a seed that is no whole number.
     """
-    if num_groups < 1 or replicates < 1:
+    seed, replicates = check_seed(seed), check_whole("replicates", replicates, 1, 10**9)
+    if num_groups < 1:
         raise UsageError(f"a bootstrap needs groups and replicates, found {num_groups} and {replicates}")
     block = max(1, _BLOCK_ELEMENTS // max(rows, num_groups, 1))
 

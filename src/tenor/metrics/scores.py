@@ -6,13 +6,10 @@ intervals, splits or models.
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import numpy.typing as npt
 
-from tenor.errors import UsageError
-from tenor.metrics.checks import check_scores
+from tenor.metrics.checks import check_scores, check_threshold
 from tenor.metrics.thresholds import find_best_f1
 from tenor.metrics.weighted import METRICS, WeightedMetrics
 
@@ -93,13 +90,9 @@ def calculate_metrics_threshold(
     Raises:
         UsageError: a threshold that is no number; or as calculate_metrics.
     """
-    given: object = threshold
-    if given is not None and not isinstance(given, Real):
-        raise UsageError(
-            f"threshold: expected a number or None, found {given!r} (choose_threshold takes a rule, such as f1)"
-        )
+    threshold = check_threshold(threshold)
     codes, scores = check_scores(labels, probs)
     if scores.ndim == 2:
         return calculate_metrics(codes, scores, None), None
-    used = find_best_f1(codes, scores) if threshold is None else float(threshold)
+    used = find_best_f1(codes, scores) if threshold is None else threshold
     return calculate_metrics(codes, scores, used), used

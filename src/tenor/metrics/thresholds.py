@@ -16,7 +16,6 @@ is the best.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -24,27 +23,16 @@ import numpy.typing as npt
 from tenor.errors import UsageError
 from tenor.metrics.checks import Column, Floats, Integers, check_scores, count_test_rows, encode_groups
 from tenor.metrics.intervals import FEW_GROUPS
+from tenor.metrics.parameters import OBJECTIVES as OBJECTIVES
+from tenor.metrics.parameters import Objective as Objective
+from tenor.metrics.parameters import check_parameters
 from tenor.metrics.resampling import interval_of_draws, resample_groups
-
-Objective = Literal[
-    "f1", "f_beta", "cost", "recall_at_precision", "precision_at_recall", "alarms_per_thousand"
-]
-OBJECTIVES: tuple[Objective, ...] = get_args(Objective)
 
 #: The threshold where nothing can be learned from the rows.
 FALLBACK = 0.5
 
 #: Share of the standard error by which rounding may move a cut that lies exactly at it.
 _SLACK = 1e-9
-
-#: Objective -> the argument it takes, its least and highest value, and how many numbers that argument holds.
-_PARAMETERS: dict[str, tuple[str, float, float, int]] = {
-    "f_beta": ("beta", 0.0, 1e6, 1),
-    "cost": ("cost_ratio", 0.0, 1e12, 2),
-    "recall_at_precision": ("floor", 0.0, 1.0, 1),
-    "precision_at_recall": ("floor", 0.0, 1.0, 1),
-    "alarms_per_thousand": ("alarms_per_thousand", 0.0, 1000.0, 1),
-}
 
 
 @dataclass(frozen=True)
@@ -111,7 +99,7 @@ def choose_threshold(
     if scores.ndim == 2:
         raise UsageError("several classes have no threshold: the highest score decides")
     _refuse_test(splits, len(codes))
-    parameters = _check_parameters(objective, beta, cost_ratio, floor, alarms_per_thousand)
+    parameters = check_parameters(objective, beta, cost_ratio, floor, alarms_per_thousand)
     if len(codes) == 0 or (objective != "alarms_per_thousand" and codes.min() == codes.max()):
         reason = "no labelled row" if len(codes) == 0 else "every label is of one class"
         return Threshold(
@@ -160,39 +148,6 @@ def _refuse_test(splits: Column | None, rows: int) -> None:
             f"a threshold is chosen on validation, and {count} rows are of split test: "
             "pass the validation rows alone (predictions.in_split('validation'))"
         )
-
-
-def _check_parameters(
-    objective: str,
-    beta: float | None,
-    cost_ratio: tuple[float, float] | None,
-    floor: float | None,
-    alarms_per_thousand: float | None,
-) -> tuple[float, ...]:
-    """The parameters that the objective takes, checked; those of other objectives must not be given."""
-    if objective not in OBJECTIVES:
-        raise UsageError(f"objective must be one of {', '.join(OBJECTIVES)}, not {objective!r}")
-    given: dict[str, tuple[float, ...] | None] = {
-        "beta": None if beta is None else (beta,),
-        "cost_ratio": None if cost_ratio is None else tuple(cost_ratio),
-        "floor": None if floor is None else (floor,),
-        "alarms_per_thousand": None if alarms_per_thousand is None else (alarms_per_thousand,),
-    }
-    wanted, least, most, size = _PARAMETERS.get(objective, ("", 0.0, 0.0, 0))
-    for name, value in given.items():
-        if name != wanted and value is not None:
-            raise UsageError(f"objective {objective} takes no {name}")
-    if not wanted:
-        return ()
-    parameters = given[wanted]
-    if parameters is None:
-        raise UsageError(f"objective {objective} needs {wanted}")
-    values = tuple(float(value) for value in parameters)
-    free = size > 1 and not any(values)  # costs that are all 0 choose nothing
-    if len(values) != size or not all(least <= value <= most for value in values) or free:
-        rule = f"{size} number(s) from {least} to {most}" + (", not all 0" if size > 1 else "")
-        raise UsageError(f"{wanted} must be {rule}, found {parameters}")
-    return values
 
 
 class _Sweep:

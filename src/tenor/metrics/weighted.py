@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from tenor.arguments import require_list
 from tenor.errors import UsageError
-from tenor.metrics.checks import Floats, Integers
+from tenor.metrics.checks import Floats, Integers, check_threshold
 
 #: The metrics of every table, in their order.
 METRICS = ("accuracy", "precision", "recall", "f1", "roc_auc", "average_precision")
@@ -141,9 +141,12 @@ class WeightedMetrics:
             metrics: which to measure, of METRICS and MORE_METRICS.
 
         Raises:
-            UsageError: an unknown metric; two classes and no threshold; a Brier score of what is no probability.
+            UsageError: no metric or an unknown one; a threshold that is no number; two classes and no threshold; a
+                Brier score of what is no probability.
         """
         metrics = require_list(metrics, "metrics")
+        if not metrics:
+            raise UsageError(f"metrics: expected some of {', '.join(METRICS + MORE_METRICS)}, found none")
         unknown = [name for name in metrics if name not in METRICS + MORE_METRICS]
         if unknown:
             raise UsageError(
@@ -155,6 +158,7 @@ class WeightedMetrics:
             codes = np.zeros(len(labels), dtype=np.int64)
         self.metrics = tuple(metrics)
         if probs.ndim == 1:
+            threshold = check_threshold(threshold)
             if threshold is None and any(name in _TALLIED for name in metrics):
                 raise UsageError("two classes need a threshold: choose one on validation (choose_threshold)")
             predicted = (probs >= (np.inf if threshold is None else threshold)).astype(np.int64)
