@@ -451,3 +451,61 @@ def test_a_row_takes_64_bytes_and_no_python_object(tmp_path: Path) -> None:
     assert sum(getattr(column, "nbytes", 0) for column in columns) <= 64 * rows
     assert peak <= 64 * rows + 200_000  # what was imported on the way; a Python string takes some 70
     assert_equal(found.select(np.arange(100)), predictions.select(np.arange(100)))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"classes": (False, True)},
+            r"classes must be whole numbers or texts, found bool False \(such as \(0, 1\)",
+        ),
+        ({"classes": (0.0, 1.0)}, "classes must be whole numbers or texts, found float 0.0"),
+        ({"classes": (None, 1)}, "classes must be whole numbers or texts, found NoneType None"),
+        ({"classes": (0, 0)}, r"classes must differ, found 0, 0 \(name each once\)"),
+        ({"classes": ("a", "b", "a")}, "classes must differ, found 'a', 'b', 'a'"),
+        ({"classes": "ab"}, "classes: expected a list of labels, .* found the text 'ab'"),
+        ({"lengths": [1, 2, -1, 3]}, r"lengths must be 0 or more, found -1 \(count messages\)"),
+        ({"lengths": [1, 2, 0.5, 3]}, "lengths must be whole numbers, found 0.5"),
+        ({"labels": [0, 1, 0.7, 1]}, "labels must be whole numbers, found 0.7"),
+        ({"labels": [0, 1, np.nan, 1]}, "labels must be whole numbers, found nan"),
+        ({"labels": ["0", "1", "0", "1"]}, "labels must be whole numbers, found <U1"),
+        ({"logits": [0.1, 0.2, 0.3, 1j]}, "logits must be numbers, found complex128"),
+        ({"probs": ["0.1", "0.2", "0.3", "0.4"]}, "probs must be numbers, found <U3"),
+        ({"threshold": "f1"}, "the threshold must be finite or None, found 'f1'"),
+        ({"threshold": True}, "the threshold must be finite or None, found True"),
+    ],
+)
+def test_what_could_not_be_read_again_or_would_be_cut_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        make_predictions(**changes)
+
+
+def test_numbers_of_numpy_are_read_again_as_pythons(tmp_path: Path) -> None:
+    given = make_predictions(
+        classes=(np.int64(3), np.int64(5)),
+        labels=[0.0, 1.0, -1.0, 1.0],
+        lengths=np.array([3, 1, 0, 12], dtype=object),
+        threshold=np.float32(0.5),
+    )
+    assert (given.classes, given.labels.tolist(), given.threshold) == ((3, 5), [0, 1, -1, 1], 0.5)
+    assert given.lengths.tolist() == [3, 1, 0, 12]
+    assert [type(label) for label in given.classes] == [int, int]
+    assert_equal(read_predictions(write_predictions(given, tmp_path / "p.parquet")), given)
+
+
+def test_any_iterable_of_tables_is_concatenated() -> None:
+    table = make_predictions()
+    joined = concatenate_predictions(table.in_split(split) for split in ("validation", "test"))
+    assert joined.ids.tolist() == ["c1", "c2", "c3", "c4"]
+    with pytest.raises(UsageError, match="nothing to concatenate"):
+        concatenate_predictions(iter([]))
+    with pytest.raises(UsageError, match="predictions to concatenate: expected a list of them, found int"):
+        concatenate_predictions(3)  # type: ignore[arg-type]
+
+
+def test_nowhere_to_write_is_named() -> None:
+    with pytest.raises(UsageError, match="output: expected a path, found NoneType"):
+        write_predictions(make_predictions(), None)  # type: ignore[arg-type]

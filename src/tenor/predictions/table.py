@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from tenor.arguments import require_rows
+from tenor.arguments import require_list, require_rows
 from tenor.errors import UsageError, describe_value
 from tenor.strings import Strings as Strings
 from tenor.strings import concatenate_strings, join_strings, number_rows
@@ -93,9 +94,10 @@ class Predictions:
     def __post_init__(self) -> None:
         for name, values in _columns(self).items():
             dtype = _DTYPES.get(name)
-            column = Strings.of(values) if dtype is None else np.asarray(values, dtype=dtype)
+            column = Strings.of(values) if dtype is None else _read_column(name, values, dtype)
             object.__setattr__(self, name, column)
-        object.__setattr__(self, "classes", tuple(self.classes))
+        object.__setattr__(self, "classes", _read_classes(self.classes))
+        object.__setattr__(self, "threshold", _read_threshold(self.threshold))
         _check(self)
 
     def __len__(self) -> int:
@@ -152,6 +154,50 @@ def _columns(table: Predictions) -> dict[str, Any]:
     return {name: column for name, column in columns.items() if column is not None}
 
 
+def _read_column(name: str, values: object, dtype: type[np.generic]) -> npt.NDArray[Any]:
+    """Numbers in the column's type, none of which is changed by it: no fraction is cut off, no text parsed."""
+    given: npt.NDArray[Any] = np.asarray(values)
+    if given.dtype == dtype:
+        return given
+    if given.dtype == np.object_:  # such as a column of pandas: what its values are
+        given = np.asarray(given.tolist())
+    is_whole = np.issubdtype(dtype, np.integer)
+    if given.size and given.dtype.kind not in "biuf":
+        kinds = "whole numbers" if is_whole else "numbers"
+        raise UsageError(f"predictions: {name} must be {kinds}, found {given.dtype} (convert them first)")
+    if is_whole and given.dtype.kind == "f":
+        wrong = given[given != np.floor(given)]  # nan too
+        if wrong.size:
+            raise UsageError(f"predictions: {name} must be whole numbers, found {wrong[0]} (round them)")
+    return given.astype(dtype)
+
+
+def _read_classes(given: object) -> tuple[Label, ...]:
+    """The classes as Python's own whole numbers and texts: of others no file can be read again."""
+    classes: list[Label] = []
+    for label in require_list(given, "classes", "labels"):
+        if isinstance(label, bool | np.bool_) or not isinstance(label, int | np.integer | str):
+            raise UsageError(
+                f"predictions: classes must be whole numbers or texts, found {type(label).__name__} {label!r:.80} "
+                "(such as (0, 1) or ('no', 'yes'))"
+            )
+        classes.append(str(label) if isinstance(label, str) else int(label))
+    if len(set(classes)) < len(classes):
+        raise UsageError(
+            f"predictions: classes must differ, found {', '.join(map(repr, classes))} (name each once)"
+        )
+    return tuple(classes)
+
+
+def _read_threshold(given: object) -> float | None:
+    """The threshold as Python's own number, or None."""
+    if given is None:
+        return None
+    if isinstance(given, bool) or not isinstance(given, Real) or not math.isfinite(given):
+        raise UsageError(f"predictions: the threshold must be finite or None, found {given!r:.80}")
+    return float(given)
+
+
 def _check(table: Predictions) -> None:
     """Raise UsageError unless the arrays agree with one another and with the level."""
     if table.level not in get_args(Level):
@@ -175,8 +221,6 @@ def _check(table: Predictions) -> None:
 
 def _check_values(table: Predictions) -> None:
     classes = len(table.classes)
-    if table.threshold is not None and not math.isfinite(table.threshold):
-        raise UsageError(f"predictions: the threshold must be finite or None, found {table.threshold}")
     unknown = sorted(set(table.splits.rank()[1]) - set(SPLIT_NAMES))
     if unknown:
         raise UsageError(
@@ -184,6 +228,10 @@ def _check_values(table: Predictions) -> None:
         )
     if ((table.labels < -1) | (table.labels >= classes)).any():
         raise UsageError(f"predictions: labels must be -1 (unlabelled) to {classes - 1}, found others")
+    if (table.lengths < 0).any():
+        raise UsageError(
+            f"predictions: lengths must be 0 or more, found {int(table.lengths.min())} (count messages)"
+        )
     if np.isnan(table.logits).any():
         raise UsageError(f"predictions: {int(np.isnan(table.logits).sum())} logits are not a number")
     highest = np.inf if table.level == "profile" else 1.0
@@ -226,32 +274,31 @@ def require_unique_ids(predictions: Predictions) -> None:
         raise UsageError(f"predictions: {len(repeated)} rows repeat the id of another, such as {examples}")
 
 
-def concatenate_predictions(parts: Sequence[Predictions]) -> Predictions:
+def concatenate_predictions(parts: Iterable[Predictions]) -> Predictions:
     """Join the rows of several tables of one model (its validation and its test rows, say).
 
     Raises:
         UsageError: nothing to join; tables of different level, classes, threshold or model; an id twice.
     """
-    if isinstance(parts, Predictions):
-        raise UsageError("predictions to concatenate: expected a list of them, found Predictions")
-    if not parts:
+    listed: tuple[Predictions, ...] = require_list(parts, "predictions to concatenate", "them")
+    if not listed:
         raise UsageError("nothing to concatenate: pass one table of predictions or more")
-    for part in parts:
+    for part in listed:
         require_predictions(part, "predictions to concatenate")
-    first = parts[0]
+    first = listed[0]
     for name in ("level", "classes", "threshold", "model", "model_hash", "calibration"):
-        found = {getattr(part, name) for part in parts}
+        found = {getattr(part, name) for part in listed}
         if len(found) > 1:
             raise UsageError(
                 f"predictions to concatenate differ in {name}: {'; '.join(sorted(map(describe_value, found)))}"
             )
-    tables = [_columns(part) for part in parts]
+    tables = [_columns(part) for part in listed]
     arrays: dict[str, Any] = {
         name: (concatenate_strings if name in _STRINGS else np.concatenate)([table[name] for table in tables])
         for name in tables[0]
         if all(name in table for table in tables)
     }
-    caution = next((part.caution for part in parts if part.caution is not None), None)
+    caution = next((part.caution for part in listed if part.caution is not None), None)
     joined = dataclasses.replace(
         first, caution=caution, **{"known_words": None, "fingerprints": None, **arrays}
     )

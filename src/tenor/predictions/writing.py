@@ -163,8 +163,9 @@ def write_parts(path: Path | str) -> Iterator[WritePart]:
     """
     import pyarrow.parquet as pq
 
+    path = require_path(path, "output")
     require_output(path)
-    with publish_file(Path(path)) as temporary, contextlib.ExitStack() as stack:
+    with publish_file(path) as temporary, contextlib.ExitStack() as stack:
         writers: list[Any] = []
 
         def write(part: Predictions, sets: PredictionSets | None = None) -> None:
