@@ -79,6 +79,17 @@ def test_a_file_reads_back_as_it_was_written(level: str, classes: tuple[Any, ...
     assert_equal(read_predictions(write_predictions(mended, path)), mended)
 
 
+def test_the_rule_of_the_threshold_stands_in_the_file(tmp_path: Path) -> None:
+    ruled = dataclasses.replace(make_predictions(), threshold_rule="cost:1:20")
+    path = write_predictions(ruled, tmp_path / "p.parquet")
+    assert read_predictions(path).threshold_rule == "cost:1:20"
+    assert read_predictions(write_predictions(make_predictions(), path)).threshold_rule is None
+    rows = [ruled.select([0]), make_predictions().select([1]), ruled.select([2])]  # one of an earlier version
+    assert concatenate_predictions(rows).threshold_rule == "cost:1:20"
+    other = dataclasses.replace(rows[1], threshold_rule="f1")
+    assert concatenate_predictions([rows[0], other]).threshold_rule is None
+
+
 @pytest.mark.parametrize("level", ["conversation", "profile"])
 @pytest.mark.parametrize("classes", [(0, 1), ("a", "b", "c")])
 @pytest.mark.parametrize("splits", [(), ("test",), ("validation", "test"), ("train",)])

@@ -124,6 +124,49 @@ def test_every_threshold_is_chosen_by_the_model_s_rule(folder: Path, tmp_path: P
     assert alone["threshold_choice"]["objective"] == "f1"
 
 
+def test_predictions_say_by_what_their_threshold_was_chosen(folder: Path, tmp_path: Path) -> None:
+    """A report of a predictions file, without the model, decides by the model's rule, or by the one of the file."""
+    rule, model, corpus = "cost:1:20", tmp_path / "author.pt", tmp_path / "corpus"
+    shutil.copytree(folder / "corpus", corpus)  # whose readings of test are counted
+    train_model("author", corpus, 2, model_path=model, threshold=rule, **SMALL)
+    stored = read_metadata(model)
+    (tmp_path / "alone").mkdir()
+    path = tmp_path / "alone" / "scores.parquet"
+    scored = predict(model, corpus, split="all", output=path, device="cpu")
+    assert (scored.threshold, scored.threshold_rule) == (stored.threshold, rule)
+    author, profile = read_run(path)
+    assert author.known_rule == profile.known_rule == rule
+    assert profile.name == "mean"
+    assert profile.predictions.threshold == stored.profile_thresholds["mean"]
+    notes = {section.level: " ".join(section.notes) for section in report_run(path).sections}
+    assert "f1" not in notes["author"] and "by f1" not in notes["profile"]
+    assert f"The threshold {stored.threshold:.4f} (95% interval" in notes["author"]
+    assert "was chosen on validation by cost:1:20" in notes["author"]
+    assert "was chosen on validation by cost:1:20" in notes["profile"]
+    assert "a predictions file does not hold the model's own" in notes["profile"]
+    assert "where a model has none of its own" not in notes["profile"]
+    predict(model, corpus, split="all", threshold="f_beta:2", output=path, device="cpu")
+    assert {level.known_rule for level in read_run(path)} == {"f_beta:2"}
+
+
+def test_a_rule_that_is_not_known_is_said_to_be_none(folder: Path, tmp_path: Path) -> None:
+    """Files of earlier versions do not say by what their threshold was chosen."""
+    shutil.copytree(folder / "corpus", tmp_path / "corpus")
+    scored = predict(folder / "author.pt", tmp_path / "corpus", split="all", device="cpu")
+    path = write_predictions(dataclasses.replace(scored, threshold_rule=None), tmp_path / "scores.parquet")
+    author, profile = report_run(path).sections
+    notes = " ".join(author.notes)
+    assert f"The threshold {scored.threshold:.4f} comes with the predictions, and it is not known by" in notes
+    assert "was chosen on validation by" not in notes
+    assert any(
+        "profiles are chosen here on validation by f1, for it is not known" in x for x in profile.notes
+    )
+    by_f1 = profile_predictions(scored, ("mean",), threshold="f1")["mean"]
+    assert profile.model.predictions.threshold == by_f1.threshold
+    (tmp_path / "author.pt").write_bytes((folder / "author.pt").read_bytes())
+    assert {level.known_rule for level in read_run(path)} == {"f1"}  # the model's file says
+
+
 def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> None:
     report = report_run(
         folder / "author.pt",

@@ -101,7 +101,7 @@ def profile_predictions(
             unseen = _score_training(name, training, cut, seed)
             table = concatenate_predictions([_as_predictions(sequences, training.profiles, *unseen), table])
             deciding = table.select(table.splits != "test")
-        tables[name] = replace(table, threshold=_choose_threshold(deciding.labelled(), rule))
+        tables[name] = _with_threshold(table, deciding.labelled(), rule)
     known_words = _average_known_words(sequences, profiles)
     if known_words is None or out_of_fold is not None:  # whose training profiles come from another table
         return tables
@@ -247,8 +247,8 @@ def _aggregate_trained(
     table = _as_predictions(sequences, profiles, logits, to_probs(logits))
     is_theirs = rule is not None and (parse_rule(trained.rule), "majority") == (rule, profile_label)
     if is_theirs and trained.threshold is not None:
-        return replace(table, threshold=trained.threshold)
-    return replace(table, threshold=_choose_threshold(table.in_split("validation").labelled(), rule))
+        return replace(table, threshold=trained.threshold, threshold_rule=trained.rule)
+    return _with_threshold(table, table.in_split("validation").labelled(), rule)
 
 
 def _score_learned(
@@ -338,11 +338,12 @@ def _as_training(out_of_fold: Predictions, sequences: Predictions, profile_label
     return _Training(out_of_fold.logits, out_of_fold.probs, profiles)
 
 
-def _choose_threshold(known: Predictions, rule: ThresholdRule | None) -> float | None:
-    """By labelled rows; None without a rule or a row, and for several classes."""
+def _with_threshold(table: Predictions, known: Predictions, rule: ThresholdRule | None) -> Predictions:
+    """The table with a threshold by labelled rows; with none without a rule or a row, and for several classes."""
     if rule is None or known.probs.ndim > 1 or len(known) == 0:
-        return None
-    return rule.choose(known.labels, known.probs, splits=known.splits).value
+        return table
+    chosen = rule.choose(known.labels, known.probs, splits=known.splits)
+    return replace(table, threshold=chosen.value, threshold_rule=str(rule))
 
 
 def _as_predictions(sequences: Predictions, profiles: Profiles, logits: Floats, probs: Floats) -> Predictions:

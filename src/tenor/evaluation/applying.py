@@ -68,4 +68,7 @@ def apply_aggregation(
     )[name]
     if metadata is None or profile_label != "majority":
         return found
-    return replace(found, threshold=metadata.profile_thresholds.get(name))
+    threshold = metadata.profile_thresholds.get(name)
+    return replace(
+        found, threshold=threshold, threshold_rule=None if threshold is None else metadata.threshold_rule
+    )

@@ -67,12 +67,14 @@ class Adjustment:
         abstention: of the scores as the model gives them, since the calibrator has seen the rows that it is fitted
             on; None leaves sets out.
         remarks: what was fitted, and on how much, in sentences.
+        rule: that the threshold was chosen by.
     """
 
     calibrator: Calibrator | None = None
     threshold: float | None = None
     abstention: Conformal | None = None
     remarks: tuple[str, ...] = ()
+    rule: str | None = None
 
     def apply(self, predictions: Predictions) -> tuple[Predictions, PredictionSets | None]:
         """The rows adjusted, and their prediction sets."""
@@ -82,7 +84,7 @@ class Adjustment:
         if self.calibrator is not None:
             predictions = calibrate(predictions, self.calibrator)
         if self.threshold is not None:
-            predictions = replace(predictions, threshold=self.threshold)
+            predictions = replace(predictions, threshold=self.threshold, threshold_rule=self.rule)
         return predictions, sets
 
 
@@ -127,7 +129,7 @@ def fit_adjustment(
     remarks = tuple(
         _describe_fits(validation.in_split("validation").labelled(), calibrator, choice, abstention)
     )
-    return Adjustment(calibrator, None if choice is None else choice.value, abstention, remarks)
+    return Adjustment(calibrator, None if choice is None else choice.value, abstention, remarks, rule)
 
 
 def _describe_fits(

@@ -157,6 +157,7 @@ class Scorer:
             caution=describe_splits(self.metadata, view.corpus),
             known_words=None if shares is None else shares.astype(np.float32),
             fingerprints=fingerprints,
+            threshold_rule=None if self.metadata.threshold is None else self.metadata.threshold_objective,
         )
 
     def fit_adjustment(

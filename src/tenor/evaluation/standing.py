@@ -229,7 +229,7 @@ def find_baselines(
         for name in [name for name in tables if name != MAJORITY]:
             known_rows = tables[name].in_split("validation").labelled()
             chosen = rule.choose(known_rows.labels, known_rows.probs, splits=known_rows.splits)
-            tables[name] = replace(tables[name], threshold=chosen.value)
+            tables[name] = replace(tables[name], threshold=chosen.value, threshold_rule=threshold)
     return tables, ()
 
 

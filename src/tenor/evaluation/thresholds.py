@@ -61,7 +61,7 @@ def apply_rule(
         UsageError, SplitError: as choose_by_rule.
     """
     chosen = choose_by_rule(predictions, rule, seed=seed)
-    return replace(predictions, threshold=chosen.value), asdict(chosen)
+    return replace(predictions, threshold=chosen.value, threshold_rule=str(rule)), asdict(chosen)
 
 
 def describe_threshold(

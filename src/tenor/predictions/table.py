@@ -71,6 +71,8 @@ class Predictions:
         known_words: (N,) float32, the share of the words in a row's own messages that the model has a weight for, NaN
             where there is no word; None = not known.
         fingerprints: (N,) uint64, hashes of the conversations that were scored (corpus.fingerprints); None = not known.
+        threshold_rule: the rule that the threshold was chosen by, such as ``cost:1:20``; None = not known, as in
+            files of earlier versions.
     """
 
     level: Level
@@ -90,6 +92,7 @@ class Predictions:
     caution: str | None = None
     known_words: npt.NDArray[np.float32] | None = None
     fingerprints: npt.NDArray[np.uint64] | None = None
+    threshold_rule: str | None = None
 
     def __post_init__(self) -> None:
         for name, values in _columns(self).items():
@@ -299,8 +302,9 @@ def concatenate_predictions(parts: Iterable[Predictions]) -> Predictions:
         if all(name in table for table in tables)
     }
     caution = next((part.caution for part in listed if part.caution is not None), None)
-    joined = dataclasses.replace(
-        first, caution=caution, **{"known_words": None, "fingerprints": None, **arrays}
-    )
+    rules = {part.threshold_rule for part in listed} - {None}  # a part of an earlier version does not say
+    arrays = {"known_words": None, "fingerprints": None, **arrays}
+    arrays["threshold_rule"] = rules.pop() if len(rules) == 1 else None
+    joined = dataclasses.replace(first, caution=caution, **arrays)
     require_unique_ids(joined)
     return joined

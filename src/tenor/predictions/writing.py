@@ -47,7 +47,7 @@ METADATA_TYPES: dict[str, tuple[type, ...]] = {
     "model_hash": (str,),
 }
 #: Stand there too where there is something to say (see Predictions).
-REMARKS = ("calibration", "caution")
+REMARKS = ("calibration", "caution", "threshold_rule")
 #: Columns of files whose rows say how much of their words the model knows, and what was scored (see Predictions).
 KNOWN_WORDS, FINGERPRINT = "known_words", "fingerprint"
 
@@ -101,7 +101,8 @@ def write_predictions(
     """Write a Parquet file: ids, group, split, label as the user wrote it, length, logit, prob.
 
     Where the predictions have them, also known_words, null where there is no word, and fingerprint.
-    Level, classes, threshold, model, calibration, caution and format version stand in the schema's metadata as JSON.
+    Level, classes, threshold and its rule, model, calibration, caution and format version stand in the schema's
+    metadata as JSON.
     For several classes logit and prob are lists with one entry a class. With `sets` two columns are added, which
     read_predictions passes over: ``prediction_set``, the labels that are not ruled out, and ``decision``, the one label
     of a set of one, null where the rule abstains; the rule stands in the metadata under ``tenor.abstention``.

@@ -24,7 +24,8 @@ from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Label, Predictions
 from tenor.report.assemble import assemble_level, assemble_report, summarize_audit
 from tenor.report.content import AuditFinding, LevelSection, Report
-from tenor.report.runs import LEVELS, ScoredLevel, audit_run, open_run, require_measurable
+from tenor.report.levels import DEFAULT_RULE, LEVELS, ScoredLevel
+from tenor.report.runs import audit_run, open_run, require_measurable
 from tenor.report.subgroups import Attributes, Strings, read_attributes
 from tenor.report.worst import find_worst
 from tenor.training.history import EpochRecord, history_path, read_history
@@ -197,12 +198,19 @@ def _describe_words(level: ScoredLevel, test: Predictions) -> list[str]:
 def _describe_scores(level: ScoredLevel, corpus: Corpus | None) -> list[str]:
     """How sure the threshold is, and whether probabilities mean what they say."""
     predictions = level.predictions
-    objective = "f1" if level.metadata is None else level.metadata.threshold_objective
     stored = None
     if level.name == TRAINED and level.metadata is not None:
         stored = describe_stored(level.metadata, corpus)
-    choice = describe_threshold(predictions, objective, stored)
-    sentences = [describe_choice(choice)] if choice is not None and choice["low"] is not None else []
+    choice = describe_threshold(predictions, level.known_rule, stored)
+    sentences = []
+    if choice is not None and choice["objective"] is None:
+        sentences.append(
+            f"The threshold {choice['value']:.4f} comes with the predictions, and it is not known by which rule it was "
+            "chosen: their file does not say (predict again, or lay the model's file beside them). What is chosen here "
+            f"beside it, such as the baselines' thresholds, is chosen by {DEFAULT_RULE}."
+        )
+    elif choice is not None and choice["low"] is not None:
+        sentences.append(describe_choice(choice))
     if (predictions.probs <= 1).all():
         has_validation = bool((predictions.in_split("validation").labels >= 0).any())
         calibrator = fit_calibration(predictions) if has_validation else None

@@ -9,13 +9,13 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tenor.aggregation.trained import TRAINED, TrainedAggregation
+from tenor.aggregation.trained import TRAINED
 from tenor.corpus.audit import AuditReport, audit_corpus
 from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.errors import InputError, MissingExtraError, UsageError
@@ -23,8 +23,6 @@ from tenor.evaluation.aggregation import (
     EVERY_AGGREGATION,
     REFERENCE,
     aggregate_possible,
-    best_by_validation,
-    can_validation_choose,
     find_default,
     name_default,
 )
@@ -34,6 +32,7 @@ from tenor.evaluation.thresholds import describe_splits
 from tenor.files import require_path, sha256_file
 from tenor.models.metadata import ModelMetadata
 from tenor.predictions import Label, Predictions, concatenate_predictions, read_predictions
+from tenor.report.levels import LEVELS, ScoredLevel, describe_aggregation, describe_rule
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -44,36 +43,6 @@ _WITHOUT_VALIDATION = (
     "with --split all, or put the model's file beside the predictions)."
 )
 _WITHOUT_CORPUS = "The baselines learn their aggregation on validation, for there is no corpus here."
-
-LEVELS = ("conversation", "author", "profile")
-
-
-@dataclass(frozen=True)
-class ScoredLevel:
-    """What a run has of one level.
-
-    Attributes:
-        predictions: of validation and test.
-        name: what tables call the model; at level profile the aggregation.
-        model_path: the model's file, where it is at hand.
-        metadata: what the file says of itself.
-        baselines: name -> predictions of the same rows.
-        aggregations: name -> predictions of the same profiles.
-        notes: what to know of the numbers.
-    """
-
-    predictions: Predictions
-    name: str
-    model_path: Path | None = None
-    metadata: ModelMetadata | None = None
-    baselines: Mapping[str, Predictions] = field(default_factory=dict)
-    aggregations: Mapping[str, Predictions] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def threshold_rule(self) -> str:
-        """The rule by which the model chose its threshold; f1 where that is not known."""
-        return "f1" if self.metadata is None else self.metadata.threshold_rule
 
 
 def score_model(
@@ -151,32 +120,20 @@ def make_profiles(
     require_measurable(author.predictions)
     rule = author.threshold_rule
     trained = None if author.metadata is None else author.metadata.trained_aggregation
+    if trained is not None and not _can_choose(author.predictions):
+        rule = trained.rule  # by another one its threshold would have to be chosen anew
     tables = aggregate_possible(
         author.predictions, threshold=rule, embeddings=embeddings, trained=trained, seed=seed
     )
     shown = name_default(trained)
     notes = [
         "A profile's label is the majority of its author's sequences; ties count as positive.",
-        _describe_choice(tables, trained),
+        describe_aggregation(tables, trained, is_model_known=author.metadata is not None),
+        *describe_rule(author),
     ]
     level = ScoredLevel(tables[shown], shown, author.model_path, author.metadata, aggregations=tables)
     baselines, more = _aggregate_rivals(level, author.baselines, corpus, seed)
     return replace(level, baselines=baselines, notes=(*notes, *more))
-
-
-def _describe_choice(tables: Mapping[str, Predictions], trained: TrainedAggregation | None) -> str:
-    """Why one of the aggregations is the level's own."""
-    if trained is not None:
-        return (
-            f"The aggregation shown is the model's own: {trained.fitted.method}, learned on training authors, whose "
-            "sequences were scored out of fold."
-        )
-    shown = f"The aggregation shown is the {REFERENCE}, by which tenor makes profiles where a model has none of its own"
-    if not can_validation_choose(tables):
-        return f"{shown}."
-    best = best_by_validation(tables)
-    other = "it" if best == REFERENCE else best
-    return f"{shown}; {other} has the best average precision on validation."
 
 
 def _aggregate_rivals(
@@ -229,8 +186,12 @@ def read_run(run: Path) -> list[ScoredLevel]:
 def _has_threshold_for_profiles(author: ScoredLevel) -> bool:
     """Whether the model's file has one, validation can choose one, or none is needed."""
     trained = None if author.metadata is None else author.metadata.trained_aggregation
-    known = author.predictions.in_split("validation").labels >= 0
-    return trained is not None or len(author.predictions.classes) > 2 or bool(known.any())
+    return trained is not None or len(author.predictions.classes) > 2 or _can_choose(author.predictions)
+
+
+def _can_choose(predictions: Predictions) -> bool:
+    """Whether there is a labelled validation row to choose a threshold on."""
+    return bool((predictions.in_split("validation").labels >= 0).any())
 
 
 def _read_tables(run: Path) -> dict[Path, Predictions]:

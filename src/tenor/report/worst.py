@@ -13,7 +13,7 @@ from tenor.corpus.corpus import Corpus
 from tenor.evaluation.mistakes import find_errors, predict_classes
 from tenor.predictions import Predictions
 from tenor.report.content import ErrorMessage, WorstError
-from tenor.report.runs import ScoredLevel
+from tenor.report.levels import ScoredLevel
 
 if TYPE_CHECKING:
     from tenor.explain.records import WrongPrediction
