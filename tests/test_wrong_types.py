@@ -16,6 +16,7 @@ from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration
 from tenor.evaluation.streaming import predict_to_file
 from tenor.evaluation.thresholds import choose_by_rule
+from tenor.explain import deletion_curve, worst_errors
 from tenor.predictions import Predictions, export_csv
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
 from tenor.training.finetuning import finetune_encoder
@@ -69,6 +70,42 @@ CALLS: dict[str, tuple[Callable[[Any, Any], Any], str]] = {
     "attributes that are no file": (
         lambda c, t: tenor.report_run("r", attributes={}, by=("x",)),
         "attributes: .* found dict",
+    ),
+    "a text as with_text": (
+        lambda c, t: tenor.report_run("m", c.path, with_text="no"),
+        "with_text: expected True or False, found 'no'",
+    ),
+    "a text as with_names": (
+        lambda c, t: tenor.report_run("m", c.path, with_names="no"),
+        "with_names: expected True or False, found 'no'",
+    ),
+    "a text as progress of a report": (
+        lambda c, t: tenor.report_run("m", c.path, progress="no"),
+        "progress: expected True or False, found 'no'",
+    ),
+    "a text as errors": (
+        lambda c, t: tenor.report_run("m", c.path, num_errors="3"),
+        "num_errors: expected a whole number from 0 on, found '3'",
+    ),
+    "a number as a title": (
+        lambda c, t: tenor.report_run("m", c.path, title=5),
+        r"title: expected a text, such as 'Who donates\?', found int",
+    ),
+    "a text as texts of an explanation": (
+        lambda c, t: tenor.explain_sequence("m", c.path, "c1", with_text="no"),
+        "with_text: expected True or False, found 'no'",
+    ),
+    "a text as texts of the worst errors": (
+        lambda c, t: worst_errors(t, c.path, "m", with_text="no"),
+        "with_text: expected True or False, found 'no'",
+    ),
+    "a text as progress of an explanation": (
+        lambda c, t: tenor.explain_profile("m", c.path, "a", progress="no"),
+        "progress: expected True or False, found 'no'",
+    ),
+    "a text as progress of a curve": (
+        lambda c, t: deletion_curve("m", c.path, progress="no"),
+        "progress: expected True or False, found 'no'",
     ),
     "no encoder": (lambda c, t: tenor.encode_corpus(c.path, "d", encoder=None), "encoder: .* found NoneType"),
     "swapped when written": (lambda c, t: tenor.write_predictions("a", t), "to write: .* found str"),

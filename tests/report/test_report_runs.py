@@ -201,12 +201,19 @@ def test_a_model_is_reported_at_its_level_and_over_profiles(folder: Path) -> Non
     assert set(outcomes.values()) == {"passed"}
     assert report.seeds == {"splits": 0, "training, level author": 0, "resampling": 0}
     train, command = report.command.splitlines()
-    assert train.startswith(f"tenor train author {folder / 'corpus'} --model author.pt ")
+    assert train.startswith(f"tenor train author {folder / 'corpus'} --model {folder / 'author.pt'} ")
     assert "--hidden-size 8" in train
     assert command == (
         f"tenor report {folder / 'author.pt'} --output report.html --data {folder / 'corpus'} "
         f"--attributes {folder / 'columns.csv'} --by channel --errors 2 --seed 0"
     )
+    assert report.unrecorded == (
+        f"Before these commands {folder / 'corpus'} is made by tenor import and tenor encode; their other options are "
+        "not recorded.",
+        "Nor is --copies of tenor train: where it stops at texts in two splits, it had --copies warn or ignore.",
+    )
+    assert report.unrecorded[1] in render_model_card(report).replace("\\", "")
+    assert report.unrecorded[1] in render_report(report)
     for line in (train, command):  # every option is there, and has a value that it takes
         _, name, *arguments = shlex.split(line)
         commands: Any = get_command(build_app())
@@ -237,6 +244,7 @@ def test_the_command_says_all_that_was_asked_for(scores: Path) -> None:
     ]
     commands: Any = get_command(build_app())
     commands.commands["report"].make_context("report", shlex.split(command)[2:])
+    assert f"--model {scores / 'author.pt'} " in report.command  # one path, wherever the report looks for it
     plain = report_run(scores).command.rsplit("\n", 1)[1]
     assert shlex.split(plain)[3:] == ["--output", "report.html", "--seed", "0"]
 

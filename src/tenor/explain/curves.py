@@ -15,6 +15,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import require_flags
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.schema import SPLITS
 from tenor.errors import UsageError
@@ -99,6 +100,7 @@ def deletion_curve(
         CorpusError: the corpus has no features, or no text for the model's lexical prior.
         MissingExtraError: captum is not installed.
     """
+    require_flags(progress=progress)
     subsets = SubsetScorer.open(model_path, dataset_path, device=device)
     plan = _Plan(require_method(method), split, max_sequences, random_orders, replicates, seed)
     return _draw_curve(subsets, "deletion", plan, progress)
@@ -118,6 +120,7 @@ def insertion_curve(
     progress: bool = False,
 ) -> RemovalCurve:
     """Start from no message, put in those that speak most for the prediction first; see deletion_curve."""
+    require_flags(progress=progress)
     subsets = SubsetScorer.open(model_path, dataset_path, device=device)
     plan = _Plan(require_method(method), split, max_sequences, random_orders, replicates, seed)
     return _draw_curve(subsets, "insertion", plan, progress)

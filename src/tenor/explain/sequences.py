@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import require_flags
 from tenor.batching import SequenceDataset
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.schema import Conversation, Label
@@ -80,6 +81,7 @@ def explain_sequence(
         CorpusError: the corpus has no features, or no text for the model's lexical prior or `with_text`.
         MissingExtraError: captum is not installed.
     """
+    require_flags(with_text=with_text)
     subsets = SubsetScorer.open(model_path, dataset_path, device=device, progress=progress)
     index = subsets.find(conversation_id, author)
     return explain_index(subsets, index, require_method(method), with_text=with_text, steps=steps)

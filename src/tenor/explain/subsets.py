@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from tenor.arguments import require_flags
 from tenor.batching import SequenceDataset, load_dataset
 from tenor.corpus.corpus import Corpus, as_corpus
 from tenor.corpus.views import SequenceView
@@ -79,7 +80,9 @@ class SubsetScorer:
         Raises:
             ModelFileError: no sound model, or one of another encoder than the corpus's.
             CorpusError: the corpus has no features.
+            UsageError: `progress` is neither True nor False.
         """
+        require_flags(progress=progress)
         scorer = Scorer.open(model_path, start_runtime(device), progress=progress)
         corpus = as_corpus(dataset_path)
         scorer.require_encoder(corpus)

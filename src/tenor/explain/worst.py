@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tenor.aggregation.trained import TRAINED
+from tenor.arguments import require_flags
 from tenor.corpus.corpus import Corpus
 from tenor.errors import ModelFileError
 from tenor.evaluation.mistakes import find_errors, predict_classes
@@ -51,6 +52,7 @@ def worst_errors(
         ModelFileError: another model made the predictions, or it does not fit the corpus.
         UsageError: a row that is not in the corpus, or an unknown split or method.
     """
+    require_flags(with_text=with_text)
     checked = require_method(method)
     rows = find_errors(predictions.in_split(split).labelled(), count)
     subsets = SubsetScorer.open(model_path, corpus, device=device)

@@ -100,6 +100,7 @@ def render_model_card(report: Report) -> str:
         if report.seeds or report.versions
         else []
     )
+    reproduce += [_escape(" ".join(report.unrecorded))] if report.unrecorded else []
     reproduce += [_fence(report.command)] if report.command else []
     reproduce += [_list(report.files)] if report.files else []
     if reproduce:

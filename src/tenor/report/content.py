@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tenor.arguments import require_flags
 from tenor.errors import UsageError
 from tenor.predictions import Label, Predictions
 
@@ -187,6 +188,7 @@ class Report:
         versions: package -> version.
         files: role -> name and hash of the files that the numbers come from.
         command: what to type to get the same numbers.
+        unrecorded: what the command leaves out since no file holds it, one sentence each.
         date: as it should be printed; a report without one is the same bytes each time.
         dataset: what the data are called, in the model card's front matter; empty = conversations.
         license: of the model; goes into the model card's front matter.
@@ -205,6 +207,7 @@ class Report:
     versions: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    unrecorded: tuple[str, ...] = ()
     date: str = ""
     dataset: str = ""
     license: str = ""
@@ -212,6 +215,7 @@ class Report:
     with_names: bool = False
 
     def __post_init__(self) -> None:
+        require_flags(with_text=self.with_text, with_names=self.with_names)
         if not self.sections:
             raise UsageError(
                 "a report needs one section or more, found none: pass the predictions of a level"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tenor.aggregation.trained import TRAINED
-from tenor.arguments import describe_found, require_list
+from tenor.arguments import describe_found, require_flags, require_list
 from tenor.corpus.corpus import Corpus
 from tenor.errors import UsageError
 from tenor.evaluation.calibration import fit_calibration, measure_calibration
@@ -27,7 +27,7 @@ from tenor.report.content import AuditFinding, LevelSection, Report
 from tenor.report.levels import DEFAULT_RULE, LEVELS, ScoredLevel
 from tenor.report.runs import audit_run, open_run, require_measurable
 from tenor.report.subgroups import Attributes, Strings, read_attributes
-from tenor.report.worst import find_worst
+from tenor.report.worst import find_worst, require_count
 from tenor.training.history import EpochRecord, history_path, read_history
 
 #: Keys of a model's training config that are no options of ``tenor train``.
@@ -75,20 +75,20 @@ def report_run(
         progress: show bars.
 
     Raises:
-        UsageError: nothing to report on, a model file without `data`, `by` without `attributes`, or a name for a class
-            that there is not.
+        UsageError: nothing to report on, a model file without `data`, `by` without `attributes`, a name for a class
+            that there is not, or an argument of another type.
         InputError: a predictions or attributes file that cannot be read.
         ModelFileError: another encoder than the model's.
     """
+    # before anything is read: a text such as 'no' would publish what it was to keep back
+    require_flags(with_text=with_text, with_names=with_names, progress=progress)
+    require_count(num_errors)
+    _require_texts(title="" if title is None else title, question=question, license=license)
     by = require_list(by, "by", "columns")
     if bool(by) != (attributes is not None):
         raise UsageError("subgroups need both: the file (attributes) and the columns of it (by)")
     table = None if attributes is None else read_attributes(attributes, by)
-    names: object = {} if class_names is None else class_names
-    if not isinstance(names, Mapping):
-        raise UsageError(
-            f"class names: expected a mapping, such as {{1: 'donated'}}, found {describe_found(names)}"
-        )
+    names = _require_names(class_names)
     levels, corpus = open_run(run, data, class_names=names, seed=seed, device=device, progress=progress)
     sections = [
         _make_section(level, corpus, table, num_errors, with_text, seed, device)
@@ -111,6 +111,7 @@ def report_run(
             "seed": seed,
         },
     )
+    training = _describe_training(levels, data)
     report = assemble_report(
         sections,
         corpus,
@@ -118,12 +119,35 @@ def report_run(
         question=question,
         class_names=class_names,
         audit=() if corpus is None else _audit(corpus),
-        command="\n".join([*_describe_training(levels, data), command]),
+        command="\n".join([*training, command]),
         seeds=_find_seeds(levels, corpus, seed),
     )
     return replace(
-        report, files=_list_files(levels), license=license, with_text=with_text, with_names=with_names
+        report,
+        unrecorded=_describe_unrecorded(data, corpus) if training else (),
+        files=_list_files(levels),
+        license=license,
+        with_text=with_text,
+        with_names=with_names,
     )
+
+
+def _require_texts(**texts: object) -> None:
+    """Refuse anything but texts where words are asked for, by the arguments' names."""
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise UsageError(f"{name}: expected a text, such as 'Who donates?', found {describe_found(text)}")
+
+
+def _require_names(class_names: object) -> Mapping[Label, str]:
+    """What a reader calls the classes; nothing for None."""
+    if class_names is None:
+        return {}
+    if not isinstance(class_names, Mapping):
+        raise UsageError(
+            f"class names: expected a mapping, such as {{1: 'donated'}}, found {describe_found(class_names)}"
+        )
+    return class_names
 
 
 def _make_section(
@@ -263,10 +287,22 @@ def _describe_training(levels: Sequence[ScoredLevel], data: str | Path | None) -
         metadata = level.metadata
         if metadata is not None and level.predictions.level != "profile" and "config" in metadata.training:
             name = "DATA" if data is None else str(data)
-            path = level.predictions.model
+            path = level.predictions.model if level.model_path is None else str(level.model_path)
             command = ["tenor", "train", metadata.level, name, "--model", path, *_format_options(metadata)]
             found.append(shlex.join(command))
     return found
+
+
+def _describe_unrecorded(data: str | Path | None, corpus: Corpus | None) -> tuple[str, ...]:
+    """What comes before the commands, and what they lack since no file records it."""
+    encoder = None if corpus is None else corpus.info.encoder
+    named = "" if encoder is None else f", here with the encoder {encoder.name}"
+    name = "DATA" if data is None else str(data)
+    return (
+        f"Before these commands {name} is made by tenor import and tenor encode{named}; their other options are not "
+        "recorded.",
+        "Nor is --copies of tenor train: where it stops at texts in two splits, it had --copies warn or ignore.",
+    )
 
 
 def _format_options(metadata: ModelMetadata) -> list[str]:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tenor.aggregation.fixed import AGGREGATIONS
 from tenor.aggregation.trained import TRAINED
 from tenor.corpus.corpus import Corpus
+from tenor.errors import UsageError
 from tenor.evaluation.mistakes import find_errors, predict_classes
 from tenor.predictions import Predictions
 from tenor.report.content import ErrorMessage, WorstError
@@ -17,6 +20,16 @@ from tenor.report.levels import ScoredLevel
 
 if TYPE_CHECKING:
     from tenor.explain.records import WrongPrediction
+
+
+def require_count(num_errors: object) -> None:
+    """Refuse what is no number of errors to show.
+
+    Raises:
+        UsageError: no whole number from 0 on.
+    """
+    if isinstance(num_errors, bool) or not isinstance(num_errors, int | np.integer) or num_errors < 0:
+        raise UsageError(f"num_errors: expected a whole number from 0 on, found {num_errors!r:.80}")
 
 
 def find_worst(
