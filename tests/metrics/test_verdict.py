@@ -11,6 +11,7 @@ from tenor.metrics.verdict import Lead, judge_leads
         (0.25, 0.1, 0.4, "better", "beats length: "),
         (0.25, -0.1, 0.6, "unclear", "does not clearly beat length: "),
         (-0.02, -0.1, 0.06, "worse", "does not beat length: "),
+        (-0.2, -0.3, -0.1, "worse", "On test the model is worse than length: "),
         (0.0, 0.0, 0.0, "unclear", "is level with length: "),
         (0.25, None, None, "unclear", "two values without an interval"),
     ],

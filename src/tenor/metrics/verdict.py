@@ -77,6 +77,8 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
         return Verdict("better", f"On test the model beats {each}{strongest}: {detail}.")
     if lead.difference == 0:
         return Verdict("unclear", f"On test the model is level with {lead.rival}: {detail}.")
+    if lead.high is not None and lead.high < 0:
+        return Verdict("worse", f"On test the model is worse than {lead.rival}: {detail}.")
     is_ahead = lead.difference > 0
     beats = f"does not {'clearly ' if is_ahead else ''}beat"
     return Verdict("unclear" if is_ahead else "worse", f"On test the model {beats} {lead.rival}: {detail}.")
