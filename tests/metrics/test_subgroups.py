@@ -6,7 +6,14 @@ import pytest
 from tenor.errors import UsageError
 from tenor.metrics.intervals import bootstrap_metrics
 from tenor.metrics.scores import calculate_metrics
-from tenor.metrics.subgroups import FEW_ROWS, MISSING, SUBGROUP_METRICS, bin_lengths, measure_subgroups
+from tenor.metrics.subgroups import (
+    FEW_ROWS,
+    LEAST_GROUPS,
+    MISSING,
+    SUBGROUP_METRICS,
+    bin_lengths,
+    measure_subgroups,
+)
 
 
 def make_rows(rows: int = 900, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -132,6 +139,31 @@ def test_subgroups_of_few_rows_are_measured_and_left_out_of_gaps() -> None:
     assert gap.lowest == min(values, key=values.__getitem__) == "fr"
     assert gap.difference == pytest.approx(max(values.values()) - values["fr"])
     assert measure_subgroups(labels, probs, groups, languages, replicates=50).gaps["accuracy"].lowest == "it"
+
+
+def test_subgroups_of_few_groups_are_measured_and_left_out_of_gaps() -> None:
+    """Eleven rows of one person say no more of a language than one row does."""
+    labels, probs, groups, languages = make_rows()
+    languages[:11], groups[:11], probs[:11] = "it", 999, 1.0 - labels[:11]  # all wrong
+    found = measure_subgroups(labels, probs, groups, languages, replicates=50, least_rows=FEW_ROWS)
+    assert found.gaps["accuracy"].lowest == "it"
+    found = measure_subgroups(labels, probs, groups, languages, replicates=50, least_groups=LEAST_GROUPS)
+    assert found.counts["it"] == 11 and found.metrics["it"]["accuracy"].value == 0
+    assert found.gaps["accuracy"].lowest == "fr"
+    groups[:11] = 990 + np.arange(11) % 10  # of ten people
+    found = measure_subgroups(labels, probs, groups, languages, replicates=50, least_groups=LEAST_GROUPS)
+    assert found.gaps["accuracy"].lowest == "it"
+
+
+def test_without_a_positive_row_there_is_no_f1() -> None:
+    labels, probs, groups, languages = make_rows()
+    labels[languages == "de"] = 0  # and alarms all the same
+    found = measure_subgroups(labels, probs, groups, languages, replicates=50)
+    assert found.metrics["de"]["f1"].value is None and found.metrics["de"]["recall"].value is None
+    assert found.metrics["de"]["f1"].low is None
+    assert found.metrics["de"]["precision"].value == 0.0
+    assert {found.gaps["f1"].highest, found.gaps["f1"].lowest} == {"en", "fr"}
+    assert {found.gaps["recall"].highest, found.gaps["recall"].lowest} == {"en", "fr"}
 
 
 def test_lengths_are_binned_evenly_and_named() -> None:

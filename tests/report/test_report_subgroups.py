@@ -194,6 +194,20 @@ def test_parts_of_few_rows_have_no_part_in_gaps() -> None:
     )
 
 
+def test_parts_of_few_people_have_no_part_in_gaps() -> None:
+    rows = simulate()
+    kinds, groups = np.full(300, "many", dtype=object), rows.groups.tolist()
+    kinds[::2] = "more"
+    kinds[:11], groups[:11] = "one person's", ["she"] * 11
+    parts, _ = measure_columns(dataclasses.replace(rows, groups=groups), {"kind": kinds})
+    found = {part.value: (part.count, part.groups) for part in parts}
+    assert found["one person's"] == (11, 1)
+    assert found["many"][0] == found["many"][1]
+    table = dict(subgroup_tables(parts))["kind"]
+    notes = {row.name: row.cells[0].note for row in table.rows}
+    assert notes == {"one person's": "of 1 group, in no gap", "many": "", "more": "", "Largest gap": ""}
+
+
 def test_lengths_are_those_of_the_level() -> None:
     assert list(bin_test_lengths(simulate())) == ["messages"]
     assert list(bin_test_lengths(simulate("profile"))) == ["conversations"]

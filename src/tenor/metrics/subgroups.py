@@ -27,6 +27,9 @@ SUBGROUP_METRICS = (*METRICS, "selection_rate", "false_positive_rate")
 #: those of such subgroups, and of chance.
 FEW_ROWS = 10
 
+#: Of a subgroup with fewer groups (people, say) an interval tells nothing, for it comes from resampling these.
+LEAST_GROUPS = 10
+
 #: The name of rows that have no value.
 MISSING = "(missing)"
 
@@ -77,11 +80,14 @@ def measure_subgroups(
     metrics: Sequence[str] = SUBGROUP_METRICS,
     comparisons: int = 1,
     least_rows: int = 1,
+    least_groups: int = 1,
     replicates: int = 2000,
     seed: int = 0,
     threads: int | None = None,
 ) -> SubgroupReport:
     """Measure each subgroup by itself, all on the same draws of groups.
+
+    Of two classes a subgroup without a positive row has no recall and no F1: nothing could have been found there.
 
     Args:
         labels: (N,) integers, every row labelled.
@@ -93,6 +99,7 @@ def measure_subgroups(
         comparisons: how many gaps are looked at together (metrics times columns, say): the gaps' intervals are
             as much wider (Bonferroni).
         least_rows: a subgroup with fewer is measured, and has no part in the gaps; see FEW_ROWS.
+        least_groups: the same of groups; see LEAST_GROUPS.
         replicates: of the bootstrap.
         seed: of the draws.
         threads: None uses every core.
@@ -120,6 +127,9 @@ def measure_subgroups(
         measure, rows=len(codes), num_groups=num_groups, replicates=replicates, seed=seed, threads=threads
     )["all"]
     effective = [part.effective_groups() for part in prepared.values()]
+    if scores.ndim == 1 and "f1" in metrics:
+        without = [i for i, rows in enumerate(rows_of.values()) if not codes[rows].any()]
+        values[without, list(metrics).index("f1")] = np.nan
     measured: dict[str, dict[str, Interval]] = {}
     for i, (name, rows) in enumerate(rows_of.items()):
         own = len(np.unique(group_codes[rows]))
@@ -128,7 +138,11 @@ def measure_subgroups(
             for j, metric in enumerate(metrics)
         }
     counts = {name: int(rows.sum()) for name, rows in rows_of.items()}
-    values[[count < least_rows for count in counts.values()]] = np.nan  # so that no gap takes them
+    few = [
+        counts[name] < least_rows or len(np.unique(group_codes[rows])) < least_groups
+        for name, rows in rows_of.items()
+    ]
+    values[few] = np.nan  # so that no gap takes them
     gaps = {
         metric: _gap(
             values[:, j], draws[:, :, j], measured, metric, [e[metric] for e in effective], comparisons

@@ -62,6 +62,7 @@ class Subgroup:
         positives: rows of the positive class; None for several classes.
         metrics: metric -> value; None where it is not defined.
         intervals: metric -> 95% interval.
+        groups: how many groups the rows are of; None = not known.
     """
 
     column: str
@@ -70,6 +71,7 @@ class Subgroup:
     positives: int | None
     metrics: Mapping[str, float | None]
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    groups: int | None = None
 
 
 @dataclass(frozen=True)

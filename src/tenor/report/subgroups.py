@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tenor.corpus.readers.csv import DELIMITERS
 from tenor.errors import InputError, UsageError
 from tenor.files import require_path
-from tenor.metrics.subgroups import FEW_ROWS, Gap, bin_lengths, measure_subgroups
+from tenor.metrics.subgroups import FEW_ROWS, LEAST_GROUPS, Gap, bin_lengths, measure_subgroups
 from tenor.metrics.verdict import format_signed
 from tenor.predictions import Predictions
 from tenor.report.content import Subgroup
@@ -180,7 +180,7 @@ def measure_columns(
     Returns:
         The parts, those of one column together; and a sentence for each gap whose interval leaves out 0, at a level
         of 95% for all pairs, metrics and columns together, then one on the columns that have no such gap. Parts of
-        fewer than FEW_ROWS rows have none.
+        fewer than FEW_ROWS rows, or of fewer than LEAST_GROUPS groups, have none.
     """
     test = predictions.in_split("test").labelled()
     binary = test.probs.ndim == 1
@@ -198,6 +198,7 @@ def measure_columns(
             metrics=metrics,
             comparisons=len(metrics) * len(columns),
             least_rows=FEW_ROWS,
+            least_groups=LEAST_GROUPS,
             replicates=_REPLICATES,
             seed=seed,
         )
@@ -210,7 +211,8 @@ def measure_columns(
                 if interval.low is not None and interval.high is not None
             }
             values_of = {metric: interval.value for metric, interval in measured.items()}
-            parts.append(Subgroup(column, name, found.counts[name], positives, values_of, intervals))
+            groups = test.groups[names == name].count_distinct()
+            parts.append(Subgroup(column, name, found.counts[name], positives, values_of, intervals, groups))
         sure = {metric: gap for metric, gap in found.gaps.items() if _is_sure(gap)}
         sentences += [_describe_gap(column, metric, gap) for metric, gap in sure.items()]
         if not sure and any(gap.difference is not None for gap in found.gaps.values()):

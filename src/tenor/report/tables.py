@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tenor.metrics.scores import calculate_metrics
-from tenor.metrics.subgroups import FEW_ROWS
+from tenor.metrics.subgroups import FEW_ROWS, LEAST_GROUPS
 from tenor.report.content import ErrorMessage, LevelSection, Report, Subgroup, redact
 from tenor.report.curves import confusion_matrix
 from tenor.report.summaries import (
@@ -129,14 +129,14 @@ def class_table(section: LevelSection, names: Sequence[str]) -> Table:
 def subgroup_tables(subgroups: Sequence[Subgroup]) -> tuple[tuple[str, Table], ...]:
     """One table a column, with the gap between the best and the worst part in its last row.
 
-    Parts of fewer than FEW_ROWS rows are marked, and left out of the gap.
+    Parts of fewer than FEW_ROWS rows, or of fewer than LEAST_GROUPS groups, are marked, and left out of the gap.
     """
     tables = []
     for column in dict.fromkeys(subgroup.column for subgroup in subgroups):
         parts = [subgroup for subgroup in subgroups if subgroup.column == column]
         metrics = [metric for metric in METRIC_NAMES if any(metric in part.metrics for part in parts)]
         rows = [Row(part.value, "other", tuple(_subgroup_cells(part, metrics))) for part in parts]
-        compared = [part for part in parts if part.count >= FEW_ROWS]
+        compared = [part for part in parts if not _describe_few(part)]
         if len(compared) > 1:
             gaps = tuple(Cell(format_number(_gap(compared, metric))) for metric in metrics)
             rows.append(Row("Largest gap", "gap", (Cell(""), Cell(""), *gaps)))
@@ -145,10 +145,18 @@ def subgroup_tables(subgroups: Sequence[Subgroup]) -> tuple[tuple[str, Table], .
     return tuple(tables)
 
 
+def _describe_few(part: Subgroup) -> str:
+    """Why a part is in no gap; empty where it is."""
+    if part.count < FEW_ROWS:
+        return "few, in no gap"
+    if part.groups is None or part.groups >= LEAST_GROUPS:
+        return ""
+    return f"of {part.groups} group{'s' if part.groups > 1 else ''}, in no gap"
+
+
 def _subgroup_cells(part: Subgroup, metrics: Sequence[str]) -> list[Cell]:
-    few = "few, in no gap" if part.count < FEW_ROWS else ""
     cells = [
-        Cell(f"{part.count:,}", note=few),
+        Cell(f"{part.count:,}", note=_describe_few(part)),
         Cell("–" if part.positives is None else f"{part.positives:,}"),
     ]
     for metric in metrics:
