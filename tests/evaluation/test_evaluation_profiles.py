@@ -111,6 +111,22 @@ def test_one_aggregation_is_that_of_the_comparison_and_readings_are_counted(
         assert alone[name] == results["median"][name]
 
 
+def test_profiles_that_are_probabilities_say_how_far_they_hold(
+    corpus: Path, models: dict[str, Path], sequences: Predictions
+) -> None:
+    compared = compare_aggregation_methods(
+        models["author"], corpus, aggregations=FIXED, baselines=False, device="cpu"
+    )
+    assert compared["mean_vote"]["calibration"] is None and compared["total_vote"]["calibration"] is None
+    test = profile_predictions(sequences, ("mean",))["mean"].in_split("test").labelled()
+    found = compared["mean"]["calibration"]
+    assert found["brier"] == pytest.approx(sk.brier_score_loss(test.labels, test.probs))
+    assert found["log_loss"] == pytest.approx(sk.log_loss(test.labels, test.probs))
+    assert 0 < found["calibration_error"] < 1
+    alone = evaluate_profile_classifier(models["author"], corpus, "mean", baselines=False, device="cpu")
+    assert alone["calibration"] == found
+
+
 def test_profile_labels_follow_the_rule(sequences: Predictions) -> None:
     assert sequences.authors is not None
     labels = sequences.labels.copy()

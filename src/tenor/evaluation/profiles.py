@@ -30,7 +30,7 @@ from tenor.evaluation.aggregation import (
     require_aggregations,
     require_trained,
 )
-from tenor.evaluation.calibration import measure_abstention
+from tenor.evaluation.calibration import measure_abstention, measure_calibration
 from tenor.evaluation.familiarity import doubt_texts
 from tenor.evaluation.learned import ATTENTIONS
 from tenor.evaluation.requests import check_test
@@ -47,6 +47,9 @@ from tenor.evaluation.standing import (
 )
 from tenor.evaluation.thresholds import ON_TRAINING_TOO, choose_by_rule, describe_stored
 from tenor.predictions import Predictions, read_predictions
+
+#: Aggregations whose scores are shares or numbers of votes, no probabilities.
+_VOTES = ("mean_vote", *COUNTS)
 
 
 def evaluate_profile_classifier(
@@ -89,7 +92,8 @@ def evaluate_profile_classifier(
         progress: show a bar.
 
     Returns:
-        As test_model, over test profiles, and ``aggregation``, its name. Baselines are aggregated as the model is,
+        As test_model, over test profiles, and ``aggregation``, its name. ``calibration`` is of the scores as they are,
+        and None for votes. Baselines are aggregated as the model is,
         beside ``"trained"`` by what is learned, in the same way, of their own scores of training out of fold; where
         the model's aggregation reads embeddings, or cannot be fitted to a baseline, by the mean.
 
@@ -125,6 +129,7 @@ def evaluate_profile_classifier(
         seed=seed,
     )[aggregation]
     metrics = measure_profiles(table, rule, seed, abstain_alpha, scored.find_stored(aggregation))
+    metrics["calibration"] = _measure_calibration(table, aggregation)
     if baselines:
         metrics |= scored.measure_beside(table, aggregation, profile_label, rule, out_of_fold, seed)
     else:
@@ -193,6 +198,7 @@ def compare_aggregation_methods(
     for name, table in tables.items():
         alpha = None if name in COUNTS else abstain_alpha
         metrics = measure_profiles(table, rule, seed, alpha, scored.find_stored(name))
+        metrics["calibration"] = _measure_calibration(table, name)
         metrics["differences"] = {reference: differences[name]} if name in differences else {}
         results[name] = {**metrics, "best_by_validation": is_chosen and name == best, "test_reads": reads}
     if baselines:
@@ -231,6 +237,11 @@ def measure_profiles(
     if abstain_alpha is not None:
         metrics["abstention"] = measure_abstention(table, abstain_alpha, seed=seed)
     return metrics
+
+
+def _measure_calibration(table: Predictions, aggregation: str) -> Metrics | None:
+    """How far scores hold as probabilities; None for votes, which are none. See measure_calibration."""
+    return None if aggregation in _VOTES else measure_calibration(table)
 
 
 @dataclass(frozen=True)
