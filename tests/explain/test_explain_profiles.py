@@ -107,7 +107,15 @@ def test_an_author_in_several_splits_has_several_profiles(
         explain_profile(path, corpus, author, device="cpu")
     found = explain_profile(path, corpus, author, split="train", device="cpu")
     assert [each.conversation_id for each in found.conversations] == ["c0", "c1"]
-    (lone,) = explain_profile(path, corpus, author, split="test", device="cpu").conversations
+    assert found.remark is None
+    alone = explain_profile(path, corpus, author, split="test", device="cpu")
+    (lone,) = alone.conversations
+    assert alone.remark == (
+        "The profile is this one conversation, so there is nothing to leave out: its score rests on that one."
+    )
+    assert alone.score == lone.prob
+    votes = explain_profile(path, corpus, author, split="test", aggregation="total_vote", device="cpu")
+    assert votes.remark is None  # no votes are a number of votes
     assert lone.contribution == lone.prob  # without it the profile is empty, and scores 0
     with pytest.raises(UsageError, match="has no sequence in split 'validation', but in 'test', 'train'"):
         explain_profile(path, corpus, author, split="validation", device="cpu")

@@ -15,6 +15,7 @@ from tenor.errors import StorageError, UsageError
 from tenor.report import AuditFinding, ErrorMessage, LevelSection, Report, Scorer, WorstError, write_report
 from tenor.report.card import render_model_card
 from tenor.report.page import render_report
+from tenor.report.tables import error_views, format_contribution
 
 VOID = {"meta", "input", "link", "br", "img"}
 
@@ -250,3 +251,11 @@ def test_of_a_long_error_paper_shows_the_strongest_messages(full_report: Report)
     assert page.count(' weak">') == 30
     assert "Printed are the 20 of 50 with the largest contributions." in page
     assert ' weak">' not in render_report(full_report)
+
+
+def test_small_contributions_are_told_apart(full_report: Report) -> None:
+    talk = tuple(ErrorMessage("ann", None, value) for value in (3.14e-5, -1.2e-5, 4e-7, 0.0, None))
+    section = dataclasses.replace(full_report.sections[0], errors=(WorstError("c", None, 0, 1, 0.9, talk),))
+    (view,) = error_views(full_report, section)
+    assert [each.contribution for each in view.messages] == ["+3.1e−05", "−1.2e−05", "+4e−07", "+0.00", ""]
+    assert format_contribution(-0.004, 0.2) == "−0.00"  # beside one that is larger

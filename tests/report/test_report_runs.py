@@ -29,6 +29,7 @@ from tenor.evaluation import (
     profile_predictions,
 )
 from tenor.evaluation import test_model as evaluate_model
+from tenor.explain.records import ConversationContribution, WrongPrediction
 from tenor.models.model_file import read_metadata
 from tenor.predictions import concatenate_predictions, read_predictions, write_predictions
 from tenor.report.card import render_model_card
@@ -36,6 +37,7 @@ from tenor.report.page import render_report
 from tenor.report.reporting import report_run
 from tenor.report.runs import open_run, read_run, score_model
 from tenor.report.summaries import count_splits
+from tenor.report.worst import _to_error
 from tenor.strings import Strings
 from tenor.training.train import train_model
 
@@ -147,6 +149,14 @@ def test_predictions_say_by_what_their_threshold_was_chosen(folder: Path, tmp_pa
     assert "where a model has none of its own" not in notes["profile"]
     predict(model, corpus, split="all", threshold="f_beta:2", output=path, device="cpu")
     assert {level.known_rule for level in read_run(path)} == {"f_beta:2"}
+
+
+def test_a_profile_of_one_conversation_is_shown_without_its_contribution() -> None:
+    of_profile = ConversationContribution("c1", 3, 0.05, 0.05)
+    wrong = WrongPrediction(None, "ann", 1, 0, 0.05, conversations=(of_profile,))
+    assert [each.contribution for each in _to_error(wrong).messages] == [0.05]
+    alone = dataclasses.replace(wrong, remark="nothing to leave out")
+    assert [each.contribution for each in _to_error(alone).messages] == [None]
 
 
 def test_a_rule_that_is_not_known_is_said_to_be_none(folder: Path, tmp_path: Path) -> None:

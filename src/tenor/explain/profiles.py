@@ -34,6 +34,12 @@ Integers = npt.NDArray[np.int64]
 #: time grows with their square (4 s for 8,000).
 MAX_TRAINED = 10_000
 
+#: Aggregations that are none of no conversation at all: their score of an empty profile, 0, stands for nothing.
+_OF_SOMETHING = ("mean", "median", "mean_vote")
+_ALONE = (
+    "The profile is this one conversation, so there is nothing to leave out: its score rests on that one."
+)
+
 #: Sequences that are aggregated at once where each of a profile's is left out.
 _MOST_ROWS = 1 << 20
 
@@ -51,7 +57,8 @@ def explain_profile(
     """Explain an author's score: the score minus the score without each conversation.
 
     Of two classes the score is that of the second; of several it is that of the class with the highest. A profile
-    of one conversation has, without it, the score of an empty one (see aggregate_scores and LearnedAggregation.logits).
+    of one conversation has, without it, the score of an empty one (see aggregate_scores and LearnedAggregation.logits);
+    of a mean or median that is one of nothing, and a remark says so.
 
     Args:
         model_path: a model file of ``train_model("author", ...)``.
@@ -124,6 +131,7 @@ def explain_author(
                 strict=True,
             )
         ),
+        remark=_ALONE if len(indices) == 1 and aggregation in _OF_SOMETHING else None,
     )
 
 

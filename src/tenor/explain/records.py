@@ -123,6 +123,7 @@ class ProfileExplanation:
         score: of the target class.
         threshold: of the score, where the model file has one for this aggregation.
         conversations: in the corpus's order.
+        remark: why the contributions say nothing, in a sentence; None where they do.
     """
 
     author: str
@@ -133,6 +134,7 @@ class ProfileExplanation:
     score: float
     threshold: float | None
     conversations: tuple[ConversationContribution, ...]
+    remark: str | None = None
 
     @property
     def contributions(self) -> npt.NDArray[np.float64]:
@@ -152,6 +154,7 @@ class WrongPrediction:
         prob: of the positive class; with several classes, of the predicted one.
         messages: in order; empty at level profile, and for a sequence too long to explain.
         conversations: of a profile; empty at the other levels.
+        remark: of the profile's explanation.
     """
 
     conversation_id: str | None
@@ -161,6 +164,7 @@ class WrongPrediction:
     prob: float
     messages: tuple[MessageContribution, ...] = ()
     conversations: tuple[ConversationContribution, ...] = ()
+    remark: str | None = None
 
 
 def require_method(method: str) -> Method:

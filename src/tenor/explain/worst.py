@@ -90,7 +90,7 @@ def _explain_row(
         if aggregation == TRAINED and count > MAX_TRAINED:
             return wrong
         profile = explain_author(subsets, str(author), aggregation, rows.splits[row])
-        return replace(wrong, conversations=profile.conversations)
+        return replace(wrong, conversations=profile.conversations, remark=profile.remark)
     index = subsets.find(conversation_id, author)
     if method == "leave_one_out" and subsets.view.lengths[index] > MAX_LEFT_OUT:
         return wrong

@@ -196,5 +196,16 @@ def _message_view(message: ErrorMessage, largest: float, least: float) -> Messag
     if contribution is None:
         return MessageView(message.author, message.text, "", 0, True)
     share = contribution / largest if largest > 0 else 0.0
-    signed = f"{contribution:+.2f}".replace("-", "−")
+    signed = format_contribution(contribution, largest)
     return MessageView(message.author, message.text, signed, colour_step(share), abs(contribution) >= least)
+
+
+def format_contribution(contribution: float, largest: float) -> str:
+    """With its sign, in two decimals, or, where all of an error's are small, in two digits that tell them apart.
+
+    Args:
+        contribution: of one message or conversation.
+        largest: the greatest magnitude among those beside it.
+    """
+    text = f"{contribution:+.2f}" if largest >= 0.1 or contribution == 0 else f"{contribution:+.2g}"
+    return text.replace("-", "−")

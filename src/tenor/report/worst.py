@@ -93,7 +93,11 @@ def _to_error(wrong: WrongPrediction) -> WorstError:
         ErrorMessage(message.author, message.text, message.contribution) for message in wrong.messages
     ]
     messages += [
-        ErrorMessage(conversation.conversation_id, None, conversation.contribution)
+        ErrorMessage(
+            conversation.conversation_id,
+            None,
+            None if wrong.remark is not None else conversation.contribution,
+        )
         for conversation in wrong.conversations
     ]
     return WorstError(
