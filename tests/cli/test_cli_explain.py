@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from tenor.cli.explain import colour, draw_bar
+from tenor.cli.explain import colour, draw_bar, format_contribution, show_profile
 from tenor.corpus.importing import import_corpus
+from tenor.explain.records import ConversationContribution, ProfileExplanation
 from tenor.lexical import LexicalPrior, fit_lexical
 from tenor.models.model_file import ModelMetadata, save_model
 from tenor.models.sequence import SequenceClassifier
@@ -146,6 +147,37 @@ def test_a_profile(run_cli: RunCli, corpus: Path, models: dict[str, Path]) -> No
         assert re.search(row, table)
     assert "author ann (test)" in table
     assert f"score of 1 (mean of 3 conversations): {described['score']:.4f}, labelled 1;" in table
+
+
+def test_a_profile_of_one_conversation_has_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    alone = ProfileExplanation(
+        author="ann",
+        split="test",
+        label=0,
+        target=1,
+        aggregation="mean",
+        score=0.05,
+        threshold=0.2,
+        conversations=(ConversationContribution("c1", 2, 0.05, 0.05),),
+        remark="The profile is this one conversation.",
+    )
+    show_profile(alone)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "c1 2 0.0500 +0.0000" in shown and "█" not in shown
+    assert "(mean of 1 conversation): 0.0500, threshold 0.2000, labelled 0; the profile is this one" in shown
+
+
+def test_small_contributions_are_told_apart() -> None:
+    assert [format_contribution(value, 0.2) for value in (0.2, -0.00004, 0.0)] == [
+        "+0.2000",
+        "-0.0000",
+        "+0.0000",
+    ]
+    assert [format_contribution(value, 2e-4) for value in (2e-4, -4e-5, 0.0)] == [
+        "+2.00e-04",
+        "-4.00e-05",
+        "+0.0000",
+    ]
 
 
 def test_a_terminal_gets_colours(

@@ -186,14 +186,19 @@ def show_profile(explanation: ProfileExplanation) -> None:
         (each.conversation_id, f"{each.length:,}", f"{each.prob:.4f}") for each in explanation.conversations
     ]
     contributions = [each.contribution for each in explanation.conversations]
+    if explanation.remark is not None:  # a bar would say what nothing says
+        contributions = [0.0] * len(rows)
     title = f"author {explanation.author}{_in_split(explanation.split)}"
     _print_contributions(["conversation", "messages", "probability"], rows, contributions, None, title)
     threshold = "" if explanation.threshold is None else f", threshold {explanation.threshold:.4f}"
     label = "" if explanation.label is None else f", labelled {explanation.label}"
+    count = f"{len(rows):,} conversation{'' if len(rows) == 1 else 's'}"
+    meaning = "a contribution is the score minus the score without the conversation"
+    if explanation.remark is not None:
+        meaning = f"{explanation.remark[0].lower()}{explanation.remark[1:].removesuffix('.')}"
     print_line(
-        f"score of {explanation.target} ({explanation.aggregation} of {len(rows):,} conversations): "
-        f"{explanation.score:.4f}{threshold}{label}; a contribution is the score minus the score without the "
-        "conversation"
+        f"score of {explanation.target} ({explanation.aggregation} of {count}): "
+        f"{explanation.score:.4f}{threshold}{label}; {meaning}"
     )
 
 
@@ -231,11 +236,16 @@ def _print_contributions(
         share = value / largest if largest else 0.0
         style = colour(share)
         cells = [Text(clean_line(cell)) for cell in row]
-        cells += [Text(f"{value:+.4f}", style=style), Text(draw_bar(share), style=style)]
+        cells += [Text(format_contribution(value, largest), style=style), Text(draw_bar(share), style=style)]
         if texts is not None:
             cells.append(Text(clean_line(texts[number]), style=style))
         table.add_row(*cells)
     Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH, highlight=False).print(table)
+
+
+def format_contribution(value: float, largest: float) -> str:
+    """In four decimals; where all beside it are too small for these, in three digits that tell them apart."""
+    return f"{value:+.4f}" if value == 0 or largest >= 0.01 else f"{value:+.2e}"
 
 
 def colour(share: float) -> str:
