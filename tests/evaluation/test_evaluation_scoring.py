@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from tenor.corpus.corpus import open_corpus
+from tenor.corpus.corpus import Corpus, open_corpus
 from tenor.corpus.importing import import_corpus
 from tenor.corpus.views import view_sequences
 from tenor.encoding.encode import encode_corpus
@@ -217,6 +217,13 @@ def test_a_lexical_prior_needs_text(
 def test_predictions_written_in_blocks_are_those_of_one(
     corpus: Path, models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, level: str
 ) -> None:
+    asked: list[Path] = []  # of a corpus that has grown this takes reading all of it
+
+    def describe(metadata: object, asked_for: Corpus) -> str:
+        asked.append(asked_for.path)
+        return "other splits"
+
+    monkeypatch.setattr("tenor.evaluation.scoring.describe_splits", describe)
     monkeypatch.setattr(streaming, "BLOCK_MESSAGES", 100)
     file = tmp_path / "scores.parquet"
     summary = predict_to_file(models[level], corpus, file, split="all", device="cpu")
@@ -228,6 +235,8 @@ def test_predictions_written_in_blocks_are_those_of_one(
     assert found.labels.tolist() == expected.labels.tolist()
     assert np.abs(found.probs - expected.probs).max() <= 1e-6
     assert found.threshold == expected.threshold
+    assert (found.caution, summary.caution, expected.caution) == ("other splits",) * 3
+    assert asked == [corpus] * 2  # once for each way
 
 
 SCORING = """

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -77,6 +77,7 @@ class Scorer:
     lexical: LexicalPrior | None
     runtime: Runtime
     progress: bool = False
+    _cautions: dict[tuple[str, str], str | None] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def open(cls, model_path: str | Path, runtime: Runtime, *, progress: bool = False) -> Scorer:
@@ -154,7 +155,7 @@ class Scorer:
             threshold=self.metadata.threshold,
             model=self.path.name,
             model_hash=self.hash,
-            caution=describe_splits(self.metadata, view.corpus),
+            caution=self.describe_splits(view.corpus),
             known_words=None if shares is None else shares.astype(np.float32),
             fingerprints=fingerprints,
             threshold_rule=None if self.metadata.threshold is None else self.metadata.threshold_objective,
@@ -192,7 +193,7 @@ class Scorer:
                 f"{corpus.path}: thresholds, calibrators and abstention are fitted on validation, and there is no "
                 "labelled validation row (name a corpus that has some, such as the training's: --validation DATA)"
             )
-        if describe_splits(self.metadata, corpus) is not None:
+        if self.describe_splits(corpus) is not None:
             logger.warning(
                 "%s: the model was trained under other splits than this corpus has: if it was trained on conversations "
                 "that stand in its validation split, what is fitted on them is too sure of itself",
@@ -238,6 +239,13 @@ class Scorer:
         merged[rows >= 0] = known.known_words[rows[rows >= 0]]
         merged[todo] = shares[fresh]
         return logits, merged
+
+    def describe_splits(self, corpus: Corpus) -> str | None:
+        """See thresholds.describe_splits; found once a corpus, for one that has grown is read for it."""
+        key = (str(corpus.path), corpus.info.split_hash)
+        if key not in self._cautions:
+            self._cautions[key] = describe_splits(self.metadata, corpus)
+        return self._cautions[key]
 
     def embed(self, view: SequenceView) -> npt.NDArray[np.float32]:
         """Each sequence's vector before the model's head, (S, E)."""

@@ -19,7 +19,6 @@ from tenor.errors import SplitError
 from tenor.evaluation.familiarity import Familiarity
 from tenor.evaluation.requests import check_request
 from tenor.evaluation.scoring import Scorer, parse_splits
-from tenor.evaluation.thresholds import describe_splits
 from tenor.predictions import Predictions, read_predictions, write_parts
 
 #: Messages scored, and held, at a time.
@@ -142,5 +141,5 @@ def predict_to_file(
         left_out=scorer.count_left_out(view, splits),
         remarks=adjustment.remarks,
         doubts=familiarity.remarks(),
-        caution=describe_splits(scorer.metadata, corpus) if (view.labels >= 0).any() else None,
+        caution=scorer.describe_splits(corpus) if (view.labels >= 0).any() else None,
     )
