@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from tenor.errors import UsageError
 from tenor.nn.packing import Packing
 from tenor.nn.positional import PositionalEncoding, sinusoidal_positions
 
@@ -68,3 +69,11 @@ def test_half_precision_values_stay_half() -> None:
     out = PositionalEncoding(4).eval()(torch.zeros(5, 4, dtype=torch.bfloat16), packing_of(5))
     assert out.dtype == torch.bfloat16
     assert torch.equal(out, sinusoidal_positions(5, 4).bfloat16())
+
+
+def test_without_a_packing_places_count_from_the_first() -> None:
+    encoding = PositionalEncoding(6)
+    values = torch.zeros(2, 70, 6)
+    assert torch.equal(encoding(values), sinusoidal_positions(70, 6).expand(2, 70, 6))
+    with pytest.raises(UsageError, match=r"expected \(sequences, messages, 6\), found \(2, 6\)"):
+        encoding(torch.zeros(2, 6))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from tenor.batching import load_dataset
 from tenor.corpus.importing import import_corpus
@@ -222,6 +223,15 @@ def test_a_class_without_a_training_sequence_is_named(
     assert re.search(
         r"validation has only 21 groups and 7 of class [abc]: the epoch that it chooses", caplog.text
     )
+
+
+def test_a_callers_random_numbers_are_the_same_with_and_without_a_training(
+    small_corpus: Path, tmp_path: Path
+) -> None:
+    before = torch.get_rng_state(), np.random.get_state()[1].tolist()  # noqa: NPY002 - a caller's
+    train_model("author", small_corpus, 1, model_path=tmp_path / "m", **SMALL)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
 
 
 def test_a_group_with_most_of_a_class_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

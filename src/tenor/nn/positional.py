@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from tenor.errors import UsageError
 from tenor.nn.dropout import Dropout
 from tenor.nn.packing import Packing
 
@@ -42,10 +43,28 @@ class PositionalEncoding(nn.Module):
         # buffers would then disagree about its size.
         self._table = torch.empty(0, hidden_size, device="cpu")
 
-    def forward(self, values: Tensor, packing: Packing) -> Tensor:
-        """Add the position of each message: (M, H) to (M, H)."""
-        table = self.table(packing.longest, values)
-        placed: Tensor = self.dropout(values + table.index_select(0, packing.positions))
+    def forward(self, values: Tensor, packing: Packing | None = None) -> Tensor:
+        """Add the position of each message.
+
+        Args:
+            values: (M, H) as a packing has them, or without one (B, T, H), where places count from 0 to T - 1.
+            packing: whose rows they are.
+
+        Returns:
+            Of the same shape.
+
+        Raises:
+            UsageError: without a packing another shape.
+        """
+        if packing is not None:
+            positions = self.table(packing.longest, values).index_select(0, packing.positions)
+        elif values.ndim == 3 and values.shape[2] == self.hidden_size:
+            positions = self.table(values.shape[1], values)
+        else:
+            raise UsageError(
+                f"expected (sequences, messages, {self.hidden_size}), found {tuple(values.shape)}"
+            )
+        placed: Tensor = self.dropout(values + positions)
         return placed
 
     def table(self, length: int, like: Tensor) -> Tensor:

@@ -291,16 +291,19 @@ def build_model(
     start, and the pooled part stays as it was fitted; without one, the bias begins at the classes' log frequencies
     (Lin et al. 2017, "Focal Loss", sec. 4.1).
     """
-    model = SequenceClassifier(
-        input_size=data.train.input_size,
-        hidden_size=settings.hidden_size,
-        num_layers=settings.num_layers,
-        num_heads=settings.num_heads,
-        dropout=settings.dropout,
-        kernel_sizes=settings.kernel_sizes,
-        num_classes=data.train.num_classes,
-        has_prior=data.start is not None and data.start.lexical is not None,
-    )
+    with torch.random.fork_rng(
+        devices=[]
+    ):  # torch's own draws of weights, which are drawn anew, are a caller's
+        model = SequenceClassifier(
+            input_size=data.train.input_size,
+            hidden_size=settings.hidden_size,
+            num_layers=settings.num_layers,
+            num_heads=settings.num_heads,
+            dropout=settings.dropout,
+            kernel_sizes=settings.kernel_sizes,
+            num_classes=data.train.num_classes,
+            has_prior=data.start is not None and data.start.lexical is not None,
+        )
     initialize_weights(model, torch.Generator().manual_seed(derive_seed(settings.seed, "weights")))
     nn.init.zeros_(model.pooled.weight)
     mean, std = feature_scaling(
