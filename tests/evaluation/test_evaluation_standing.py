@@ -61,7 +61,10 @@ def test_differences_are_the_model_s_minus_the_baseline_s(simulate: Simulate) ->
 
 @pytest.mark.parametrize(
     ("strength", "words"),
-    [(2.0, "On test the model beats every baseline; the strongest is"), (0.3, "does not beat strong")],
+    [
+        (2.0, "On test the model beats every baseline; the strongest is"),
+        (0.3, "On test the model is worse than strong"),
+    ],
 )
 def test_the_verdict_names_the_strongest_rival(simulate: Simulate, strength: float, words: str) -> None:
     rivals = {"weak": simulate(strength=0.2, seed=1), "strong": simulate(strength=1.0, seed=2)}
