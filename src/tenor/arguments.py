@@ -93,10 +93,9 @@ def check_whole(name: str, value: object, least: int, most: int) -> int:
     Raises:
         UsageError: it is none, or outside; with both bounds.
     """
-    is_whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not is_whole or not least <= value <= most:  # type: ignore[operator]
-        raise UsageError(f"{name} must be a whole number from {least} to {most}, not {show_value(value)}")
-    return int(value)  # type: ignore[call-overload, no-any-return]
+    if isinstance(value, int | np.integer) and not isinstance(value, bool) and least <= value <= most:
+        return int(value)
+    raise UsageError(f"{name} must be a whole number from {least} to {most}, not {show_value(value)}")
 
 
 def check_real(

@@ -272,9 +272,8 @@ def check_device(device: str | None) -> None:
         chosen = torch.device(device)
     except RuntimeError as error:
         raise UsageError(f"device: expected one such as cpu, cuda or cuda:1, found {device!r}") from error
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    kinds = ["cpu"] if found is None else ["cpu", found.type]
-    count = 1 if found is None or chosen.type == "cpu" else torch.accelerator.device_count()
+    kinds = list(dict.fromkeys(["cpu", _best_device().type]))
+    count = 1 if chosen.type == "cpu" else torch.accelerator.device_count()
     if chosen.type not in kinds or (chosen.index is not None and chosen.index >= count):
         raise UsageError(
             f"device {device!r} asked for, but torch sees no such device here (use {' or '.join(kinds)})"
@@ -302,5 +301,5 @@ def _must_use_cpu(device: str | None) -> bool:
     """Whether accelerate has to be told: on its own it starts several processes together on GPUs only."""
     if device is not None:
         return device == "cpu"
-    found = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return found is None or (process_count() > 1 and found.type == "mps")
+    best = _best_device().type
+    return best == "cpu" or (process_count() > 1 and best == "mps")

@@ -81,3 +81,17 @@ def hash_triples(levels: Iterable[Iterable[str]]) -> str:
         while some := list(islice(distinct, _STRINGS_AT_A_TIME)):
             digest.update("".join(f"{triple}\n" for triple in some).encode())
     return digest.hexdigest()
+
+
+def hash_lines(levels: Iterable[pa.Array]) -> str:
+    """The same of Arrow's bytes as they lie, much faster; the triples are distinct, each with its line end.
+
+    Args:
+        levels: sorted texts, each array in memory of its own.
+    """
+    digest = hashlib.sha256()
+    for lines in levels:
+        length = pc.sum(pc.binary_length(lines)).as_py()
+        if length:
+            digest.update(memoryview(lines.buffers()[2])[:length])
+    return digest.hexdigest()

@@ -5,8 +5,6 @@ Knows nothing of what was made of the earlier corpus.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -14,7 +12,7 @@ import pyarrow.compute as pc
 
 from tenor.arrays import make_scalar, to_numpy
 from tenor.corpus.corpus import Corpus
-from tenor.corpus.groups import flatten, list_lengths, split_triples
+from tenor.corpus.groups import flatten, hash_lines, list_lengths, split_triples
 
 #: The columns that a corpus's splits are described by.
 _COLUMNS = ["conversation_id", "group", "authors", "participants", "participant_splits", "split"]
@@ -36,7 +34,7 @@ def has_only_grown(corpus: Corpus, split_hash: str) -> bool:
         return False
     levels = _first_files(corpus)
     for stop in range(1, len(corpus.info.files)):
-        if _hash_lines([lines.filter(pa.array(files < stop)) for lines, files in levels]) == split_hash:
+        if hash_lines([lines.filter(pa.array(files < stop)) for lines, files in levels]) == split_hash:
             keeps_groups = all(_keeps_groups(lines, files < stop) for lines, files in levels)
             return keeps_groups and _keeps_authors(corpus, stop)
     return False
@@ -60,16 +58,6 @@ def _first_files(corpus: Corpus) -> list[tuple[pa.Array, npt.NDArray[np.int32]]]
         lines = pc.binary_join_element_wise(triples, nothing, end)
         levels.append((lines, to_numpy(firsts["file_min"].combine_chunks())))
     return levels
-
-
-def _hash_lines(levels: list[pa.Array]) -> str:
-    """As `hash_triples`, but of Arrow's bytes as they lie: a corpus that grows daily has hundreds of files to try."""
-    digest = hashlib.sha256()
-    for lines in levels:
-        data, length = lines.buffers()[2], pc.sum(pc.binary_length(lines)).as_py()
-        if length:
-            digest.update(memoryview(data)[:length])
-    return digest.hexdigest()
 
 
 def _keeps_groups(lines: pa.Array, is_held: npt.NDArray[np.bool_]) -> bool:

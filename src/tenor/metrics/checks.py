@@ -29,11 +29,7 @@ def _read_array(values: npt.ArrayLike, what: str) -> npt.NDArray[Any]:
     """An array of whatever numpy reads."""
     try:
         return np.asarray(values)
-    except (
-        TypeError,
-        ValueError,
-        RuntimeError,
-    ) as error:  # each of them by some tensor; ValueError by ragged lists
+    except (TypeError, ValueError, RuntimeError) as error:  # by tensors of any kind, and by ragged lists
         is_tensor = hasattr(values, "detach")
         remedy = f"pass {what}.detach().float().cpu().numpy()" if is_tensor else "rows must be of one length"
         raise UsageError(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tenor.nn.packing import Block, Packing, rows_step
+from tenor.nn.packing import Block, Packing, next_power, rows_step
 
 #: The longest sequence of a shape has a power of 2 of messages, this many at least.
 _LONGEST = 16
@@ -39,7 +39,7 @@ class Bucket:
     @classmethod
     def of(cls, lengths: Lengths) -> Bucket:
         """The smallest shape that holds sequences of these lengths, (S,), each at least 1."""
-        rows, longest = int(lengths.sum()), max(_LONGEST, _next_power(int(lengths.max())))
+        rows, longest = int(lengths.sum()), max(_LONGEST, next_power(int(lengths.max())))
         step = rows_step(rows)  # an eighth to a quarter of the rows
         fillers = -(-step // (longest - 1))  # room for the rows that are left, whatever their number
         return cls(len(lengths), fillers, -(-(rows + fillers) // step) * step, longest)
@@ -58,8 +58,3 @@ class Bucket:
         positions = torch.arange(self.rows, device=lengths.device) - begins.index_select(0, owners)
         block = Block(len(lengths), self.longest, lengths, owners * self.longest + positions)
         return Packing(len(lengths), None, None, lengths, owners, positions, [self.rows], [block])
-
-
-def _next_power(number: int) -> int:
-    """The least power of 2 that is not below a number of at least 1."""
-    return 1 << (number - 1).bit_length()

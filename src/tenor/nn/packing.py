@@ -212,7 +212,12 @@ class Packing:
 
 def rows_step(num_rows: int) -> int:
     """What rows are a multiple of where few shapes are wanted: an eighth of the next power of 2, ROWS at least."""
-    return max(ROWS, (1 << max(num_rows - 1, 0).bit_length()) // 8)
+    return max(ROWS, next_power(num_rows) // 8)
+
+
+def next_power(number: int) -> int:
+    """The least power of 2 that is not below a number; 1 of 0."""
+    return 1 << max(number - 1, 0).bit_length()
 
 
 def _find_places(mask: Tensor, order: Tensor | None, num_rows: int, *, is_packed: bool) -> Tensor | None:
