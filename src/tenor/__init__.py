@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tenor.training.loop import evaluate as evaluate
     from tenor.training.loop import train_epoch as train_epoch
     from tenor.training.out_of_fold import score_out_of_fold as score_out_of_fold
+    from tenor.training.own_loop import write_model as write_model
     from tenor.training.train import train_model as train_model
     from tenor.training.tuning import tune_model as tune_model
 
@@ -84,6 +85,7 @@ _HOMES = {
     "train_model": "tenor.training.train",
     "tune_model": "tenor.training.tuning",
     "view_sequences": "tenor.corpus.views",
+    "write_model": "tenor.training.own_loop",
     "write_model_card": "tenor.report",
     "write_predictions": "tenor.predictions",
     "write_report": "tenor.report",

@@ -16,7 +16,9 @@ import pytest
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
 
 from tenor.corpus.corpus import open_corpus
+from tenor.corpus.growth import describe_hash
 from tenor.corpus.importing import import_corpus
+from tenor.corpus.views import view_sequences
 from tenor.errors import SplitError, UsageError
 from tenor.evaluation import (
     compare_aggregation_methods,
@@ -447,3 +449,19 @@ def test_a_corpus_that_grew_is_not_taken_for_one_of_other_splits(tmp_path: Path)
     for corpus in (anew, mixed):
         caution = describe_splits(metadata, corpus)
         assert caution is not None and caution.startswith("the model was trained under other splits than")
+
+
+def test_a_corpus_imported_anew_by_the_same_hash_is_not_taken_for_one_of_other_splits(tmp_path: Path) -> None:
+    """From all sources, nightly: a file of before is not its first one."""
+    rows = list(generate_conversations(SyntheticPlan(conversations=60, messages=4, seed=3)))
+    one, two = (write_jsonl(part, tmp_path / f"{len(part)}.jsonl") for part in (rows[:40], rows[::-1]))
+    before = open_corpus(import_corpus(one, tmp_path / "corpus"))
+    for seed, is_known in ((0, True), (1, False)):
+        anew = open_corpus(import_corpus(two, tmp_path / f"anew{seed}", seed=seed))
+        view = view_sequences(before, "author")
+        training = {"splits": describe_hash(view)}
+        metadata = ModelMetadata(
+            level="author", config={}, split_hash=before.info.split_hash, training=training
+        )
+        assert (describe_splits(metadata, anew) is None) is is_known
+        assert describe_splits(dataclasses.replace(metadata, training={}), anew) is not None

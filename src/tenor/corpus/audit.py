@@ -17,8 +17,8 @@ import pyarrow as pa
 from tenor.corpus.corpus import Corpus, as_corpus
 from tenor.corpus.findings import MAX_EXAMPLES, Finding, Severity, find_known_authors, find_shared
 from tenor.corpus.groups import flatten, list_lengths
+from tenor.corpus.growth import follows_hash
 from tenor.corpus.near_duplicates import DuplicateRules, DuplicateSearch, find_near_duplicates
-from tenor.corpus.plan import split_finder
 from tenor.corpus.schema import SPLITS, UNLABELLED, Split
 from tenor.corpus.splits import hash_training_files
 from tenor.corpus.views import SequenceView, view_sequences
@@ -274,15 +274,7 @@ def _time_finding(view: SequenceView, split: Split, late: npt.NDArray[np.int64],
 
 
 def _are_splits_given(view: SequenceView) -> bool:
-    """Whether some conversation's split is another than the plan's hash gives; False under a strict plan."""
-    plan = view.corpus.info.split
-    if plan.strict:
-        return False
-    groups, names = view.groups.rank()
-    find_split = split_finder(plan)
-    expected = np.array([SPLITS.index(find_split(name)) for name in names], dtype=np.int8)
-    is_placed = view.split_codes >= 0
-    return bool((expected[groups] != view.split_codes)[is_placed].any())
+    return not view.corpus.info.split.strict and not follows_hash(view)
 
 
 def _start_times(corpus: Corpus) -> npt.NDArray[np.float64]:

@@ -1,9 +1,11 @@
-"""Whether a corpus is an earlier one that has only grown: more conversations, and every split as it was.
+"""Whether a corpus divides as an earlier one did: by the same hash, or because it is that one and has only grown.
 
 Knows nothing of what was made of the earlier corpus.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,9 +15,41 @@ import pyarrow.compute as pc
 from tenor.arrays import make_scalar, to_numpy
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.groups import flatten, hash_lines, list_lengths, split_triples
+from tenor.corpus.plan import split_finder
+from tenor.corpus.schema import SPLITS
+from tenor.corpus.views import SequenceView
 
 #: The columns that a corpus's splits are described by.
 _COLUMNS = ["conversation_id", "group", "authors", "participants", "participant_splits", "split"]
+
+
+def follows_hash(view: SequenceView) -> bool:
+    """Whether each sequence's split is what the plan's hash gives its group; a strict plan assigns otherwise."""
+    plan = view.corpus.info.split
+    if plan.strict:
+        return False
+    groups, names = view.groups.rank()
+    find_split = split_finder(plan)
+    expected = np.array([SPLITS.index(find_split(name)) for name in names], dtype=np.int8)
+    is_placed = view.split_codes >= 0
+    return not (expected[groups] != view.split_codes)[is_placed].any()
+
+
+def describe_hash(view: SequenceView) -> dict[str, Any] | None:
+    """What decides each sequence's split but an id, the conversation's or the author's; None where more does.
+
+    Of two corpora of which this is the same, no conversation and no author stands in train in one and in test in the
+    other. Named groups and whole conversations may take an author along to another split.
+
+    Returns:
+        The plan's seed, fractions and by, as JSON values.
+    """
+    plan = view.corpus.info.split
+    named = view.corpus.table["group"]
+    is_by_id = plan.by == "author" or (plan.by is None and named.null_count == len(named))
+    if not is_by_id or not follows_hash(view):
+        return None
+    return {"seed": plan.seed, "fractions": list(plan.fractions), "by": plan.by}
 
 
 def has_only_grown(corpus: Corpus, split_hash: str) -> bool:

@@ -79,6 +79,12 @@ def require_paired(model_paths: Sequence[str | Path]) -> None:
         UsageError: naming the settings, or two models of one seed.
     """
     described = [read_metadata(path) for path in model_paths]
+    for path, each in zip(model_paths, described, strict=True):
+        if each.is_of_own_loop:
+            raise UsageError(
+                f"{path}: expected a model of train_model, found one that a loop of your own trained, whose seed "
+                "is not known (test each by itself)"
+            )
     configs = [each.training.get("config", {}) | {"classes": each.classes} for each in described]
     first, seeds = configs[0], [config.get("seed") for config in configs]
     for path, config in zip(model_paths, configs, strict=True):

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from tenor.corpus.corpus import Corpus
-from tenor.corpus.growth import has_only_grown
+from tenor.corpus.growth import describe_hash, has_only_grown
+from tenor.corpus.views import view_sequences
 from tenor.errors import SplitError
 from tenor.metrics.objectives import ThresholdRule, parse_rule
 from tenor.metrics.thresholds import Threshold
@@ -104,10 +105,15 @@ def describe_splits(metadata: ModelMetadata, corpus: Corpus) -> str | None:
     """What to know where a model was trained under other splits than those that it is measured on, in a sentence.
 
     It may be a corpus of other people, or the same one divided anew, of whose test split the model knows a good part.
-    Where nothing is labelled there is nothing to know, nor where the corpus was only appended to: all that stood there
-    keeps its split.
+    Where nothing is labelled there is nothing to know, nor where both corpora split by the same hash of their groups'
+    ids, or the corpus was only appended to: all that stood there keeps its split.
     """
     if metadata.split_hash is None or not corpus.info.classes[metadata.level]:
+        return None
+    if corpus.info.split_hash == metadata.split_hash:
+        return None
+    known = metadata.training.get("splits")
+    if known is not None and known == describe_hash(view_sequences(corpus, metadata.level)):
         return None
     if has_only_grown(corpus, metadata.split_hash):
         return None

@@ -68,6 +68,11 @@ class ModelMetadata:
         return "f1" if self.threshold_objective is None else self.threshold_objective
 
     @property
+    def is_of_own_loop(self) -> bool:
+        """Whether a loop outside tenor trained it, of which nothing is known."""
+        return self.training.get("loop") == "own"
+
+    @property
     def is_start_alone(self) -> bool:
         """Whether no epoch convinced validation, so that the network adds nothing to what it started from."""
         prior = self.training.get("config", {}).get("prior", "none")
@@ -101,6 +106,8 @@ class ModelMetadata:
         positive = describe_positive(self.classes)
         if positive is not None:
             found.append(positive)
+        if self.is_of_own_loop:
+            found.append("the model was trained by a loop of its maker's own, of which the file says nothing")
         if self.is_start_alone:
             found.append("the model is its start alone: no epoch of the network convinced validation of more")
         if self.training.get("has_authors"):

@@ -87,6 +87,11 @@ class RunFolder:
 
     path: Path
 
+    @classmethod
+    def beside(cls, model_path: Path) -> RunFolder:
+        """That of the run that writes a model file."""
+        return cls(model_path.with_name(model_path.stem + ".run"))
+
     def exists(self) -> bool:
         """Whether a run began here and has not finished."""
         return (self.path / "config.json").exists()

@@ -109,6 +109,11 @@ def score_out_of_fold(
 
 def _read_settings(path: Path, metadata: ModelMetadata, corpus: Corpus) -> TrainSettings:
     """What the model was told, for the corpus that it was trained on."""
+    if metadata.is_of_own_loop:
+        raise UsageError(
+            f"{path}: expected a model of train_model, which can be fitted anew without each fold, found one that a "
+            "loop of your own trained"
+        )
     config = dict(metadata.training.get("config", {}))
     if config.get("corpus") != corpus.info.fingerprint or config.get("split_hash") != corpus.info.split_hash:
         raise UsageError(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ from tenor.batching import SequenceDataset, load_dataset, require_level
 from tenor.corpus.audit import require_both_classes, require_clean_fit, require_split
 from tenor.corpus.copies import OnCopies, require_no_copies
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.growth import describe_hash
 from tenor.corpus.hearing import LARGEST_JOINED, count_torn, join_hearers
 from tenor.corpus.schema import UNLABELLED
 from tenor.corpus.views import SequenceView
@@ -50,6 +52,7 @@ class AuditedData:
         validation: labelled validation sequences, likewise.
         others: unlabelled sequences of validation's labelled authors, which are part of their profiles.
         context: of the settings, or ``own`` where what others say cannot be read honestly.
+        split_by: what decides each sequence's split but its group's id (see tenor.corpus.growth); None where more does.
     """
 
     corpus: Corpus
@@ -57,6 +60,7 @@ class AuditedData:
     validation: SequenceView
     others: SequenceView
     context: str
+    split_by: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class TrainingData:
         start: what the network starts from and corrects; None = from nothing.
         others: unlabelled sequences of validation's labelled authors, part of their profiles; None = there are none.
         known_words: what is usual of how much of validation's words is known (see summarize_shares); None without text.
+        split_by: as in AuditedData.
     """
 
     corpus: Corpus
@@ -78,6 +83,7 @@ class TrainingData:
     start: Start | None
     others: SequenceDataset | None = None
     known_words: dict[str, float] | None = None
+    split_by: dict[str, Any] | None = None
 
 
 def prepare_data(
@@ -125,7 +131,7 @@ def prepare_data(
         _warn_of_absent_classes(everything.in_split("train"))
         _warn_of_one_group(everything.in_split("train"))
         _warn_of_small_validation(everything.in_split("validation"))
-    context = settings.context
+    context, split_by = settings.context, describe_hash(everything)
     if (
         settings.prior != "none"
         and everything.level == "author"
@@ -139,7 +145,7 @@ def prepare_data(
             logger.warning("authors are read by their own messages alone: %s", reason)
         context, everything = ("own", everything) if reason else (context, joined)
     return AuditedData(
-        corpus, everything.in_split("train"), everything.in_split("validation"), others, context
+        corpus, everything.in_split("train"), everything.in_split("validation"), others, context, split_by
     )
 
 
@@ -189,7 +195,7 @@ def fit_data(
     train, validation, known_words = SequenceDataset(data.train), SequenceDataset(data.validation), None
     others = SequenceDataset(data.others) if len(data.others) else None
     if settings.prior == "none":
-        return TrainingData(data.corpus, train, validation, None, others)
+        return TrainingData(data.corpus, train, validation, None, others, split_by=data.split_by)
     if settings.prior == "lexical" and not data.corpus.has_text:
         raise CorpusError(f"{data.corpus.path}: prior='lexical' needs text, found none (use prior='auto')")
     with_context = data.context == "conversation"
@@ -216,7 +222,7 @@ def fit_data(
         validation, known_words = validation.with_prior(prior), summarize_shares(shares)
         if others is not None:
             others = others.with_prior(read_prior(start.lexical, data.others, shared)[0])
-    return TrainingData(data.corpus, train, validation, start, others, known_words)
+    return TrainingData(data.corpus, train, validation, start, others, known_words, data.split_by)
 
 
 def knows_labels(corpus: Corpus) -> bool:

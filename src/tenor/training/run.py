@@ -124,7 +124,7 @@ class Run:
             total_steps=settings.num_epochs * len(train_loader),
         )
         criterion = build_criterion(data.train.view.labels, data.train.num_classes, settings)
-        folder = RunFolder(path.with_name(path.stem + ".run"))
+        folder = RunFolder.beside(path)
         return cls(
             settings, data, runtime, path, folder, model, criterion, optimizer, schedule,
             train_loader, validation_loader, generator, every, show, make_passes(model, criterion, runtime),
@@ -363,6 +363,7 @@ class Run:
                 "validation_sequences": len(self.data.validation),
                 "has_authors": lexical is not None and lexical.authors is not None,
                 "known_words": self.data.known_words,
+                "splits": self.data.split_by,
             },
         )
         now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
