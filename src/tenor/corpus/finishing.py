@@ -110,6 +110,15 @@ def finish_corpus(
     return info
 
 
+#: What an author that is not known is called; compared in lower case.
+_NOBODY = [
+    "[deleted]", "[removed]", "[deleted user]", "deleted", "deleted user", "deleted account", "unknown", "anonymous",
+    "nan", "na", "n/a", "none", "null", "<na>",
+]  # fmt: skip
+
+#: Counts that are only there where they are not 0.
+_SELDOM = ("alike_authors", "nobody_sequences")
+
 #: Split columns to put in place of those written: split (C,), participant_splits' entries (P,) and offsets (C
 #: + 1,).
 _SplitColumns = tuple[pa.Array, pa.Array, np.ndarray]
@@ -250,11 +259,14 @@ class _Census:
         rows = np.repeat(np.arange(len(table)), list_lengths(table["authors"]))
         pairs = rows * len(codes.dictionary) + to_numpy(codes.indices)
         self._authors.add(_with_likeness(codes.dictionary))
+        sequences = np.unique(pairs)
+        is_nobody = to_numpy(_are_nobody(codes.dictionary))
         self._counts.update(
             conversations=len(table),
             messages=len(authors),
             participants=len(participants),
-            author_sequences=len(np.unique(pairs)),
+            author_sequences=len(sequences),
+            nobody_sequences=int(is_nobody[sequences % len(is_nobody)].sum()) if len(is_nobody) else 0,
             left_out_conversations=table["split"].null_count,
             left_out_author_sequences=flatten(table["participant_splits"]).null_count,
         )
@@ -271,7 +283,14 @@ class _Census:
             distinct = sum(1 for _ in groupby(names))
             authors += distinct
             alike += distinct if distinct > 1 else 0
-        return {**self._counts, "authors": authors} | ({"alike_authors": alike} if alike else {})
+        counts = {**self._counts, "authors": authors, "alike_authors": alike}
+        return {name: count for name, count in counts.items() if count or name not in _SELDOM}
+
+
+def _are_nobody(names: pa.Array) -> pa.Array:
+    """Which names stand for authors that are not known, as platforms and tables write them."""
+    lowered = pc.utf8_lower(pc.utf8_trim_whitespace(names))
+    return pc.is_in(lowered, value_set=pa.array(_NOBODY, lowered.type))
 
 
 def _with_likeness(names: pa.Array) -> pa.Array:

@@ -49,6 +49,7 @@ class ImportSummary:
         classes: of the whole corpus, level -> its classes.
         alike_authors: names of authors that differ from another by case, spaces or Unicode's form alone, of the whole
             corpus.
+        nobody_sequences: author sequences under a name that stands for nobody, such as ``[deleted]``, likewise.
     """
 
     path: Path
@@ -71,6 +72,7 @@ class ImportSummary:
     backwards: int = 0
     classes: Mapping[Level, tuple[Label, ...]] = field(default_factory=dict)
     alike_authors: int = 0
+    nobody_sequences: int = 0
 
     def lines(self) -> list[str]:
         """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
@@ -119,6 +121,12 @@ class ImportSummary:
             lines.append(
                 f"{self.alike_authors:,} names of authors differ from another one by case, spaces or Unicode's form "
                 "alone and count as different people: write them alike if they are one"
+            )
+        if self.nobody_sequences > 1:
+            lines.append(
+                f"{self.nobody_sequences:,} of {self.author_sequences:,} author sequences are of a name that stands "
+                "for nobody ([deleted], unknown, none, ...), each of which counts as one person who spoke in all of "
+                "them: give each row a name of its own, or leave it out"
             )
         return lines + _doubt_labels(dict.fromkeys(chain.from_iterable(self.classes.values())))
 

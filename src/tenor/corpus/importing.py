@@ -203,6 +203,7 @@ def import_with_summary(
             author_sequences=of_corpus["participants"],
             classes=writer.info.classes,
             alike_authors=of_corpus.get("alike_authors", 0),
+            nobody_sequences=of_corpus.get("nobody_sequences", 0),
         )
         if base is None:
             return summary

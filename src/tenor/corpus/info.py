@@ -71,8 +71,9 @@ class CorpusInfo:
         counts: ``conversations``, ``messages``, ``participants`` (a participant is one author in one
             conversation), ``author_sequences`` (participants with a message), ``authors`` (distinct),
             ``left_out_conversations`` and ``left_out_author_sequences`` (in no split), ``alike_authors`` (names
-            that differ from another by case, spaces or Unicode's form alone; only where there are some), and what
-            importing adds, such as ``rejected``.
+            that differ from another by case, spaces or Unicode's form alone; only where there are some),
+            ``nobody_sequences`` (author sequences under a name such as ``[deleted]``; likewise), and what importing
+            adds, such as ``rejected``.
         has_text: whether the messages' texts are kept.
         has_timestamps: whether any message has a timestamp.
         input_size: F; None before encoding.
