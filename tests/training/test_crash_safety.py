@@ -177,10 +177,11 @@ def require_resumable(run: RunFolder, path: Path, seen: int, whole: bytes) -> No
         assert (folder / "manifest.json").exists()
     checkpoint = run.load()
     assert (0 if checkpoint is None else checkpoint.step) >= seen
-    if path.exists():
-        load_model(path)
-    if history_path(path).exists():
-        assert read_history(history_path(path))[0].epoch == 0
+    assert not path.exists()  # what is half trained stands in the run's folder
+    if run.draft.exists():
+        load_model(run.draft)
+    if history_path(run.draft).exists():
+        assert read_history(history_path(run.draft))[0].epoch == 0
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_bytes(
@@ -218,11 +219,50 @@ def test_a_model_file_that_was_lost_comes_back_when_its_run_resumes(
     path = tmp_path / "m.pt"
     (worker,) = launch(*train(small_corpus, path), fault="kill:18")
     assert worker.wait() == -9
-    path.unlink()
-    history_path(path).unlink()
+    draft = RunFolder.beside(path).draft
+    draft.unlink()
+    history_path(draft).unlink()
     train_model("conversation", small_corpus, model_path=path, resume=True, **SETTINGS)
     assert path.read_bytes() == whole
     assert [record.epoch for record in read_history(history_path(path))] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("fault", ["term", "kill"])
+def test_a_retraining_that_is_stopped_leaves_the_model_in_use_as_it_was(
+    small_corpus: Path, tmp_path: Path, launch: Launch, whole: bytes, fault: str
+) -> None:
+    path = tmp_path / "m.pt"
+    (worker,) = launch(*train(small_corpus, path, "--seed", 1))
+    assert worker.wait() == 0, worker.err
+    model, history = path.read_bytes(), history_path(path).read_bytes()
+    assert model != whole
+    (worker,) = launch(*train(small_corpus, path), fault=f"{fault}:18")
+    assert worker.wait() == (143 if fault == "term" else -9)
+    assert (path.read_bytes(), history_path(path).read_bytes()) == (model, history)
+    draft = RunFolder.beside(path).draft
+    assert len(read_history(history_path(draft))) > 1 and load_model(draft).metadata.level == "conversation"
+    train_model("conversation", small_corpus, model_path=path, resume=True, **SETTINGS)
+    assert path.read_bytes() == whole
+    assert sorted(left.name for left in tmp_path.iterdir()) == ["m.history.jsonl", "m.pt"]
+
+
+def test_an_end_that_cannot_be_written_keeps_the_old_model_and_the_draft(
+    small_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: bytes
+) -> None:
+    def fail(path: Path, data: bytes) -> None:
+        raise StorageError(f"cannot write {path}: No space left on device")
+
+    path = tmp_path / "m.pt"
+    train_model("conversation", small_corpus, model_path=path, seed=1, **SETTINGS)
+    model = path.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr("tenor.training.run.write_bytes", fail)
+        with pytest.raises(StorageError, match="No space left"):
+            train_model("conversation", small_corpus, model_path=path, **SETTINGS)
+    assert path.read_bytes() == model
+    assert RunFolder.beside(path).draft.read_bytes() == whole
+    train_model("conversation", small_corpus, model_path=path, resume=True, **SETTINGS)
+    assert path.read_bytes() == whole
 
 
 def test_a_run_killed_while_its_end_was_tidied_is_finished(
@@ -275,7 +315,7 @@ def test_fault_31_disk_full_keeps_the_last_checkpoint(
         kept = RunFolder(disk / "m.run").load()
         assert kept is not None
         assert find_litter(disk) == []
-        load_model(path)
+        load_model(RunFolder.beside(path).draft)
         subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
         train_model("conversation", small_corpus, model_path=path, resume=True, **SETTINGS)
         assert path.read_bytes() == whole

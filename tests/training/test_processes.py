@@ -428,7 +428,8 @@ def test_fault_33_save_that_fails(small_corpus: Path, launch: Launch, tmp_path: 
     assert [each.wait(ENDED_WITHIN_S) for each in workers] == [1, 1]
     assert workers[0].err.startswith(f"error: cannot write {tmp_path / 'm.run' / 'step-00000003'}: File too")
     assert workers[1].err.startswith("error (process 1): stopped, because process 0 of 2 failed")
-    assert path.stat().st_size < size
+    assert RunFolder.beside(path).draft.stat().st_size < size
+    assert not path.exists()
 
 
 @pytest.mark.long  # the same signal to the same code as in the test that follows, but through torchrun

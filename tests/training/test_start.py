@@ -18,6 +18,7 @@ from tenor.corpus.voices import count_spoken
 from tenor.lexical import AUTHOR_PARTS, parts_of
 from tenor.logits import log_loss
 from tenor.pooled import pool_features
+from tenor.training.blending import EQUALITY, LEAST, SAMENESS
 from tenor.training.preparation import fit_data, prepare_data
 from tenor.training.settings import TrainSettings
 from tenor.training.start import blend_weights, fit_start
@@ -146,7 +147,8 @@ def test_the_blend_has_the_least_loss_by_other_means(num_classes: int) -> None:
         if num_classes == 2:
             logits = torch.stack([torch.zeros_like(logits), logits], dim=1)
         lost = -(torch.from_numpy(targets) * logits.log_softmax(dim=1)).sum()
-        return lost + 2.5 * ((values[:3] - 1 / 3).square().sum() + values[4:].square().sum())
+        held = EQUALITY * (values[:3] - 1 / 3).square().sum() + SAMENESS * values[4:].square().sum()
+        return lost + held / 2
 
     values = torch.zeros(4 + 4 * (1 if num_classes == 2 else 3), dtype=torch.float64, requires_grad=True)
     optimizer = torch.optim.LBFGS([values], max_iter=500, line_search_fn="strong_wolfe", tolerance_grad=1e-10)
@@ -172,7 +174,7 @@ def test_one_group_with_most_positives_does_not_make_the_parts_worthless() -> No
     rates = np.array([labels[folds != fold].mean() for fold in range(5)])[folds]
     scores = truth + np.log(rates / (1 - rates))
     assert np.corrcoef(scores, labels)[0, 1] < 0
-    assert blend_weights([scores], labels)[0][0] < 0.05
+    assert blend_weights([scores], labels)[0][0] < 0.05  # they seem to tell the wrong way
     weights, _ = blend_weights([scores], labels, folds)
     assert 0.5 < weights[0] < 1.5
 
@@ -186,6 +188,25 @@ def test_few_labels_leave_the_weights_equal_and_many_choose_them() -> None:
         found[count], _ = blend_weights([truth, generator.normal(0, 2, count)], labels)
     assert np.abs(found[10] - 0.5).max() < 0.3
     assert np.abs(found[20_000] - [1, 0]).max() < 0.05  # the first part is the true logit
+
+
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_scores_that_seem_to_tell_the_wrong_way_weigh_the_same(num_classes: int) -> None:
+    """As those of few groups do by chance: everybody's score must not be one. The shift is what is right for these."""
+    generator = np.random.default_rng(0)
+    labels = generator.integers(num_classes, size=400)
+    codes = np.eye(num_classes)[labels]
+    parts = [generator.normal(size=(400, num_classes)) - size * codes for size in (1, 2)]
+    if num_classes == 2:
+        parts = [part[:, 1] - part[:, 0] + 3 for part in parts]
+    weights, shift = blend_weights(parts, labels, np.arange(400) % 5)
+    assert weights[0] == weights[1]
+    logits = weights[0] * (parts[0] + parts[1])
+    told = logits.std() if num_classes == 2 else (logits - logits[:, :1]).std(axis=0).max()
+    assert told == pytest.approx(LEAST)
+    if num_classes == 2:
+        logits += shift
+        assert (1 / (1 + np.exp(-logits))).mean() == pytest.approx(labels.mean(), abs=0.02)
 
 
 @pytest.mark.parametrize("level", ["conversation", "author"])

@@ -12,10 +12,16 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-#: How firmly the parts' weights are held to be equal, and the folds' shifts to be none, before any label is seen: the
-#: precision of a normal prior. It decides where positives are few and nothing where they are many; values of 2 to 50
-#: differed by thousandths.
-EQUALITY = 5.0
+#: How firmly the parts' weights are held to be equal before any label is seen: the precision of a normal prior. It
+#: decides where labels are few and nothing where they are many (docs/results.md has what 5 did).
+EQUALITY = 20.0
+
+#: How firmly the folds' shifts are held to be none, likewise.
+SAMENESS = 5.0
+
+#: The least standard deviation of the sum over rows, in logits. Of few labels, or few groups, scores out of fold may
+#: tell the wrong way by chance, and weights of 0 would give everybody one score.
+LEAST = 0.05
 
 
 def blend_weights(
@@ -24,12 +30,15 @@ def blend_weights(
     """The weights, none negative, and the shift of a sum of logits that are most probable a posteriori.
 
     The weights' prior is normal around equal ones, with the precision EQUALITY: chosen by the labels alone they would
-    be mostly chance where positives are few. Scores out of fold know the other folds' base rate: where a fold has more
-    positives they are lower, for its models were fitted on fewer, and where one group has most of them the best of
-    models would seem to tell the wrong way (Parker et al. 2007, "Stratification bias in low signal microarray
-    studies"). So each fold has a shift of its own, likewise held to be none, of which nothing else is made. The loss
-    is taken against smoothed labels, so that scores which separate few labels without an error do not run off to
-    infinity: n₊ positives are held to be (n₊ + 1) / (n₊ + C) certain, and the rest is shared among the other classes
+    be mostly chance where positives are few. Where their sum tells the rows apart by less than LEAST they are equal.
+
+    Scores out of fold know the other folds' base rate: where a fold has more positives they are lower, for its models
+    were fitted on fewer, and where one group has most of them the best of models would seem to tell the wrong way
+    (Parker et al. 2007, "Stratification bias in low signal microarray studies"). So each fold has a shift of its own,
+    likewise held to be none, of which nothing else is made.
+
+    The loss is taken against smoothed labels, so that scores which separate few labels without an error do not run off
+    to infinity: n₊ positives are held to be (n₊ + 1) / (n₊ + C) certain, and the rest is shared among the other classes
     (Platt 1999, "Probabilistic Outputs for Support Vector Machines", sec. 2.2, for C classes).
 
     Args:
@@ -51,8 +60,8 @@ def blend_weights(
     # the weights, the shift of all, and the folds' one after another
     first = np.zeros(num_parts + 1 + num_folds * len(shifted))
     first[:num_parts] = 1 / num_parts
-    precision = np.full(len(first), EQUALITY)
-    precision[num_parts] = 0.0
+    precision = np.full(len(first), SAMENESS)
+    precision[:num_parts], precision[num_parts] = EQUALITY, 0.0
     targets = _smooth_labels(labels, num_classes)  # (N, C)
 
     def loss(values: FloatArray) -> tuple[float, FloatArray]:
@@ -72,9 +81,20 @@ def blend_weights(
         total += float((precision * np.square(values - first)).sum()) / 2
         return total / num_rows, gradient / num_rows
 
-    bounds = [(0.0, None)] * num_parts + [(None, None)] * (len(first) - num_parts)
-    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds)
-    return np.asarray(found.x[:num_parts]), float(found.x[num_parts]) if binary else 0.0
+    def minimize_within(low: float, high: float | None) -> FloatArray:
+        bounds = [(low, high)] * num_parts + [(None, None)] * (len(first) - num_parts)
+        return np.asarray(minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x)
+
+    found = minimize_within(0.0, None)
+    if _spread(np.tensordot(found[:num_parts], stacked, axes=1)) < LEAST:
+        equal = LEAST / max(LEAST, _spread(stacked.sum(axis=0)))
+        found = minimize_within(equal, equal)  # for the shifts that go with them
+    return found[:num_parts], float(found[num_parts]) if binary else 0.0
+
+
+def _spread(logits: FloatArray) -> float:
+    """By how much logits (N, C) tell rows apart: the standard deviation of those of a class beside the first one's."""
+    return float((logits - logits[:, :1]).std(axis=0).max())
 
 
 def _with_reference(logits: FloatArray) -> FloatArray:

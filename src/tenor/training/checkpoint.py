@@ -92,6 +92,11 @@ class RunFolder:
         """That of the run that writes a model file."""
         return cls(model_path.with_name(model_path.stem + ".run"))
 
+    @property
+    def draft(self) -> Path:
+        """The model as it is kept so far, its history beside it; the file at the model's path stays until the end."""
+        return self.path / "model.safetensors"
+
     def exists(self) -> bool:
         """Whether a run began here and has not finished."""
         return (self.path / "config.json").exists()

@@ -25,7 +25,7 @@ from tenor.aggregation.trained import TRAINED, to_json
 from tenor.batching import StepLoader, hold_on_gpu, make_loader, require_level
 from tenor.devices import Runtime
 from tenor.errors import TrainingError
-from tenor.files import remove_litter
+from tenor.files import remove_litter, write_bytes
 from tenor.logits import to_probs
 from tenor.metrics.objectives import parse_rule
 from tenor.metrics.scores import calculate_metrics
@@ -327,14 +327,14 @@ class Run:
                 self.folder.save(checkpoint)
 
     def _write_results(self, *, is_new: bool) -> None:
-        """Write the history and, where it is new, the kept model: it is never in memory only."""
+        """Write the history and, where it is new, the kept model, as drafts: it is never in memory only."""
         with self.runtime.together():
             if self.runtime.is_main:
                 if is_new:
-                    self._save_model()
-                write_history(history_path(self.path), self.progress.history)
+                    self._save_draft()
+                write_history(history_path(self.folder.draft), self.progress.history)
 
-    def _save_model(self) -> None:
+    def _save_draft(self) -> None:
         """Write the kept weights; the model itself stays as it is."""
         record = self.progress.kept_record()
         corpus = self.data.corpus
@@ -369,14 +369,18 @@ class Run:
         now = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
         self.model.load_state_dict(self.kept)
         try:
-            save_model(self.path, self.model, metadata, lexical=lexical)
+            save_model(self.folder.draft, self.model, metadata, lexical=lexical)
         finally:
             self.model.load_state_dict(now)
 
     def finish(self) -> None:
-        """The model file stands; the checkpoints of the finished run go."""
+        """The drafts become the model file and its history; the checkpoints of the finished run go."""
+        draft = self.folder.draft
         with self.runtime.together():
             if self.runtime.is_main:
+                if draft.exists():  # a run that had ended before has none
+                    write_bytes(history_path(self.path), history_path(draft).read_bytes())
+                    write_bytes(self.path, draft.read_bytes())
                 self.folder.clear()
         if self.runtime.accelerator is not None:
             for tracker in self.runtime.accelerator.trackers:
