@@ -218,6 +218,38 @@ def test_equal_models_over_a_thousand_simulations() -> None:
     assert 0.02 <= share <= 0.06
 
 
+@pytest.mark.parametrize(
+    ("sizes", "warning"),
+    [
+        ([5], "rests on about 1 group of 200"),
+        ([9, 1], "rests on about 1 group of 200"),  # 1.2, by Kish's formula
+        ([5, 5], "rests on about 2 groups of 200"),
+        ([3, 3, 3], "rests on about 3 groups of 200"),
+    ],
+)
+def test_models_without_signal_are_not_told_apart_by_one_or_two_groups_of_positives(
+    sizes: list[int], warning: str
+) -> None:
+    codes = np.repeat(np.arange(200), [*sizes, *[1] * (200 - len(sizes))])
+    labels = (codes < len(sizes)).astype(int)
+    ids = np.array([f"r{i}" for i in range(len(codes))], dtype=object)
+    names = np.array([f"g{code}" for code in codes], dtype=object)
+    told = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        scores = [0.8 * rng.normal(size=200)[codes] + 0.6 * rng.normal(size=len(codes)) for _ in "ab"]
+        a, b = (Table(ids, labels, 1 / (1 + np.exp(-logits)), names) for logits in scores)
+        found = compare(a, b, metrics=("roc_auc",), replicates=400, seed=seed)["roc_auc"]
+        assert found.warning.split(";")[0] == warning
+        assert (found.low is None) == (found.high is None) == (len(sizes) < 3)
+        if found.low is None:
+            assert found.difference == pytest.approx(found.value_a - found.value_b)
+            assert (found.p, found.p_holm) == (1.0, 1.0)
+        else:
+            told += found.low > 0 or found.high < 0
+    assert told <= 1
+
+
 def test_no_interval_reaches_beyond_what_metrics_can_differ_by() -> None:
     """Few positives, one model perfect and one at random: an end is extrapolated."""
     ends = []

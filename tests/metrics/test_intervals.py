@@ -150,6 +150,21 @@ def test_coverage_over_a_thousand_simulations(rate: float, clustered: MakeRows) 
     assert all(0.93 <= share <= 0.97 for share in coverage.values()), coverage
 
 
+def test_what_rests_on_one_or_two_groups_has_no_interval() -> None:
+    labels = np.zeros(100, dtype=np.int64)
+    labels[:2] = 1
+    probs = np.linspace(0, 1, 100)
+    found = bootstrap_metrics(labels, probs, np.arange(100), 0.5, replicates=200)
+    for metric in ("recall", "roc_auc", "average_precision"):
+        assert found[metric].value is not None and (found[metric].low, found[metric].high) == (None, None)
+        assert found[metric].warning.startswith("rests on about 2 groups of 100")
+    assert found["accuracy"].low < 0.48 == found["accuracy"].value < found["accuracy"].high
+    few = bootstrap_metrics(labels[:20], probs[:20], np.arange(20), 0.1, replicates=200)
+    assert few["accuracy"].warning == "only 20 groups, fewer than 30"
+    assert few["recall"].warning.startswith("only 20 groups, fewer than 30; rests on about 2 groups of 20")
+    assert (few["recall"].low, few["recall"].high) == (None, None)
+
+
 def test_one_group_has_no_interval() -> None:
     labels, probs = np.array([0, 1, 0, 1, 1, 0]), np.array([0.1, 0.8, 0.4, 0.6, 0.3, 0.2])
     found = bootstrap_metrics(labels, probs, ["g"] * 6, 0.5, metrics=("roc_auc",))["roc_auc"]

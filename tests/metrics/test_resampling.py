@@ -65,6 +65,15 @@ def test_ends_that_no_replicate_shows_are_extrapolated() -> None:
     assert interval_of_draws(np.zeros(5), level, 1e9, extrapolate=True) == (0, 0)
 
 
+def test_ends_so_far_off_that_their_tail_is_no_float_are_extrapolated_too() -> None:
+    draws = np.array([NormalDist().inv_cdf((i + 0.5) / 1000) for i in range(1000)])
+    assert expanded_tail(0.95, 2) == 0  # t = 12.7062 with 1 degree of freedom: Phi(-17.97)
+    end = math.sqrt(2) * 12.7062
+    assert interval_of_draws(draws, 0.95, 2, extrapolate=True) == pytest.approx((-end, end), rel=0.01)
+    end = math.sqrt(3 / 2) * 99.9925  # of 3 groups at the level of many gaps together
+    assert interval_of_draws(draws, 0.9999, 3, extrapolate=True) == pytest.approx((-end, end), rel=0.01)
+
+
 def test_no_groups_or_replicates_is_an_error() -> None:
     with pytest.raises(UsageError, match="needs groups and replicates, found 0 and 5"):
         resample_groups(keep, rows=0, num_groups=0, replicates=5)

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from tenor.errors import UsageError, describe_value
 from tenor.metrics.checks import Floats, Integers, check_scores, encode_groups
 from tenor.metrics.intervals import make_interval
-from tenor.metrics.resampling import TAIL_DRAWS, resample_groups
+from tenor.metrics.resampling import LEAST_EFFECTIVE, TAIL_DRAWS, resample_groups
 from tenor.metrics.weighted import METRICS, WeightedMetrics
 from tenor.strings import Strings, find_rows
 
@@ -58,7 +58,7 @@ class Difference:
     Attributes:
         value_a, value_b: the metric of each; None when undefined.
         difference: value_a - value_b.
-        low, high: 95% interval of the difference.
+        low, high: 95% interval of the difference; None when that is, or where it rests on too few groups to have one.
         p: two-sided; it agrees with the interval: p < 0.05 where that leaves out 0, unless no draw differs and groups
             are few.
         p_holm: p adjusted for all the differences tested together (Holm 1979).
@@ -237,7 +237,8 @@ def p_of_draws(draws: Floats, groups: float) -> float | None:
     TAIL_DRAWS are on that side they do not show how far off 0 is: it is then as far as in a normal distribution, again
     as the interval has it. Where none differs from another but by rounding, they say that no group contradicts, and p
     is at most that of the sign test, 2^(1 - groups). Two models of equal worth came out with p < 0.05 in 3% to 4% of
-    3,000 simulations, and means of 12, 8 and 4 normal differences in 5%, 6% and 8% of 1,500.
+    3,000 simulations, and means of 12, 8 and 4 normal differences in 5%, 6% and 8% of 1,500. Of fewer than
+    LEAST_EFFECTIVE groups, which have no interval either, it is 1.
     """
     defined = draws[~np.isnan(draws)]
     if defined.size == 0:
@@ -245,7 +246,7 @@ def p_of_draws(draws: Floats, groups: float) -> float | None:
     ties = int((defined == 0).sum())
     fewer = min(int((defined < 0).sum()), int((defined > 0).sum())) + ties / 2
     share = (fewer + 1) / (defined.size + 1)
-    if share >= 0.5 or groups <= 1:
+    if share >= 0.5 or groups < LEAST_EFFECTIVE:
         return 1.0
     from scipy.special import stdtr
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tenor.errors import UsageError
 from tenor.metrics.checks import Column, Floats, Integers, check_labels, encode_groups
-from tenor.metrics.resampling import interval_of_draws, resample_groups
+from tenor.metrics.resampling import LEAST_EFFECTIVE, interval_of_draws, resample_groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class Cost:
     Attributes:
         total: of all rows.
         per_row: its mean.
-        low: of the 95% interval of `per_row`, by resampling groups; None with fewer than two groups.
+        low: of the 95% interval of `per_row`, by resampling groups; None with too few groups (LEAST_EFFECTIVE).
         high: likewise.
     """
 
@@ -63,7 +63,7 @@ def measure_cost(
     codes, num_groups = encode_groups(np.arange(len(truth)) if groups is None else groups, len(truth))
     sums, sizes = np.bincount(codes, costs), np.bincount(codes)
     total = float(costs.sum())
-    if num_groups < 2:
+    if num_groups < LEAST_EFFECTIVE:
         return Cost(total, total / len(truth), None, None)
 
     def measure(weights: Integers) -> dict[str, Floats]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tenor.arguments import check_real
 from tenor.metrics.checks import Column, Floats, check_scores, encode_groups
-from tenor.metrics.resampling import interval_of_draws, resample_groups
+from tenor.metrics.resampling import LEAST_EFFECTIVE, interval_of_draws, resample_groups
 from tenor.metrics.weighted import METRICS, WeightedMetrics
 
 #: With fewer groups an interval carries a warning.
@@ -33,7 +33,8 @@ class Interval:
 
     Attributes:
         value: on the rows themselves; None when undefined.
-        low, high: ends of the interval; None when `value` is, or where there is one group only.
+        low, high: ends of the interval; None when `value` is, or where it rests on too few groups to have one
+            (tenor.metrics.resampling.LEAST_EFFECTIVE).
         groups: how many groups the rows are of.
         warning: why not to lean on it; None when there is no reason.
     """
@@ -132,11 +133,13 @@ def make_interval(
     warnings = []
     if groups < FEW_GROUPS:
         warnings.append(f"only {groups} groups, fewer than {FEW_GROUPS}")
-    elif rests_on < _FEW_EFFECTIVE:
-        warnings.append(f"rests on about {rests_on:.0f} groups of {groups}")
+    if rests_on < (LEAST_EFFECTIVE if groups < FEW_GROUPS else _FEW_EFFECTIVE):
+        warnings.append(f"rests on about {rests_on:.0f} group{'' if rests_on < 1.5 else 's'} of {groups}")
     undefined = float(np.isnan(draws).mean())
     if undefined > _MANY_UNDEFINED:
         warnings.append(f"undefined in {undefined:.0%} of the replicates")
-    ends = interval_of_draws(draws, level, rests_on, extrapolate=extrapolate)
+    ends = None
+    if rests_on >= LEAST_EFFECTIVE:
+        ends = interval_of_draws(draws, level, rests_on, extrapolate=extrapolate)
     low, high = (None, None) if ends is None else ends
     return Interval(float(value), low, high, groups, "; ".join(warnings) if warnings else None)

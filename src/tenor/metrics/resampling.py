@@ -32,6 +32,10 @@ _ROWS_FOR_THREADS = 20_000
 #: So many replicates beyond an end of an interval show where it is.
 TAIL_DRAWS = 10
 
+#: What rests on fewer groups, in effect, gets no interval: replicates of one or two are too alike to show an end, and
+#: t with one degree of freedom or less puts it anywhere.
+LEAST_EFFECTIVE = 3
+
 
 def resample_groups(
     measure: Callable[[Integers], dict[str, Floats]],
@@ -86,6 +90,15 @@ def resample_groups(
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
+def _expanded_quantile(level: float, groups: float) -> float:
+    """How many standard deviations an end of such an interval is off the middle, of a normal distribution."""
+    if groups <= 1:
+        return math.inf
+    from scipy.special import stdtrit
+
+    return math.sqrt(groups / (groups - 1)) * float(stdtrit(groups - 1, (1 + level) / 2))
+
+
 def expanded_tail(level: float, groups: float) -> float:
     """The share of replicates left out on each side of an interval of this level.
 
@@ -94,12 +107,7 @@ def expanded_tail(level: float, groups: float) -> float:
     Source: Hesterberg (2015), "What Teachers Should Know About the Bootstrap", The American Statistician
     69(4), section 4.3 (expanded percentile interval).
     """
-    if groups <= 1:
-        return 0.0
-    from scipy.special import stdtrit
-
-    quantile = float(stdtrit(groups - 1, (1 + level) / 2))
-    return NormalDist().cdf(-math.sqrt(groups / (groups - 1)) * quantile)
+    return NormalDist().cdf(-_expanded_quantile(level, groups))
 
 
 def interval_of_draws(
@@ -118,11 +126,11 @@ def interval_of_draws(
     defined = draws[~np.isnan(draws)]
     if defined.size == 0:
         return None
-    tail = expanded_tail(level, groups)
-    shown = min(max(tail, TAIL_DRAWS / defined.size), 0.25) if extrapolate and tail > 0 else tail
+    quantile, tail = _expanded_quantile(level, groups), expanded_tail(level, groups)
+    shown = min(max(tail, TAIL_DRAWS / defined.size), 0.25) if extrapolate and quantile < math.inf else tail
     low, high = np.quantile(defined, [shown, 1 - shown])
     if tail < shown:
-        middle, normal = np.median(defined), NormalDist()
-        stretch = normal.inv_cdf(tail) / normal.inv_cdf(shown)
+        # by the quantile and not by the tail, which of few groups is below the least float
+        middle, stretch = np.median(defined), -quantile / NormalDist().inv_cdf(shown)
         low, high = middle - stretch * (middle - low), middle + stretch * (high - middle)
     return float(low), float(high)

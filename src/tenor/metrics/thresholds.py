@@ -26,7 +26,7 @@ from tenor.metrics.intervals import FEW_GROUPS
 from tenor.metrics.parameters import OBJECTIVES as OBJECTIVES
 from tenor.metrics.parameters import Objective as Objective
 from tenor.metrics.parameters import check_parameters
-from tenor.metrics.resampling import interval_of_draws, resample_groups
+from tenor.metrics.resampling import LEAST_EFFECTIVE, interval_of_draws, resample_groups
 
 #: The threshold where nothing can be learned from the rows.
 FALLBACK = 0.5
@@ -45,7 +45,7 @@ class Threshold:
         parameters: beta; the costs of a false alarm and of a miss; the floor; or the alarms per thousand.
         score: what this threshold reaches on the rows it was chosen on: F; mean cost a row (lower is better); recall
             at the precision floor; precision at the recall floor; alarms per thousand. None when undefined.
-        low, high: 95% interval of `value` by resampling groups; None without groups, or with one.
+        low, high: 95% interval of `value` by resampling groups; None without groups, or with too few (LEAST_EFFECTIVE).
         warning: what to know before using it; None when there is nothing.
     """
 
@@ -321,7 +321,7 @@ def _interval(
     replicates: int,
     seed: int,
 ) -> tuple[float, float] | tuple[None, None]:
-    if num_groups < 2:  # nothing to resample
+    if num_groups < LEAST_EFFECTIVE:
         return None, None
     ranked_codes = codes[sweep.order]
 
