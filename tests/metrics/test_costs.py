@@ -39,6 +39,20 @@ def test_the_interval_is_that_of_resampled_groups() -> None:
     assert lonely.high - lonely.low < found.high - found.low  # rows of a group resemble each other
 
 
+def test_no_error_at_all_is_no_proof_that_there_is_none() -> None:
+    found = measure_cost([0, 1] * 6, [0, 1] * 6, (1, 20))
+    assert (found.low, found.high) == (0.0, 0.0)
+    assert found.warning == (  # 1 - .05^(1/12) = .221
+        "no replicate differs, for none of about 12 groups does; up to 22% of all groups may"
+    )
+    assert measure_cost([0, 1] * 6, [0, 1] * 5 + [0, 0], (1, 20)).warning is None
+
+
+def test_two_groups_in_effect_have_no_interval() -> None:
+    found = measure_cost([0, 1] * 10, [0] * 20, (1, 20), groups=[0] * 10 + [1] * 9 + [2])
+    assert (found.per_row, found.low, found.high) == (10.0, None, None)  # Kish: 20^2 / (100 + 81 + 1) = 2.2
+
+
 @pytest.mark.parametrize(("labels", "decisions"), [([], []), ([0, 1], [0]), ([0, 2], [0, 1])])
 def test_other_columns_are_refused(labels: list[int], decisions: list[int]) -> None:
     with pytest.raises(UsageError, match="cost: expected labels 0 and 1 and as many decisions"):

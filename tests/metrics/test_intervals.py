@@ -165,6 +165,22 @@ def test_what_rests_on_one_or_two_groups_has_no_interval() -> None:
     assert (few["recall"].low, few["recall"].high) == (None, None)
 
 
+def test_what_no_group_shows_is_not_taken_for_impossible() -> None:
+    labels = np.array([0, 1] * 30)
+    found = bootstrap_metrics(labels, 0.1 + 0.8 * labels, np.arange(60), 0.5, replicates=200)
+    expected = dict.fromkeys(METRICS, (30, "10%")) | {"accuracy": (60, "5%")}
+    for metric, (groups, share) in expected.items():
+        assert (found[metric].low, found[metric].high) == (1.0, 1.0)
+        assert found[metric].warning == (  # 1 - .05^(1/30) = .095, 1 - .05^(1/60) = .049
+            f"no replicate differs, for none of about {groups} groups does; up to {share} of all groups may"
+        ), metric
+    wrong = bootstrap_metrics(labels, 0.9 - 0.8 * labels, np.arange(60), 0.5, replicates=200)
+    assert (wrong["recall"].low, wrong["recall"].high) == (0.0, 0.0)
+    assert wrong["recall"].warning == found["recall"].warning
+    alike = bootstrap_metrics(labels, np.full(60, 0.3), np.arange(60), 0.5, replicates=200)["roc_auc"]
+    assert (alike.value, alike.low, alike.high, alike.warning) == (0.5, 0.5, 0.5, None)  # by definition
+
+
 def test_one_group_has_no_interval() -> None:
     labels, probs = np.array([0, 1, 0, 1, 1, 0]), np.array([0.1, 0.8, 0.4, 0.6, 0.3, 0.2])
     found = bootstrap_metrics(labels, probs, ["g"] * 6, 0.5, metrics=("roc_auc",))["roc_auc"]

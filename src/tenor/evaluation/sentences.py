@@ -37,7 +37,8 @@ def describe_cost(found: Mapping[str, Any]) -> str:
     """What decisions on test cost a row, the baselines' beside them; see measure_costs."""
     alarm, miss = found["prices"]
     own, others = found["model"], found["baselines"]
-    sure = "" if own["low"] is None else f" (95% interval {own['low']:.4f} to {own['high']:.4f})"
+    doubt = "" if own["warning"] is None else f"; {own['warning']}"
+    sure = "" if own["low"] is None else f" (95% interval {own['low']:.4f} to {own['high']:.4f}{doubt})"
     beside = {**others, "nobody flagged": found["nobody"], "everybody flagged": found["everybody"]}
     listed = ", ".join(f"{name} {cost['per_row']:.4f}" for name, cost in beside.items())
     return (

@@ -12,7 +12,12 @@ import numpy.typing as npt
 
 from tenor.errors import UsageError
 from tenor.metrics.checks import Column, Floats, Integers, check_labels, encode_groups
-from tenor.metrics.resampling import LEAST_EFFECTIVE, interval_of_draws, resample_groups
+from tenor.metrics.resampling import (
+    LEAST_EFFECTIVE,
+    doubt_sameness,
+    interval_of_draws,
+    resample_groups,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +29,14 @@ class Cost:
         per_row: its mean.
         low: of the 95% interval of `per_row`, by resampling groups; None with too few groups (LEAST_EFFECTIVE).
         high: likewise.
+        warning: why not to lean on the interval; None when there is no reason.
     """
 
     total: float
     per_row: float
     low: float | None
     high: float | None
+    warning: str | None = None
 
 
 def measure_cost(
@@ -63,13 +70,16 @@ def measure_cost(
     codes, num_groups = encode_groups(np.arange(len(truth)) if groups is None else groups, len(truth))
     sums, sizes = np.bincount(codes, costs), np.bincount(codes)
     total = float(costs.sum())
-    if num_groups < LEAST_EFFECTIVE:
+    effective = float(
+        sizes.sum() ** 2 / (sizes**2).sum()
+    )  # as of an accuracy: WeightedMetrics.effective_groups
+    if effective < LEAST_EFFECTIVE:
         return Cost(total, total / len(truth), None, None)
 
     def measure(weights: Integers) -> dict[str, Floats]:
         return {"cost": (weights @ sums) / (weights @ sizes)}
 
     draws = resample_groups(measure, rows=0, num_groups=num_groups, replicates=replicates, seed=seed)
-    ends = interval_of_draws(draws["cost"], 0.95, num_groups)
+    ends = interval_of_draws(draws["cost"], 0.95, effective)
     low, high = (None, None) if ends is None else (max(0.0, ends[0]), ends[1])
-    return Cost(total, total / len(truth), low, high)
+    return Cost(total, total / len(truth), low, high, doubt_sameness(draws["cost"], effective))

@@ -14,7 +14,12 @@ import numpy.typing as npt
 
 from tenor.arguments import check_real
 from tenor.metrics.checks import Column, Floats, check_scores, encode_groups
-from tenor.metrics.resampling import LEAST_EFFECTIVE, interval_of_draws, resample_groups
+from tenor.metrics.resampling import (
+    LEAST_EFFECTIVE,
+    doubt_sameness,
+    interval_of_draws,
+    resample_groups,
+)
 from tenor.metrics.weighted import METRICS, WeightedMetrics
 
 #: With fewer groups an interval carries a warning.
@@ -140,6 +145,9 @@ def make_interval(
         warnings.append(f"undefined in {undefined:.0%} of the replicates")
     ends = None
     if rests_on >= LEAST_EFFECTIVE:
+        # a difference of 0 in every replicate is of two models that decide alike, not a bound that was reached
+        doubt = None if extrapolate else doubt_sameness(draws, rests_on)
+        warnings += [] if doubt is None else [doubt]
         ends = interval_of_draws(draws, level, rests_on, extrapolate=extrapolate)
     low, high = (None, None) if ends is None else ends
     return Interval(float(value), low, high, groups, "; ".join(warnings) if warnings else None)

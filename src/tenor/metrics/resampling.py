@@ -134,3 +134,18 @@ def interval_of_draws(
         middle, stretch = np.median(defined), -quantile / NormalDist().inv_cdf(shown)
         low, high = middle - stretch * (middle - low), middle + stretch * (high - middle)
     return float(low), float(high)
+
+
+def doubt_sameness(draws: Floats, groups: float) -> str | None:
+    """What replicates (R,) that are all 0, or all 1, cannot show, in words; None for others.
+
+    No group shows an error (or none is without), so no replicate does, and the interval has no width. Where a share q
+    of all groups would show one, n groups show none with probability (1 - q)^n: with 95% confidence q is at most
+    1 - .05^(1 / n), about 3 / n. Source: Hanley and Lippman-Hand (1983), "If nothing goes wrong, is everything all
+    right?", JAMA 249(13), the rule of three.
+    """
+    defined = draws[~np.isnan(draws)]
+    if defined.size == 0 or defined.min() != defined.max() or defined[0] not in (0.0, 1.0):
+        return None
+    others = 1 - 0.05 ** (1 / groups)
+    return f"no replicate differs, for none of about {groups:.0f} groups does; up to {others:.0%} of all groups may"
