@@ -95,7 +95,7 @@ def test_auto_takes_the_simplest_within_a_standard_error_of_the_least() -> None:
         chosen.append(calibrator.method)
         least.append(min(calibrator.log_losses, key=lambda method: calibrator.log_losses[method]))
         assert calibrator.log_losses[chosen[-1]] >= calibrator.log_losses[least[-1]]
-    assert chosen.count("identity") == 29 > least.count("identity") == 25
+    assert chosen.count("identity") == 28 > least.count("identity") == 25
     labels, z = make_logits(400, 1.0, 0.0, seed=3)
     odd = np.arange(400) < 60
     labels = np.where(odd, 1, labels)  # one group of 60 rows, all positive, would shift all
@@ -137,6 +137,31 @@ def test_classes_that_are_apart_and_infinite_logits_stay_finite() -> None:
         assert np.isfinite(probs).all()
         assert probs[0] < 0.1
         assert probs[2] > 0.9
+
+
+@pytest.mark.parametrize(("rows", "share"), [(62, 0.18), (120, 0.1)])
+def test_a_validation_without_errors_does_not_make_others_certain(rows: int, share: float) -> None:
+    """Classes apart on validation, not on other rows; the logits are half of what is right."""
+
+    def make(seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(seed)
+        labels = (rng.random(count) < share).astype(int)
+        log_odds = 5 * (5 * labels + rng.normal(size=count) - 2.5) + np.log(share / (1 - share))
+        return labels, log_odds / 2
+
+    apart = 0
+    for seed in range(10):
+        labels, z = make(seed, rows)
+        others, new = make(seed + 100, 3000)
+        apart += bool(z[labels == 1].min() > z[labels == 0].max())
+        for method in ("temperature", "auto"):
+            probs = fit_calibrator(labels, z, method).apply(new)
+            assert log_loss(others, probs) <= log_loss(others, to_probs(new)) + 1e-12
+            assert len(np.unique(probs)) == len(new)
+    assert apart >= 7
+    several = np.repeat([0, 1, 2], 30)
+    calibrator = fit_calibrator(several, 3 * np.eye(3)[several] - 1, "temperature")
+    assert calibrator.apply([[2.0, -1.0, -1.0]])[0] == pytest.approx([31 / 33, 1 / 33, 1 / 33], abs=1e-4)
 
 
 def test_too_few_rows_leave_the_scores_as_they_are_and_say_so() -> None:

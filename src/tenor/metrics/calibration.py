@@ -193,11 +193,29 @@ def _fit(method: Method, codes: Integers, z: Floats) -> tuple[tuple[float, ...],
 
 
 def _fit_temperature(codes: Integers, z: Floats) -> float:
-    """The T > 0 of least log loss; the loss is convex in 1 / T."""
+    """The T > 0 of least log loss; the loss is convex in 1 / T.
+
+    Where T is below 1, and probabilities are moved towards 0 and 1, it is that of Platt's smoothed labels, and at most
+    1: where validation's classes are apart, labels of 0 and 1 have no least loss, and all probabilities would be such.
+    """
+    counts = np.bincount(codes, minlength=2 if z.ndim == 1 else z.shape[1])
+    rows = np.eye(len(counts))
+    temperature = _search_temperature(rows[codes], z)
+    if temperature >= 1:
+        return temperature
+    # of a row of class c (n_c + 1) / (n_c + C) for c itself, 1 / (n_c + C) for each other: Platt's, for C classes
+    smoothed = (rows * counts + 1) / (counts + len(counts))[:, None]  # (C, C)
+    return min(1.0, _search_temperature(smoothed[codes], z))
+
+
+def _search_temperature(targets: Floats, z: Floats) -> float:
+    """The T of least cross-entropy with targets (N, C)."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_temperature: float) -> float:
-        return float(log_losses(z / math.exp(log_temperature), codes).mean())
+        scaled = z / math.exp(log_temperature)
+        by_class = [log_losses(scaled, np.full(len(z), c)) for c in range(targets.shape[1])]
+        return float((np.stack(by_class, axis=1) * targets).sum(axis=1).mean())
 
     return math.exp(float(minimize_scalar(loss, bounds=(-5.0, 5.0), method="bounded").x))
 
