@@ -16,6 +16,7 @@ from tenor.metrics.intervals import bootstrap_metrics
 from tenor.metrics.scores import calculate_metrics
 from tenor.predictions import Predictions
 from tenor.report.assemble import assemble_level, assemble_report, summarize_audit
+from tenor.report.card import render_model_card
 from tenor.report.page import render_report
 from tenor.report.summaries import METRIC_NAMES, judge_baselines, measure
 
@@ -91,6 +92,38 @@ def test_parts_by_length_are_always_there_and_by_columns_where_given(simulate: S
     assert (german.count, german.positives) == (25, int(test.labels[rows].sum()))
     for metric in METRIC_NAMES:
         assert german.metrics[metric] == pytest.approx(expected[metric])
+
+
+def test_why_not_to_lean_on_the_model_s_intervals_stands_on_page_and_card(simulate: Simulate) -> None:
+    model = simulate()
+    few = np.where(np.isin(np.arange(200), [1, 3, 5]), 1, np.where(np.arange(200) % 2, 0, model.labels))
+    section = assemble_level(dataclasses.replace(model, labels=few), notes=["first"])
+    # three positives of a hundred: in (1 - .03)^100 = 5% of replicates there is none
+    doubts = [note for note in section.notes if note.startswith("The intervals")]
+    assert doubts == [
+        "The intervals of ROC AUC, Average precision, Recall: rests on about 3 groups of 100.",
+    ]
+    assert section.notes.index(doubts[0]) == 1
+    report = assemble_report([section], None, title="t")
+    assert doubts[0] in render_report(report) and doubts[0] in render_model_card(report)
+    assert not [note for note in assemble_level(model).notes if "intervals" in note]
+
+
+def test_of_few_groups_their_number_is_not_said_again(simulate: Simulate) -> None:
+    model = simulate()
+    sure = dataclasses.replace(model, probs=0.1 + 0.8 * model.labels)
+    places = np.where(np.arange(200) % 2, np.arange(200) % 40, 50)
+    section = assemble_level(
+        dataclasses.replace(sure, groups=np.array([f"g{place}" for place in places], dtype=object))
+    )
+    assert section.model.warnings["accuracy"].startswith(
+        "only 20 groups, fewer than 30; no replicate differs"
+    )
+    doubts = [note for note in section.notes if note.startswith("The intervals")]
+    assert "fewer than 30" not in " ".join(doubts)
+    assert doubts[-1].endswith(
+        ": no replicate differs, for none of about 20 groups does; up to 14% of all groups may."
+    )
 
 
 def test_without_a_threshold_only_the_ranking_is_measured(simulate: Simulate) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from tenor.evaluation.sentences import group_remarks as group_remarks
+
 #: Width of tables where no terminal says its own.
 PLAIN_WIDTH = 140
 
@@ -185,27 +187,6 @@ def print_metrics(rows: Mapping[str, Mapping[str, Any]], *, title: str, caption:
     for names, missing, reason in group_remarks(reasons):
         who = "" if len(names) == len(rows) > 1 else f"{', '.join(names)}: "
         print_line(f"{who}no {', '.join(missing)}: {reason}")
-
-
-def group_remarks(
-    remarks: Mapping[str, Mapping[str, str]],
-) -> list[tuple[tuple[str, ...], tuple[str, ...], str]]:
-    """Remarks on metrics of several rows, each said once.
-
-    Args:
-        remarks: row's name -> metric -> remark.
-
-    Returns:
-        (names, metrics, remark): it is made of each of these metrics of each of these rows.
-    """
-    names: dict[tuple[str, str], list[str]] = {}
-    for name, of_row in remarks.items():
-        for metric, remark in of_row.items():
-            names.setdefault((metric, remark), []).append(name)
-    metrics: dict[tuple[tuple[str, ...], str], list[str]] = {}
-    for (metric, remark), holders in names.items():
-        metrics.setdefault((tuple(holders), remark), []).append(metric)
-    return [(holders, tuple(found), remark) for (holders, remark), found in metrics.items()]
 
 
 def count_reads(metrics: Mapping[str, Any]) -> str:

@@ -13,12 +13,11 @@ import typer
 from tenor.cli.output import (
     METRIC_HEADINGS,
     count_reads,
-    group_remarks,
     print_line,
     print_metrics,
     print_table,
 )
-from tenor.evaluation.sentences import describe_result
+from tenor.evaluation.sentences import describe_result, describe_warnings
 
 BaselinesOption = Annotated[
     bool, typer.Option(help="Fit baselines on the training split and show them beside the model.")
@@ -100,14 +99,8 @@ def print_warnings(warnings: Mapping[str, Mapping[str, str | None]]) -> None:
     Args:
         warnings: row's name -> metric -> warning, None = there is none.
     """
-    remarks = {
-        name: {METRIC_HEADINGS[key]: warning for key, warning in of_row.items() if warning is not None}
-        for name, of_row in warnings.items()
-    }
-    for names, metrics, warning in group_remarks(remarks):
-        who = "" if len(names) == len(warnings) else f"{', '.join(names)}: "
-        where = "" if len(metrics) == len(INTERVAL_METRICS) else f" of {', '.join(metrics)}"
-        print_line(f"{who}the intervals{where}: {warning}")
+    for sentence in describe_warnings(warnings, METRIC_HEADINGS, metrics=len(INTERVAL_METRICS)):
+        print_line(sentence)
 
 
 def format_range(interval: Mapping[str, Any]) -> str:

@@ -92,3 +92,44 @@ def describe_choice(choice: Mapping[str, Any]) -> str:
     warning = "" if choice["warning"] is None else f"; {choice['warning']}"
     rows = choice.get("chosen_on", "validation")
     return f"The threshold {choice['value']:.4f}{sure} was chosen on {rows} by {rule}{warning}."
+
+
+def describe_warnings(
+    warnings: Mapping[str, Mapping[str, str | None]], names: Mapping[str, str], *, metrics: int
+) -> Iterator[str]:
+    """Why not to lean on intervals, each reason once, with the metrics that it is about.
+
+    Args:
+        warnings: row's name -> metric -> warning, None = there is none.
+        names: metric -> what a reader calls it.
+        metrics: how many a row has; a warning of so many is of all.
+    """
+    remarks = {
+        name: {names[key]: warning for key, warning in of_row.items() if warning is not None}
+        for name, of_row in warnings.items()
+    }
+    for rows, about, warning in group_remarks(remarks):
+        who = "" if len(rows) == len(warnings) else f"{', '.join(rows)}: "
+        where = "" if len(about) == metrics else f" of {', '.join(about)}"
+        yield f"{who}the intervals{where}: {warning}"
+
+
+def group_remarks(
+    remarks: Mapping[str, Mapping[str, str]],
+) -> list[tuple[tuple[str, ...], tuple[str, ...], str]]:
+    """Remarks on metrics of several rows, each said once.
+
+    Args:
+        remarks: row's name -> metric -> remark.
+
+    Returns:
+        (names, metrics, remark): it is made of each of these metrics of each of these rows.
+    """
+    names: dict[tuple[str, str], list[str]] = {}
+    for name, of_row in remarks.items():
+        for metric, remark in of_row.items():
+            names.setdefault((metric, remark), []).append(name)
+    metrics: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for (metric, remark), holders in names.items():
+        metrics.setdefault((tuple(holders), remark), []).append(metric)
+    return [(holders, tuple(found), remark) for (holders, remark), found in metrics.items()]

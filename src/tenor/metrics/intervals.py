@@ -107,6 +107,11 @@ def bootstrap_metrics(
     }
 
 
+def doubt_groups(groups: int) -> str:
+    """The warning of all that comes from so few groups."""
+    return f"only {groups} groups, fewer than {FEW_GROUPS}"
+
+
 def make_interval(
     value: float,
     draws: Floats,
@@ -137,7 +142,7 @@ def make_interval(
     rests_on = groups if effective is None else effective
     warnings = []
     if groups < FEW_GROUPS:
-        warnings.append(f"only {groups} groups, fewer than {FEW_GROUPS}")
+        warnings.append(doubt_groups(groups))
     if rests_on < (LEAST_EFFECTIVE if groups < FEW_GROUPS else _FEW_EFFECTIVE):
         warnings.append(f"rests on about {rests_on:.0f} group{'' if rests_on < 1.5 else 's'} of {groups}")
     undefined = float(np.isnan(draws).mean())

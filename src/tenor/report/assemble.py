@@ -14,9 +14,10 @@ from tenor.corpus.audit import AuditReport
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.findings import FindingKind, Severity
 from tenor.errors import UsageError
+from tenor.evaluation.sentences import describe_warnings
 from tenor.evaluation.standing import REPLICATES, subtract_baselines
 from tenor.metrics.comparison import Difference as PairedDifference
-from tenor.metrics.intervals import bootstrap_metrics
+from tenor.metrics.intervals import bootstrap_metrics, doubt_groups
 from tenor.predictions import Predictions
 from tenor.report.content import (
     AuditFinding,
@@ -71,7 +72,7 @@ def assemble_level(
         best_epoch: whose weights were kept.
         columns: name -> a value for each labelled test row: subgroups beside those by length.
         errors: worst first.
-        notes: sentences under the table.
+        notes: sentences under the table; those on intervals and on the parts of test follow them.
         seed: of the bootstrap.
 
     Raises:
@@ -85,8 +86,9 @@ def assemble_level(
     subgroups, gaps = measure_columns(
         predictions, bin_test_lengths(predictions) | dict(columns or {}), seed=seed
     )
+    model = _make_scorer(name, predictions, seed)
     return LevelSection(
-        model=_make_scorer(name, predictions, seed),
+        model=model,
         baselines=tuple(_make_scorer(other, rivals[other], seed, ahead[other]) for other in rivals),
         aggregations=tuple(
             _make_scorer(other, table, seed, ahead_among.get(other, _NOT_COMPARED))
@@ -96,7 +98,7 @@ def assemble_level(
         best_epoch=best_epoch,
         subgroups=subgroups,
         errors=tuple(errors),
-        notes=(*notes, *gaps),
+        notes=(*notes, *_describe_doubts(model), *gaps),
     )
 
 
@@ -196,7 +198,28 @@ def _make_scorer(
         for metric, difference in ahead.items()
         if difference.difference is not None
     }
-    return Scorer(name, predictions, intervals, differences)
+    warnings = {
+        metric: interval.warning
+        for metric, interval in found.items()
+        if interval.warning is not None and interval.value is not None
+    }
+    return Scorer(name, predictions, intervals, differences, warnings)
+
+
+def _describe_doubts(model: Scorer) -> list[str]:
+    """Why not to lean on the model's intervals, but for what is said of few groups: that stands with their number."""
+    groups = model.predictions.in_split("test").labelled().groups.count_distinct()
+    if groups < 2:
+        return []
+    few = doubt_groups(groups)
+    doubts = {
+        metric: warning.removeprefix(few).removeprefix("; ") for metric, warning in model.warnings.items()
+    }
+    rows = {model.name: {metric: doubt for metric, doubt in doubts.items() if doubt}}
+    return [
+        f"{sentence[0].upper()}{sentence[1:]}."
+        for sentence in describe_warnings(rows, METRIC_NAMES, metrics=len(METRIC_NAMES))
+    ]
 
 
 def _ends(low: float | None, high: float | None) -> Interval | None:

@@ -43,12 +43,14 @@ class Scorer:
             threshold is the one that was chosen on validation.
         intervals: metric -> its interval on test, for metrics named as by `calculate_metrics`.
         differences: metric -> the report's model minus this scorer, on test; empty for the model itself.
+        warnings: metric -> why not to lean on its interval.
     """
 
     name: str
     predictions: Predictions
     intervals: Mapping[str, Interval] = field(default_factory=dict)
     differences: Mapping[str, Difference] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
