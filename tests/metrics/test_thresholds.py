@@ -284,3 +284,26 @@ def test_a_floor_that_is_met_exactly_is_met() -> None:
     half = np.array([1] * 11 + [0] * 5 + [1] * 9)  # 11 of 20 are .55
     chosen = choose_threshold(half, np.linspace(0.9, 0.1, 25), "precision_at_recall", floor=0.55)
     assert (chosen.score, int((np.linspace(0.9, 0.1, 25) >= chosen.value).sum())) == (1.0, 11)
+
+
+def test_a_threshold_of_two_positives_is_said_to_be_unsure() -> None:
+    labels = np.array([1, 1] + [0] * 81)
+    probs = np.concatenate([[0.9, 0.85], np.random.default_rng(0).random(81) * 0.2])
+    chosen = choose_threshold(labels, probs, groups=np.arange(83))
+    assert chosen.warning == (
+        "only 2 groups with positive rows, fewer than 10: it may be far off, whatever its interval"
+    )
+    turned = choose_threshold(1 - labels, 1 - probs, groups=np.arange(83))
+    assert turned.warning == (
+        "only 2 groups with negative rows, fewer than 10: it may be far off, whatever its interval"
+    )
+    alone = choose_threshold(labels[1:], probs[1:], groups=np.arange(82))
+    assert alone.warning is not None and alone.warning.startswith("only 1 group with positive rows, ")
+    many = choose_threshold(np.repeat([1, 0], [10, 73]), probs, groups=np.arange(83))
+    assert many.warning is None
+    assert (
+        choose_threshold(
+            labels, probs, "alarms_per_thousand", alarms_per_thousand=5, groups=np.arange(83)
+        ).warning
+        is None
+    )

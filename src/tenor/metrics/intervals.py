@@ -26,7 +26,7 @@ from tenor.metrics.weighted import METRICS, WeightedMetrics
 FEW_GROUPS = 30
 
 #: A metric that rests on fewer groups than this, in effect, has an interval with a warning.
-_FEW_EFFECTIVE = 10
+FEW_EFFECTIVE = 10
 
 #: With a larger share of undefined replicates an interval carries a warning.
 _MANY_UNDEFINED = 0.05
@@ -143,7 +143,7 @@ def make_interval(
     warnings = []
     if groups < FEW_GROUPS:
         warnings.append(doubt_groups(groups))
-    if rests_on < (LEAST_EFFECTIVE if groups < FEW_GROUPS else _FEW_EFFECTIVE):
+    if rests_on < (LEAST_EFFECTIVE if groups < FEW_GROUPS else FEW_EFFECTIVE):
         warnings.append(f"rests on about {rests_on:.0f} group{'' if rests_on < 1.5 else 's'} of {groups}")
     undefined = float(np.isnan(draws).mean())
     if undefined > _MANY_UNDEFINED:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from tenor.errors import UsageError
 from tenor.metrics.checks import Column, Floats, Integers, check_scores, count_test_rows, encode_groups
-from tenor.metrics.intervals import FEW_GROUPS
+from tenor.metrics.intervals import FEW_EFFECTIVE, FEW_GROUPS
 from tenor.metrics.parameters import OBJECTIVES as OBJECTIVES
 from tenor.metrics.parameters import Objective as Objective
 from tenor.metrics.parameters import check_parameters
@@ -119,11 +119,25 @@ def choose_threshold(
     if groups is not None:
         coded, num_groups = encode_groups(groups, len(codes))
         low, high = _interval(sweep, objective, parameters, coded, num_groups, replicates, seed)
-        if warning is None and num_groups < FEW_GROUPS:
-            warning = (
-                f"only {num_groups} groups, fewer than {FEW_GROUPS}: it may be far off, whatever its interval"
-            )
+        doubt = _doubt_groups(objective, codes, coded, num_groups)
+        if warning is None and doubt is not None:
+            warning = f"{doubt}: it may be far off, whatever its interval"
     return Threshold(float(sweep.cuts[cut]), objective, parameters, score, low, high, warning)
+
+
+def _doubt_groups(objective: Objective, labels: Integers, codes: Integers, num_groups: int) -> str | None:
+    """Which groups are too few to show how sure a threshold is; None where there are enough."""
+    if num_groups < FEW_GROUPS:
+        return f"only {num_groups} groups, fewer than {FEW_GROUPS}"
+    if objective == "alarms_per_thousand":  # counts rows of either class
+        return None
+    for label, name in ((1, "positive"), (0, "negative")):
+        found = len(np.unique(codes[labels == label]))
+        if found < FEW_EFFECTIVE:
+            return (
+                f"only {found} group{'' if found == 1 else 's'} with {name} rows, fewer than {FEW_EFFECTIVE}"
+            )
+    return None
 
 
 def find_best_f1(labels: npt.ArrayLike, probs: npt.ArrayLike) -> float:
