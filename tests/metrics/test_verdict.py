@@ -25,6 +25,22 @@ def test_the_verdict_follows_the_interval(
     assert words in verdict.sentence
 
 
+@pytest.mark.parametrize(
+    ("p_holm", "words"),
+    [(0.03, "the model is worse than length: "), (0.05, "the model does not beat length: ")],
+)
+def test_worse_than_the_best_of_several_goes_by_holms_p(p_holm: float, words: str) -> None:
+    behind = Lead("length", 0.6, 0.8, -0.2, -0.38, -0.02, p_holm)
+    verdict = judge_leads([behind, Lead("lexical", 0.6, 0.7, -0.1, -0.2, 0.1, 1.0)])
+    assert verdict is not None and verdict.kind == "worse"
+    assert words in verdict.sentence
+    difference, _, chance = verdict.sentence.partition("; ")
+    assert difference.removesuffix(".").endswith("a difference of −0.200 (95% interval −0.380 to −0.020)")
+    assert chance == (
+        "among so many differences this may be chance (Holm's p 0.050)." if p_holm == 0.05 else ""
+    )
+
+
 def test_the_rival_is_the_best_one() -> None:
     weak, strong = Lead("weak", 0.8, 0.5, 0.3, 0.2, 0.4), Lead("strong", 0.8, 0.7, 0.1, 0.02, 0.18)
     verdict = judge_leads([weak, strong])

@@ -64,6 +64,18 @@ def test_intervals_and_differences_are_those_of_the_metrics(simulate: Simulate) 
     assert (shown.value, shown.interval) == (found.difference, (found.low, found.high))
     verdict = judge_baselines(measure(section.model), [measure(section.baselines[0])])
     assert verdict is not None and verdict.kind == "better"
+    assert shown.p_holm == found.p_holm is not None
+
+
+def test_the_best_of_several_equals_is_not_better_than_the_model(simulate: Simulate) -> None:
+    equals = {f"m{seed}": simulate(0.9, seed) for seed in range(3)}
+    section = assemble_level(simulate(0.9, 23), baselines=equals)
+    rivals = [measure(baseline) for baseline in section.baselines]
+    shown = section.baselines[1].differences["roc_auc"]
+    assert shown.interval is not None and shown.interval[1] < 0  # by itself it would be
+    assert shown.p_holm == pytest.approx(0.27, abs=0.03)
+    verdict = judge_baselines(measure(section.model), rivals)
+    assert verdict is not None and "the model does not beat m1: " in verdict.sentence
 
 
 def test_aggregations_are_compared_with_the_section_s_own(simulate: Simulate) -> None:

@@ -190,7 +190,7 @@ def judge_differences(differences: Differences) -> Verdict | None:
     found = {name: of_name[COMPARED_METRICS[0]] for name, of_name in differences.items()}
     return judge_leads(
         [
-            Lead(name, d.value_a, d.value_b, d.difference, d.low, d.high)
+            Lead(name, d.value_a, d.value_b, d.difference, d.low, d.high, d.p_holm)
             for name, d in found.items()
             if d.value_a is not None and d.value_b is not None and d.difference is not None
         ]

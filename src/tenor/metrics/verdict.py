@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+#: Below this Holm's p speaks of a difference.
+_LEVEL = 0.05
+
 
 @dataclass(frozen=True)
 class Lead:
@@ -19,6 +22,8 @@ class Lead:
         rival_value: of the rival.
         difference: the model's minus the rival's.
         low, high: 95% interval of the difference; None when not estimated.
+        p_holm: of the difference, adjusted for all that were tested; None where this is the only one, and its
+            interval says as much.
     """
 
     rival: str
@@ -27,11 +32,17 @@ class Lead:
     difference: float
     low: float | None = None
     high: float | None = None
+    p_holm: float | None = None
 
     @property
     def is_clear(self) -> bool:
         """Whether the interval lies above 0; without one nothing is clear."""
         return self.low is not None and self.low > 0
+
+    @property
+    def is_clearly_behind(self) -> bool:
+        """Whether the interval lies below 0, and would not by chance alone among so many that were tested."""
+        return self.high is not None and self.high < 0 and (self.p_holm is None or self.p_holm < _LEVEL)
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,8 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
     """Judge the model by the best of the rivals that it does not clearly beat, or of all; None when there is none.
 
     "Better" means that the interval of the difference lies above 0; without an interval the model is ahead at best, and
-    the sentence says that these are two values.
+    the sentence says that these are two values. "Worse than" needs Holm's p below .05 as well: the rival is the best of
+    several, and the best of several equals is ahead of the model by more than chance would have one of them.
 
     Args:
         leads: one a rival.
@@ -77,8 +89,10 @@ def judge_leads(leads: Sequence[Lead], metric: str = "ROC AUC") -> Verdict | Non
         return Verdict("better", f"On test the model beats {each}{strongest}: {detail}.")
     if lead.difference == 0:
         return Verdict("unclear", f"On test the model is level with {lead.rival}: {detail}.")
-    if lead.high is not None and lead.high < 0:
+    if lead.is_clearly_behind:
         return Verdict("worse", f"On test the model is worse than {lead.rival}: {detail}.")
+    if lead.high is not None and lead.high < 0:
+        detail += f"; among so many differences this may be chance (Holm's p {lead.p_holm:.3f})"
     is_ahead = lead.difference > 0
     beats = f"does not {'clearly ' if is_ahead else ''}beat"
     return Verdict("unclear" if is_ahead else "worse", f"On test the model {beats} {lead.rival}: {detail}.")

@@ -194,7 +194,7 @@ def _make_scorer(
     ends = {metric: _ends(interval.low, interval.high) for metric, interval in found.items()}
     intervals = {metric: both for metric, both in ends.items() if both is not None}
     differences = {
-        metric: Difference(difference.difference, _ends(difference.low, difference.high))
+        metric: Difference(difference.difference, _ends(difference.low, difference.high), difference.p_holm)
         for metric, difference in ahead.items()
         if difference.difference is not None
     }

@@ -27,10 +27,12 @@ class Difference:
     Attributes:
         value: the difference of a metric; above 0 the model is better.
         interval: its 95% interval, from resampling groups in pairs; None when not estimated.
+        p_holm: adjusted for all the differences tested together; None when it was tested alone, or not at all.
     """
 
     value: float
     interval: Interval | None = None
+    p_holm: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -144,7 +144,7 @@ def _find_lead(model: Measured, other: Measured) -> Lead | None:
         return None
     found = other.scorer.differences.get(HEADLINE, Difference(own - rival))
     low, high = (None, None) if found.interval is None else found.interval
-    return Lead(plain_name(other.name), own, rival, found.value, low, high)
+    return Lead(plain_name(other.name), own, rival, found.value, low, high, found.p_holm)
 
 
 @dataclass(frozen=True)
