@@ -29,7 +29,9 @@ from tenor.evaluation import (
     profile_predictions,
 )
 from tenor.evaluation import test_model as evaluate_model
+from tenor.evaluation.calibration import calibrate
 from tenor.explain.records import ConversationContribution, WrongPrediction
+from tenor.metrics.calibration import Calibrator
 from tenor.models.model_file import read_metadata
 from tenor.predictions import concatenate_predictions, read_predictions, write_predictions
 from tenor.report.card import render_model_card
@@ -149,6 +151,24 @@ def test_predictions_say_by_what_their_threshold_was_chosen(folder: Path, tmp_pa
     assert "where a model has none of its own" not in notes["profile"]
     predict(model, corpus, split="all", threshold="f_beta:2", output=path, device="cpu")
     assert {level.known_rule for level in read_run(path)} == {"f_beta:2"}
+
+
+def test_calibrated_predictions_are_not_calibrated_again(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "corpus", tmp_path / "corpus")
+    scored = predict(folder / "author.pt", tmp_path / "corpus", split="all", device="cpu")
+    mended = calibrate(scored, Calibrator("temperature", ((0.25,),), {}))
+    path = write_predictions(mended, tmp_path / "scores.parquet")
+    notes = " ".join(report_run(path).sections[0].notes)
+    assert "The probabilities were calibrated by temperature before they were written: Brier " in notes
+    assert "calibrated on validation" not in notes
+    assert (
+        f"The threshold {mended.threshold:.4f} was chosen on validation by f1; chosen before the probabilities were "
+        "calibrated: no interval is known." in notes
+    )
+    raw = " ".join(report_run(write_predictions(scored, tmp_path / "raw.parquet")).sections[0].notes)
+    assert (
+        f"The threshold {scored.threshold:.4f} (95% interval" in raw and "before they were written" not in raw
+    )
 
 
 def test_a_profile_of_one_conversation_is_shown_without_its_contribution() -> None:

@@ -96,6 +96,8 @@ def describe_threshold(
     if not (predictions.in_split("validation").labels >= 0).any():
         return unknown | {"warning": "chosen on another corpus: there is no labelled validation row here"}
     chosen = choose_by_rule(predictions, objective)
+    if abs(chosen.value - value) > _SAME and predictions.calibration is not None:
+        return unknown | {"warning": "chosen before the probabilities were calibrated: no interval is known"}
     if abs(chosen.value - value) > _SAME:
         return unknown | {"warning": "chosen on other rows than this corpus's validation"}
     return asdict(chosen) | {"value": value}

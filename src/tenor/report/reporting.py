@@ -233,12 +233,21 @@ def _describe_scores(level: ScoredLevel, corpus: Corpus | None) -> list[str]:
             "chosen: their file does not say (predict again, or lay the model's file beside them). What is chosen here "
             f"beside it, such as the baselines' thresholds, is chosen by {DEFAULT_RULE}."
         )
-    elif choice is not None and choice["low"] is not None:
+    elif choice is not None:
         sentences.append(describe_choice(choice))
     if (predictions.probs <= 1).all():
-        has_validation = bool((predictions.in_split("validation").labels >= 0).any())
-        calibrator = fit_calibration(predictions) if has_validation else None
-        sentences.append(f"{describe_calibration(measure_calibration(predictions, calibrator))}.")
+        # calibrated once already, they would be fitted to the very rows that mended them
+        already, has_validation = (
+            predictions.calibration,
+            bool((predictions.in_split("validation").labels >= 0).any()),
+        )
+        calibrator = fit_calibration(predictions) if has_validation and already is None else None
+        before = (
+            ""
+            if already is None
+            else f"The probabilities were calibrated by {already} before they were written: "
+        )
+        sentences.append(f"{before}{describe_calibration(measure_calibration(predictions, calibrator))}.")
     return sentences
 
 
