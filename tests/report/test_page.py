@@ -101,6 +101,7 @@ def test_page_says_what_was_done_and_what_must_not_be(page: str) -> None:
         "no row reaches the threshold",
         "Ten bins of equal count. Test: calibration error 0.075, Brier score 0.132; bars: 95%.",
         "bars: 95%. The calibration error is over 15 bins of equal width.",
+        "The bars are Wilson's, which take rows as independent: where rows of one group are alike they are too short.",
         "Test rows that the model got most wrong, by the probability that the model gave to the true class.",
         "Level Split Scored Labelled Positive Groups",
         "An author is positive when most of the author's chats are.",

@@ -112,7 +112,8 @@ def _calibration(labels: Integers, probs: Floats) -> str:
     error, brier = calibration_error(labels, probs), brier_score(labels, probs)
     return (
         f"Test: calibration error {format_number(error)}, Brier score {format_number(brier)}; bars: 95%. "
-        f"The calibration error is over {ERROR_BINS} bins of equal width."
+        f"The calibration error is over {ERROR_BINS} bins of equal width. The bars are Wilson's, which take rows as "
+        "independent: where rows of one group are alike they are too short."
     )
 
 
