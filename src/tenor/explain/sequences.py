@@ -52,9 +52,10 @@ def explain_sequence(
 
     Two methods:
 
-    * ``leave_one_out``: the logit minus the logit without the message, exact; messages that say the same
+    * ``leave_one_out``: the logit minus the logit without the message; messages that say the same
       then each seem to matter little, for without one the others still stand. The lexical prior is computed
-      anew on the text without the message.
+      anew on the text without the message. Exact but for what stays as it was: who opened the conversation is still
+      its opener, and features made from neighbours (the encoder ``dynamics``) are those that are stored.
     * ``integrated_gradients``: the network's logit as a sum over messages (see tenor.explain.gradients), plus
       the lexical logit as a sum over the n-grams in them; how the sequence is written, turns and delays belong to no
       single message, and so to the base.
