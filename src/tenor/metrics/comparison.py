@@ -59,8 +59,8 @@ class Difference:
         value_a, value_b: the metric of each; None when undefined.
         difference: value_a - value_b.
         low, high: 95% interval of the difference; None when that is, or where it rests on too few groups to have one.
-        p: two-sided; it agrees with the interval: p < 0.05 where that leaves out 0, unless no draw differs and groups
-            are few.
+        p: two-sided; it agrees with the interval but for one draw: p < 0.05 where that leaves out 0, unless no draw
+            differs and groups are few.
         p_holm: p adjusted for all the differences tested together (Holm 1979).
         groups: how many groups were resampled.
         warning: why not to lean on it; None when there is no reason.
