@@ -100,6 +100,13 @@ def test_the_first_trial_has_the_defaults_where_they_lie_in_the_space(
     result = tune(small_corpus, tmp_path / "m.pt", space=space, trials=1, hidden_size=16)
     assert result.best.settings == {"patience": 5, "dropout": 0.3}
     assert set(DEFAULT_SPACE) <= set(DEFAULTS)
+    space |= {
+        "learning_rate": Range(1e-3, 1e-2, log=True),
+        "scheduler": ("cosine",),
+    }  # without 3e-4 and plateau
+    partly = tune(small_corpus, tmp_path / "partly.pt", space=space, trials=1, hidden_size=16).best.settings
+    assert (partly["patience"], partly["dropout"], partly["scheduler"]) == (5, 0.3, "cosine")
+    assert 1e-3 <= partly["learning_rate"] <= 1e-2
 
 
 def test_test_is_never_read_and_its_labels_change_nothing(small_source: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tenor.arguments import describe_found
 from tenor.errors import MissingExtraError, UsageError
@@ -166,12 +166,9 @@ def _parse(name: str, text: str) -> Value:
         ) from error
 
 
-def contains(space: Space, settings: Mapping[str, Any]) -> bool:
-    """Whether these settings are a point of the space."""
-    return all(
-        values.low <= settings[name] <= values.high if isinstance(values, Range) else settings[name] in values
-        for name, values in space.items()
-    )
+def contains(values: Range | Choices, value: Value) -> bool:
+    """Whether a range or choices hold this value."""
+    return values.low <= value <= values.high if isinstance(values, Range) else value in values  # type: ignore[operator]
 
 
 def require_optuna() -> None:

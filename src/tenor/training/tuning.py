@@ -124,9 +124,9 @@ def tune_model(
 ) -> TuneResult:
     """Train with several settings, and keep the model with the best score on validation.
 
-    The first trial has train_model's own settings where they lie in the space, ten are random, and the others are
-    proposed by a tree-structured Parzen estimator. No trial is cut short but by its own patience. All have the same
-    training seed.
+    The first trial has train_model's own value of each setting where that lies in the space, and a random one where it
+    does not; up to the tenth the others are random, and from then on proposed by a tree-structured Parzen estimator. No
+    trial is cut short but by its own patience. All have the same training seed.
 
     Args:
         level: ``"conversation"`` or ``"author"``.
@@ -319,10 +319,9 @@ def _run_trial(
 ) -> Trial:
     """Train once more, or take up the training that a kill interrupted: the proposal is the same."""
     started, number = time.monotonic(), len(done)
-    if number == 0 and contains(space, DEFAULTS):
-        chosen = {name: DEFAULTS[name] for name in space}
-    else:
-        chosen = propose(space, [(trial.settings, trial.score) for trial in done], seed=base.seed)
+    chosen: dict[str, Any] = propose(space, [(trial.settings, trial.score) for trial in done], seed=base.seed)
+    if number == 0:
+        chosen |= {name: DEFAULTS[name] for name, values in space.items() if contains(values, DEFAULTS[name])}
     settings = replace(base, **chosen)
     prepared, path = data.of(settings), _trial_path(folder, number)
     try:
