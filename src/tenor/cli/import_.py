@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from tenor.cli.options import ProgressOption, ReplaceOption, find_given, parse_numbers, refuse_given
+from tenor.cli.options import ProgressOption, ReplaceOption, parse_numbers, refuse_given
 from tenor.cli.output import print_line
 
 SUMMARY = "Read a source of chats into a corpus."
@@ -55,12 +55,20 @@ def run(
         typer.Option(help="Split both levels by one thing instead of each by its own."),
     ] = None,
     fractions: Annotated[
-        str, typer.Option(metavar="TRAIN,VALIDATION,TEST", help="Shares of the groups in each split.")
-    ] = "0.7,0.1,0.2",
-    seed: Annotated[int, typer.Option(help="Seed of the splits.")] = 0,
+        str | None,
+        typer.Option(
+            metavar="TRAIN,VALIDATION,TEST",
+            help="Shares of the groups in each split, by default 0.7,0.1,0.2.",
+        ),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the splits, by default 0.")] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Share neither an author nor a conversation between splits.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--strict/--no-strict",
+            help="Share neither an author nor a conversation between splits, by default not.",
+        ),
+    ] = None,
     positive: Annotated[
         list[str] | None,
         typer.Option(
@@ -76,26 +84,25 @@ def run(
 ) -> None:
     """Read JSONL (plain, .gz, .zst), CSV, Parquet or a Hugging Face dataset folder into a corpus.
 
-    Splits into train, validation and test are made here, by a hash of each group's id.
+    Splits into train, validation and test are made here, by a hash of each group's id. With --replace, what is not
+    asked for of splits and positive class is taken over from the corpus that is replaced.
     """
     if append:
         refuse_given(context, "replace", reason="with --append")
-    shares = parse_numbers(fractions, "--fractions", float)
-    if len(shares) != 3:
+    shares = None if fractions is None else parse_numbers(fractions, "--fractions", float)
+    if shares is not None and len(shares) != 3:
         raise typer.BadParameter(f"expected three numbers, not {fractions!r}", param_hint="--fractions")
     from tenor.corpus.importing import import_with_summary
-    from tenor.corpus.plan import SplitPlan
+    from tenor.corpus.plan import PlanRequest
     from tenor.corpus.readers.columns import ColumnMap
 
-    plan = SplitPlan(seed=seed, fractions=shares, by=split_by, strict=strict)
-    is_asked_for = find_given(context, "split_by", "fractions", "seed", "strict")
     summary = import_with_summary(
         source,
         dest,
         format=format,
         columns=None if column is None else ColumnMap.from_strings(column),
         on_error=on_error,
-        plan=plan if is_asked_for else None,
+        plan=PlanRequest(seed=seed, fractions=shares, by=split_by, strict=strict),
         positive=() if positive is None else positive,
         rejects=rejects,
         replace=replace,

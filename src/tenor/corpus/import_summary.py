@@ -50,6 +50,8 @@ class ImportSummary:
         alike_authors: names of authors that differ from another by case, spaces or Unicode's form alone, of the whole
             corpus.
         nobody_sequences: author sequences under a name that stands for nobody, such as ``[deleted]``, likewise.
+        takeover: what became of the split plan of a corpus that was replaced; empty = nothing to say.
+        replaced_classes: level -> its classes in a corpus that was replaced.
     """
 
     path: Path
@@ -73,6 +75,8 @@ class ImportSummary:
     classes: Mapping[Level, tuple[Label, ...]] = field(default_factory=dict)
     alike_authors: int = 0
     nobody_sequences: int = 0
+    takeover: str = ""
+    replaced_classes: Mapping[Level, tuple[Label, ...]] = field(default_factory=dict)
 
     def lines(self) -> list[str]:
         """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
@@ -86,6 +90,8 @@ class ImportSummary:
     def remarks(self, *, with_positives: bool = True) -> list[str]:
         """What was changed or left out, or is seldom meant; with the positive classes, unless they were asked for."""
         lines, conversations = [], self.earlier_conversations + self.conversations
+        if self.takeover:
+            lines.append(self.takeover)
         if self.new_classes:
             names = describe_value(self.new_classes)
             lines.append(f"new classes: {names}; a model trained before does not know them: train anew")
@@ -136,10 +142,20 @@ class ImportSummary:
         for level, classes in self.classes.items():
             text = describe_positive(classes)
             if text is not None and classes not in said:
+                text += _compare_positive(classes, self.replaced_classes.get(level, ()))
                 other = f"; --positive {shlex.quote(str(classes[0]))} chooses the other"
                 other = "" if self.earlier_conversations else other
                 said[classes] = f"level {level}: {text}{other}"
         return list(said.values())
+
+
+def _compare_positive(classes: tuple[Label, ...], replaced: tuple[Label, ...]) -> str:
+    """Whether a corpus that was replaced had the same positive one of the same two names, where that matters."""
+    if set(replaced) != set(classes):
+        return ""
+    if replaced != classes:
+        return f", which was {replaced[1]!r} in the corpus that was replaced"
+    return "" if list(classes) == sorted(classes, key=str) else ", as in the corpus that was replaced"
 
 
 def _doubt_labels(labels: Iterable[Label]) -> list[str]:

@@ -20,18 +20,18 @@ from typing import Literal
 import numpy as np
 
 from tenor.arguments import require_flags
-from tenor.corpus.appending import find_new_classes, open_base, prepare_tally, require_same_plan
-from tenor.corpus.class_order import ClassOrder
+from tenor.corpus.appending import find_new_classes, open_base, prepare_tally
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.import_summary import ImportSummary
-from tenor.corpus.info import EncoderInfo, SourceInfo, read_info
-from tenor.corpus.plan import SplitBy, SplitPlan
+from tenor.corpus.info import CorpusInfo, EncoderInfo, SourceInfo, read_info
+from tenor.corpus.plan import PlanRequest, SplitBy, SplitPlan, whole_plan
 from tenor.corpus.quarantine import Quarantine, holds_rejects
 from tenor.corpus.readers.columns import ColumnMap, make_column_map
 from tenor.corpus.readers.records import Limits, Reject
 from tenor.corpus.readers.source import Format, read_source
 from tenor.corpus.readers.tally import Tally
 from tenor.corpus.schema import Conversation
+from tenor.corpus.settling import Replaced, settle_class_order, settle_plan
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import InputError, UsageError
 from tenor.files import require_apart, require_path, require_replaceable, sha256_file
@@ -57,9 +57,9 @@ def import_corpus(
     columns: ColumnMap | Mapping[str, str | None] | None = None,
     on_error: OnError = "raise",
     split_by: SplitBy | None = None,
-    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
-    seed: int = 0,
-    strict: bool = False,
+    fractions: tuple[float, float, float] | None = None,
+    seed: int | None = None,
+    strict: bool | None = None,
     positive: str | Sequence[str] = (),
     rejects: Path | str | None = None,
     replace: bool = False,
@@ -80,15 +80,16 @@ def import_corpus(
         split_by: None = conversations by their id and authors by their name, a named group in place of both;
             ``author``, ``conversation`` or ``group`` forces one. A given split wins; a corpus keeps its splits, and
             their plan.
-        fractions: expected shares of train, validation and test.
-        seed: of the splits.
-        strict: one joint assignment in which neither an author nor a conversation is shared between splits.
+        fractions: expected shares of train, validation and test; None = 0.7, 0.1, 0.2.
+        seed: of the splits; None = 0.
+        strict: one joint assignment in which neither an author nor a conversation is shared between splits; None = not.
         positive: the name of the class that is the positive one of two, or a name a level; by default the last in the
             alphabet's order, and of 0 and 1 always 1. A corpus keeps the order of its classes; one of a single class
             may be told with what brings the other.
         rejects: the file that lists what was set aside: place, reason and a hash of each row, never its text;
             None = ``rejects.jsonl`` in the corpus folder.
-        replace: allow `dest` to exist.
+        replace: allow `dest` to exist. What is not asked for of the four arguments of its splits, and of its positive
+            classes, is taken over from it, so that the same ids have the same splits.
         append: add to the corpus `dest`. Its conversations stay as they are, also their splits; new ones are split by
             its plan, an id that it holds is a broken rule, and a new class joins its classes. The result is what one
             import of all sources would give.
@@ -106,14 +107,13 @@ def import_corpus(
         CorpusError: the source is a corpus, and damaged, or there is none to append to.
         SplitError: the corpus to append to has a strict plan.
     """
-    plan = SplitPlan(seed=seed, fractions=fractions, by=split_by, strict=strict)
     summary = import_with_summary(
         source,
         dest,
         format=format,
         columns=columns,
         on_error=on_error,
-        plan=None if plan == SplitPlan() else plan,
+        plan=PlanRequest(seed=seed, fractions=fractions, by=split_by, strict=strict),
         positive=positive,
         rejects=rejects,
         replace=replace,
@@ -133,7 +133,7 @@ def import_with_summary(
     format: Format | None = None,  # noqa: A002
     columns: ColumnMap | Mapping[str, str | None] | None = None,
     on_error: OnError = "raise",
-    plan: SplitPlan | None = None,
+    plan: SplitPlan | PlanRequest | None = None,
     positive: str | Sequence[str] = (),
     rejects: Path | str | None = None,
     replace: bool = False,
@@ -141,9 +141,10 @@ def import_with_summary(
     limits: Limits | None = None,
     progress: bool = False,
 ) -> ImportSummary:
-    """As `import_corpus`, with the whole split plan as one argument, and with the counts returned.
+    """As `import_corpus`, with the split plan as one argument, and with the counts returned.
 
-    No plan stands for the corpus's own, where one is the source or is appended to, else for the default one.
+    No plan stands for the corpus's own, where one is the source, is appended to or is replaced, else for the default
+    one; a request stands for these but for what it asks.
 
     Raises:
         InputError, UsageError, StorageError, CorpusError: as `import_corpus`.
@@ -151,9 +152,11 @@ def import_with_summary(
     if on_error not in ("raise", "quarantine"):
         raise UsageError(f"on_error: expected raise or quarantine, found {on_error!r}")
     require_flags(replace=replace, append=append, progress=progress)
+    wanted = whole_plan(plan)  # what is wrong with it is said before anything is read
     dest, counts, base, tally = require_path(dest, "dest"), _Counts(), None, Tally()
+    replaced = Replaced.find(dest, replace=replace and not append)
     if append:
-        base = open_base(dest, source, plan)
+        base = open_base(dest, source, wanted)
         tally = prepare_tally(base)
     require_apart({"dest": dest}, {"source": source})
     if rejects is not None:
@@ -169,16 +172,17 @@ def import_with_summary(
         first = next(conversations, None)
         if first is None:
             raise quarantine.nothing_left(source)
-        plan = _settle_plan(plan, base, Path(tally.paths[0]), has_splits=first.author_splits is not None)
+        has_splits, path = first.author_splits is not None, Path(tally.paths[0])
+        settled = settle_plan(plan, base, replaced, path, has_splits=has_splits)
         with CorpusWriter(
             dest,
-            split=plan,
+            split=settled,
             feature_dtype=_feature_dtype(first),
             encoder=None if base is not None else _find_encoder(tally),
             feature_names=tally.agreement.feature_names,
             replace=replace or append,
             base=base,
-            class_order=_settle_class_order(positive, base, Path(tally.paths[0])),
+            class_order=settle_class_order(positive, base, replaced, path),
         ) as writer:
             for conversation in chain([first], conversations):
                 try:
@@ -194,78 +198,7 @@ def import_with_summary(
             _add_facts(writer, tally, quarantine, base)
             rejects_path = quarantine.save(writer.folder, dest, rejects, earlier=base is not None)
         summary = _summarize(dest, counts, tally, quarantine, rejects_path)
-        if writer.info is None:
-            return summary
-        of_corpus = writer.info.counts
-        summary = replace_fields(
-            summary,
-            left_out=(of_corpus["left_out_conversations"], of_corpus["left_out_author_sequences"]),
-            author_sequences=of_corpus["participants"],
-            classes=writer.info.classes,
-            alike_authors=of_corpus.get("alike_authors", 0),
-            nobody_sequences=of_corpus.get("nobody_sequences", 0),
-        )
-        if base is None:
-            return summary
-        return replace_fields(
-            summary,
-            earlier_conversations=base.num_conversations,
-            earlier_messages=base.num_messages,
-            new_classes=find_new_classes(base.info, writer.info),
-        )
-
-
-def _settle_plan(
-    asked: SplitPlan | None, base: Corpus | None, source: Path, *, has_splits: bool
-) -> SplitPlan:
-    """The plan of the corpus to be made, given what was asked for.
-
-    Args:
-        asked: None = nothing in particular.
-        base: the corpus that is appended to, whose plan was compared with the one asked for.
-        source: the first file or folder that is read.
-        has_splits: whether it is a corpus that brings its splits: what is appended to their copy has to follow the
-            plan behind them.
-
-    Raises:
-        UsageError: another plan was asked for than that of a corpus that brings its splits.
-        SplitError: it is to be appended to a corpus of another plan.
-    """
-    if base is not None:
-        if has_splits:
-            require_same_plan(base, source)
-        return base.info.split
-    if not has_splits:
-        return SplitPlan() if asked is None else asked
-    plan = read_info(source).split
-    if asked not in (plan, None):
-        raise UsageError(
-            f"{source} is a corpus and keeps its splits, made by {plan}; asked for was {asked}: leave the options of "
-            "the split out, or ignore its splits with --column split="
-        )
-    return plan
-
-
-def _settle_class_order(positive: str | Sequence[str], base: Corpus | None, source: Path) -> ClassOrder:
-    """The order of the classes: that of a corpus, and what was asked for.
-
-    Raises:
-        UsageError: what was asked for are no names, or would turn round a corpus that is appended to.
-    """
-    names = (positive,) if isinstance(positive, str) else positive
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise UsageError(
-            f"positive: expected names of classes, found {type(positive).__name__} {str(positive)[:80]}"
-        )
-    if base is not None:
-        for classes in base.info.classes.values():
-            if len(classes) == 2 and classes[0] in names:
-                raise UsageError(
-                    f"{base.path}: a corpus that is appended to keeps its positive class, {classes[1]!r}: leave "
-                    f"{classes[0]!r} out, or import the corpus into a new one"
-                )
-        return ClassOrder(tuple(names), base.info.classes)
-    return ClassOrder(tuple(names), read_info(source).classes if source.is_dir() else {})
+        return _add_corpus(summary, writer.info, base, replaced, replaced.describe(plan, settled))
 
 
 def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: Quarantine, base: Corpus | None) -> None:
@@ -304,6 +237,33 @@ def _summarize(
         truncated_texts=tally.truncated_texts,
         ignored_fields=tally.unknown_fields,
         backwards=counts.backwards,
+    )
+
+
+def _add_corpus(
+    summary: ImportSummary, info: CorpusInfo | None, base: Corpus | None, replaced: Replaced, takeover: str
+) -> ImportSummary:
+    """Add what is known of the whole corpus once it is published, and of the one that was there before."""
+    if info is None:
+        return summary
+    counts = info.counts
+    summary = replace_fields(
+        summary,
+        left_out=(counts["left_out_conversations"], counts["left_out_author_sequences"]),
+        author_sequences=counts["participants"],
+        classes=info.classes,
+        alike_authors=counts.get("alike_authors", 0),
+        nobody_sequences=counts.get("nobody_sequences", 0),
+        takeover=takeover,
+        replaced_classes={} if replaced.info is None else replaced.info.classes,
+    )
+    if base is None:
+        return summary
+    return replace_fields(
+        summary,
+        earlier_conversations=base.num_conversations,
+        earlier_messages=base.num_messages,
+        new_classes=find_new_classes(base.info, info),
     )
 
 

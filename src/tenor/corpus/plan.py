@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from numbers import Integral
 from typing import Any, Literal, get_args
 
@@ -80,6 +80,37 @@ class SplitPlan:
         by = "" if self.by is None else f", by {self.by}"
         shares = ",".join(f"{share:g}" for share in self.fractions)
         return f"fractions {shares}, seed {self.seed}{by}{', strict' if self.strict else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRequest:
+    """What is asked of a split plan, by the names of its attributes; None = nothing: as it is elsewhere."""
+
+    seed: int | None = None
+    fractions: tuple[float, float, float] | None = None
+    by: SplitBy | None = None
+    strict: bool | None = None
+
+
+def complete_plan(asked: SplitPlan | PlanRequest | None, plan: SplitPlan) -> SplitPlan:
+    """A plan as it was asked for, and as another one where nothing was asked.
+
+    Raises:
+        UsageError: what was asked for has a value outside the allowed ones.
+    """
+    if isinstance(asked, SplitPlan):
+        return asked
+    given = {} if asked is None else {each.name: getattr(asked, each.name) for each in fields(asked)}
+    return replace(plan, **{name: value for name, value in given.items() if value is not None})
+
+
+def whole_plan(asked: SplitPlan | PlanRequest | None) -> SplitPlan | None:
+    """The plan that is asked for of a corpus that has its own; None = nothing is asked.
+
+    Raises:
+        UsageError: as `complete_plan`.
+    """
+    return None if asked in (None, PlanRequest()) else complete_plan(asked, SplitPlan())
 
 
 def split_finder(plan: SplitPlan) -> Callable[[str], Split]:
