@@ -1,7 +1,8 @@
 """The command ``tenor``: its commands by name, and what happens to errors.
 
 A TenorError is one line on standard error and exit code 1, or 2 where it is about an argument's value, as all wrong
-usage is; anything else is a bug and shows its traceback. Of several processes that were launched together only the
+usage is; anything else is a bug and shows its traceback. Standard output that cannot be written is such an error too,
+but silent where nobody reads on. Of several processes that were launched together only the
 first speaks on standard output, and warns. Knows nothing of what the commands do.
 """
 
@@ -37,6 +38,7 @@ from tenor.cli import (
     tune,
 )
 from tenor.cli.output import clean_line
+from tenor.cli.streams import sound_streams
 from tenor.errors import TenorError, UsageError
 from tenor.processes import process_count, process_rank
 
@@ -136,6 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     rank = process_rank()
     with contextlib.ExitStack() as stack:
+        stack.enter_context(sound_streams())
         if rank > 0:
             silence = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(silence))
@@ -143,8 +146,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stack.callback(logger.setLevel, logger.level)
             logger.setLevel(logging.ERROR)
         try:
-            get_command(build_app()).main(None if arguments is None else list(arguments), prog_name="tenor")
+            _run(arguments)
         except TenorError as error:
             speaker = f" (process {rank})" if rank > 0 else ""
-            sys.stderr.write(f"error{speaker}: {clean_line(str(error))}\n")
+            with contextlib.suppress(OSError):  # the exit code says it too
+                sys.stderr.write(f"error{speaker}: {clean_line(str(error))}\n")
             sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
+    """Run the command line; what it has printed is out before it ends, so that a failure to do so is known."""
+    try:
+        get_command(build_app()).main(None if arguments is None else list(arguments), prog_name="tenor")
+    except SystemExit:
+        try:
+            sys.stdout.flush()
+        except BrokenPipeError:
+            sys.exit(1)
+        raise
