@@ -158,6 +158,23 @@ def test_predictions_of_something_else_are_refused(
         predict(models["author"], corpus, update=file, device="cpu")
 
 
+def test_the_remedy_is_of_what_differs(corpus: Path, models: dict[str, Path]) -> None:
+    predictions = predict(models["author"], corpus, device="cpu")
+    another = "they are of another model, .*predict all anew, without --update"
+    adjusted = "what is calibrated or has another threshold: keep a file of the scores"
+    for changes, remedy, other in (
+        ({"model_hash": "f" * 64}, another, adjusted),
+        ({"classes": ("calm", "rude")}, another, adjusted),
+        ({"calibration": "platt"}, adjusted, "another model"),
+        ({"threshold": 0.75}, adjusted, "another model"),
+    ):
+        with pytest.raises(UsageError, match=remedy) as caught:
+            predict(
+                models["author"], corpus, update=dataclasses.replace(predictions, **changes), device="cpu"
+            )
+        assert other not in str(caught.value)
+
+
 def test_the_proof_is_a_small_sorted_draw() -> None:
     rows = np.where(np.arange(1000) % 3 == 0, -1, np.arange(1000))
     proof = draw_proof(rows)

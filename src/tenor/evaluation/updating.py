@@ -33,9 +33,15 @@ PROVEN_ROWS = 64
 #: float32, and in bfloat16.
 _TOLERANCE, _COARSE_TOLERANCE = 1e-4, 0.1
 
+_OTHER_MODEL = "they are of another model, such as before a training anew: predict all anew, without --update"
+_ADJUSTED = (
+    "nothing goes on from what is calibrated or has another threshold: keep a file of the scores as the model gives "
+    "them, update that, and make the adjusted one from it with --update"
+)
+
 
 def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, digest: str) -> None:
-    """Refuse predictions of another model.
+    """Refuse predictions of another model, or not as the model gives them.
 
     Args:
         known: the earlier predictions.
@@ -44,21 +50,19 @@ def require_same_model(known: Predictions, level: str, metadata: ModelMetadata, 
         digest: the model file's hash.
 
     Raises:
-        UsageError: naming what differs.
+        UsageError: naming what differs, with the remedy.
     """
-    for what, found, expected in (
-        ("level", known.level, level),
-        ("classes", known.classes, metadata.classes),
-        ("model hash", known.model_hash[:12], digest[:12]),
-        ("calibration", known.calibration, None),
-        ("threshold", known.threshold, metadata.threshold),
+    for what, found, expected, remedy in (
+        ("level", known.level, level, _OTHER_MODEL),
+        ("classes", known.classes, metadata.classes, _OTHER_MODEL),
+        ("model hash", known.model_hash[:12], digest[:12], _OTHER_MODEL),
+        ("calibration", known.calibration, None, _ADJUSTED),
+        ("threshold", known.threshold, metadata.threshold, _ADJUSTED),
     ):
         if found != expected:
             raise UsageError(
                 f"earlier predictions: expected this model's, with {what} {describe_value(expected)}, found {what} "
-                f"{describe_value(found)} "
-                "(nothing goes on from what is calibrated or has another threshold: keep a file of the scores as the "
-                "model gives them, update that, and make the adjusted one from it with --update)"
+                f"{describe_value(found)} ({remedy})"
             )
 
 
