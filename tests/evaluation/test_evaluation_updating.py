@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,6 +54,27 @@ def test_predictions_grow_by_the_new_sequences(
         assert known.sum() == len(old) < len(updated)
         assert np.array_equal(updated.logits[known], old.logits)  # taken over, not computed again
         assert read_predictions(file).logits.tolist() == updated.logits.tolist()
+
+
+def test_the_command_says_how_many_were_known(
+    corpus: Path,
+    models: dict[str, Path],
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    run_cli: Callable[..., Any],
+) -> None:
+    file, model = tmp_path / "scores.parquet", models["author"]
+    command = ("predict", model, corpus, "--split", "all", "--output", file, "--device", "cpu")
+    old = len(predict(model, corpus, split="all", device="cpu"))
+    assert run_cli(*command).out == f"{file}: {old:,} author predictions\n"
+    assert (
+        run_cli(*command, "--update", file).out
+        == f"{file}: {old:,} author predictions, {old:,} of them known\n"
+    )
+    now = len(predict(model, request.getfixturevalue("grown"), split="all", device="cpu"))
+    said = run_cli(*command, "--update", file).out.splitlines()[0]
+    assert said == f"{file}: {now:,} author predictions, {old:,} of them known"
+    assert old < now
 
 
 @pytest.mark.parametrize("has_fingerprints", [True, False])

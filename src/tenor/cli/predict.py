@@ -98,7 +98,8 @@ def run(
         progress=progress,
     )
     abstained = "" if summary.abstained is None else f", {summary.abstained:,} of them without a decision"
-    print_line(f"{output}: {summary.rows:,} {summary.level} predictions{abstained}")
+    known = "" if summary.known is None else f", {summary.known:,} of them known"
+    print_line(f"{output}: {summary.rows:,} {summary.level} predictions{known}{abstained}")
     if summary.left_out:
         why = "in no split" if split == "all" else f"not in split {split} (--split all scores all)"
         print_line(f"not scored: {summary.left_out:,} sequences that are {why}")

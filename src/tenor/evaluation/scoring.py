@@ -28,7 +28,13 @@ from tenor.errors import CorpusError, ModelFileError, SplitError, UsageError
 from tenor.evaluation.calibration import Adjustment, fit_adjustment
 from tenor.evaluation.labels import recode_labels, require_known_labels
 from tenor.evaluation.thresholds import describe_splits
-from tenor.evaluation.updating import draw_proof, find_known_rows, require_same_model, require_same_scores
+from tenor.evaluation.updating import (
+    Integers,
+    draw_proof,
+    find_known_rows,
+    require_same_model,
+    require_same_scores,
+)
 from tenor.files import require_path, sha256_file
 from tenor.logits import to_probs
 from tenor.models.model_file import ModelMetadata, load_model
@@ -128,19 +134,23 @@ class Scorer:
         *,
         may_have_grown: bool = True,
         fingerprints: Fingerprints | None = None,
+        rows: Integers | None = None,
     ) -> Predictions:
         """Score the sequences of a view; see `score`.
 
         Args:
             view: the sequences.
             known: earlier predictions.
-            may_have_grown: since then others may have written more in the conversations of known rows.
+            may_have_grown: see `find_known`.
             fingerprints: (S,) of the sequences' conversations, for an update to come; see find_known_rows.
+            rows: what `find_known` says of `known`; None = it is asked here.
         """
         if known is None:
             logits, shares = self._score(view)
         else:
-            logits, shares = self._update(view, known, may_have_grown, fingerprints)
+            if rows is None:
+                rows = self.find_known(view, known, may_have_grown=may_have_grown, fingerprints=fingerprints)
+            logits, shares = self._update(view, known, rows)
         return Predictions(
             level=self.level,  # type: ignore[arg-type]
             classes=self.metadata.classes,
@@ -211,17 +221,35 @@ class Scorer:
             dataset = dataset.with_prior(prior)
         return score_dataset(self.model, dataset, self.runtime, progress=self.progress), shares
 
-    def _update(
-        self, view: SequenceView, known: Predictions, may_have_grown: bool, fingerprints: Fingerprints | None
-    ) -> tuple[Floats, Floats | None]:
-        """Take over known scores, a few of them proven, and score the rest; see _score."""
+    def find_known(
+        self,
+        view: SequenceView,
+        known: Predictions,
+        *,
+        may_have_grown: bool = True,
+        fingerprints: Fingerprints | None = None,
+    ) -> Integers:
+        """The row of each sequence of a view in earlier predictions: (S,), -1 where it is to be scored.
+
+        Args:
+            view: the sequences.
+            known: earlier predictions.
+            may_have_grown: since then others may have written more in the conversations of known rows.
+            fingerprints: (S,) of the sequences' conversations; None = they are made where `known` has some.
+
+        Raises:
+            UsageError: `known` is not of this model.
+        """
         require_same_model(known, self.level, self.metadata, self.hash)
         if fingerprints is None and known.fingerprints is not None:
             fingerprints = fingerprint_conversations(view.corpus, view.rows)
         reads_others = may_have_grown and self.lexical is not None and self.lexical.reads_others
-        # (S,) -1 where a sequence is not known
         rows = find_known_rows(view, known, fingerprints, reads_others=reads_others)
         release_memory()  # what matching ids took
+        return rows
+
+    def _update(self, view: SequenceView, known: Predictions, rows: Integers) -> tuple[Floats, Floats | None]:
+        """Take over known scores, a few of them proven, and score the rest; see _score."""
         logits = np.empty((len(view), *known.logits.shape[1:]))
         logits[rows >= 0] = known.logits[rows[rows >= 0]]
         proven = draw_proof(rows)

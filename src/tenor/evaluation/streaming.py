@@ -39,6 +39,7 @@ class PredictionSummary:
         remarks: what was fitted on validation, in sentences; empty when nothing was.
         doubts: whether the texts are like those of the training, in sentences; empty where they are.
         caution: what to know before measuring on the scores; None when there is nothing, or no label.
+        known: rows that were taken over from earlier predictions; None where there were none to update.
     """
 
     level: str
@@ -49,6 +50,7 @@ class PredictionSummary:
     remarks: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     caution: str | None = None
+    known: int | None = None
 
 
 def predict_to_file(
@@ -113,9 +115,17 @@ def predict_to_file(
         known=known if validation is None else None,
     )
 
+    taken = None
+
     def score_blocks() -> Iterator[Predictions]:
         if known is not None:
-            yield scorer.score_view(view, known, fingerprints=fingerprint_conversations(corpus, view.rows))
+            nonlocal taken
+            fingerprints = fingerprint_conversations(corpus, view.rows)
+            found = scorer.find_known(view, known, fingerprints=fingerprints)
+            taken = int((found >= 0).sum())
+            part = scorer.score_view(view, known, fingerprints=fingerprints, rows=found)
+            del found, fingerprints  # as large as the scores
+            yield part
             return
         for rows in blocks_of_messages(view.lengths, BLOCK_MESSAGES):
             block = view.select(rows)
@@ -142,4 +152,5 @@ def predict_to_file(
         remarks=adjustment.remarks,
         doubts=familiarity.remarks(),
         caution=scorer.describe_splits(corpus) if (view.labels >= 0).any() else None,
+        known=taken,
     )
