@@ -90,6 +90,33 @@ def test_an_id_of_the_corpus_is_refused_or_set_aside(
     assert open_corpus(corpus).info.counts["rejected"] == 41
 
 
+def test_an_append_that_is_done_again_is_told_from_an_error(
+    sources: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """As when a nightly job is run again that died after its import."""
+    one, two, everything = sources
+    corpus = import_corpus(one, tmp_path / "corpus")
+    import_corpus(two, corpus, append=True)
+    repeated = "this very source was imported into it before, by its SHA-256: nothing in it is new"
+    with pytest.raises(InputError) as caught:
+        import_corpus(two, corpus, append=True)
+    assert (caught.value.rule, caught.value.remedy) == (f"used before, at {corpus}:41", repeated)
+    with pytest.raises(InputError) as caught:
+        import_corpus(two, corpus, append=True, on_error="quarantine")
+    assert caught.value.rule == "all 20 conversations are there already, nothing is new"
+    assert caught.value.remedy == f"{repeated}; --rejects FILE lists them all"
+    listed = tmp_path / "listed.jsonl"
+    with pytest.raises(InputError, match="all 60 conversations are there already, nothing is new") as caught:
+        import_corpus(everything, corpus, append=True, on_error="quarantine", rejects=listed)
+    assert "if the conversation went on" in caught.value.remedy  # of another file's content nothing is said
+    assert len(listed.read_text().splitlines()) == 60
+    other = import_corpus(two, tmp_path / "other")
+    base = import_corpus(other, tmp_path / "base")
+    with pytest.raises(InputError, match="all 20 conversations are there already.*by its SHA-256"):
+        import_corpus(other, base, append=True, on_error="quarantine")
+    assert len(open_corpus(corpus)) == 60
+
+
 def test_duplicates_of_a_corpus_as_source_are_set_aside(
     sources: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

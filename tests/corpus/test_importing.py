@@ -417,6 +417,28 @@ def test_nothing_left_raises_with_the_first_reason(tmp_path: Path) -> None:
     assert not (tmp_path / "corpus").exists()
 
 
+def test_nothing_left_lists_what_was_set_aside(tmp_path: Path) -> None:
+    """Rows in are rows out and rejected, also where none is left and there is no corpus to hold the list."""
+    bad = [line("a", label=index) for index in range(2, 6)] + ['{"conversation_id": "b"}\n', "[]\n"]
+    source, listed = write_lines(tmp_path / "in.jsonl", bad), tmp_path / "bad.jsonl"
+    with pytest.raises(InputError) as caught:
+        import_corpus(source, tmp_path / "corpus", on_error="quarantine")
+    assert caught.value.line == 1 and caught.value.remedy.endswith("; --rejects FILE lists them all")
+    assert caught.value.rule == (
+        "no conversation is left: all 6 rows break a rule, the first this: outside the label set: expected 0, 1 or a "
+        "string, found the integer 2; the most frequent: label: outside the label set: expected 0, 1 or a string (4); "
+        "messages: missing (1); expected an object (1)"
+    )
+    with pytest.raises(InputError, match=f"; all are listed in {listed}"):
+        import_corpus(source, tmp_path / "corpus", on_error="quarantine", rejects=listed)
+    assert [json.loads(text)["line"] for text in listed.read_text().splitlines()] == [1, 2, 3, 4, 5, 6]
+    grouped = {"split_by": "group", "on_error": "quarantine", "rejects": listed}  # set aside by the writer
+    with pytest.raises(InputError, match=r"all 2 rows break a rule, .*expected a named group"):
+        import_corpus(write_lines(tmp_path / "two.jsonl", [line("a"), line("b")]), tmp_path / "c", **grouped)
+    assert len(listed.read_text().splitlines()) == 2
+    assert not (tmp_path / "corpus").exists() and not (tmp_path / "c").exists()
+
+
 def test_an_empty_source_raises(tmp_path: Path) -> None:
     (tmp_path / "in.jsonl").write_text("\n\n")
     with pytest.raises(InputError, match="expected at least one conversation, found none"):

@@ -63,7 +63,8 @@ def open_base(dest: Path, source: Path | str, plan: SplitPlan | None) -> Corpus:
 
 def prepare_tally(base: Corpus) -> Tally:
     """A tally for reading what is appended: it knows the ids of the corpus, and what its conversations share."""
-    tally, info = Tally(appended_to=str(base.path)), base.info
+    info = base.info
+    tally = Tally(appended_to=str(base.path), appended_sources=info.sources)
     identifiers = (each for chunk in base.column("conversation_id").chunks for each in chunk.to_pylist())
     for row, identifier in enumerate(identifiers, start=1):
         tally.seen.add(identifier, Place(str(base.path), row))

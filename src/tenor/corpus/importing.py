@@ -23,7 +23,7 @@ from tenor.arguments import require_flags
 from tenor.corpus.appending import find_new_classes, open_base, prepare_tally
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.import_summary import ImportSummary
-from tenor.corpus.info import CorpusInfo, EncoderInfo, SourceInfo, read_info
+from tenor.corpus.info import CorpusInfo, EncoderInfo, describe_source, read_info
 from tenor.corpus.plan import PlanRequest, SplitBy, SplitPlan, whole_plan
 from tenor.corpus.quarantine import Quarantine, holds_rejects
 from tenor.corpus.readers.columns import ColumnMap, make_column_map
@@ -34,7 +34,7 @@ from tenor.corpus.schema import Conversation
 from tenor.corpus.settling import Replaced, settle_class_order, settle_plan
 from tenor.corpus.writer import CorpusWriter
 from tenor.errors import InputError, UsageError
-from tenor.files import require_apart, require_path, require_replaceable, sha256_file
+from tenor.files import require_apart, require_path, require_replaceable
 from tenor.progress import progress_bar
 
 logger = logging.getLogger(__name__)
@@ -171,7 +171,7 @@ def import_with_summary(
         conversations = quarantine.sift(items)
         first = next(conversations, None)
         if first is None:
-            raise quarantine.nothing_left(source)
+            raise quarantine.nothing_left(source, rejects, known=tally.known)
         has_splits, path = first.author_splits is not None, Path(tally.paths[0])
         settled = settle_plan(plan, base, replaced, path, has_splits=has_splits)
         with CorpusWriter(
@@ -194,7 +194,7 @@ def import_with_summary(
                 if counts.conversations % _PROGRESS_STEP == 0:
                     advance(_PROGRESS_STEP)
             if counts.conversations == 0:
-                raise quarantine.nothing_left(source)
+                raise quarantine.nothing_left(source, rejects, known=tally.known)
             _add_facts(writer, tally, quarantine, base)
             rejects_path = quarantine.save(writer.folder, dest, rejects, earlier=base is not None)
         summary = _summarize(dest, counts, tally, quarantine, rejects_path)
@@ -203,7 +203,7 @@ def import_with_summary(
 
 def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: Quarantine, base: Corpus | None) -> None:
     """Tell the corpus where it comes from and what was changed or left out."""
-    writer.sources = [_describe_source(Path(path)) for path in tally.paths]
+    writer.sources = [describe_source(Path(path)) for path in tally.paths]
     counts = {
         "rows": tally.rows,
         "rejected": quarantine.rows,
@@ -318,10 +318,3 @@ def _copy_encoder_state(source: Path, folder: Path) -> None:
     if state.is_file() and not state.is_symlink():
         with contextlib.suppress(shutil.SameFileError):
             shutil.copyfile(state, folder / _ENCODER_STATE)
-
-
-def _describe_source(path: Path) -> SourceInfo:
-    if path.is_dir():
-        info = read_info(path)
-        return SourceInfo(path.name, sum(file.num_bytes for file in info.files), info.fingerprint)
-    return SourceInfo(path.name, path.stat().st_size, sha256_file(path))

@@ -16,6 +16,7 @@ from typing import Any
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.schema import FORMAT_VERSION, LEVELS, Label, Level
 from tenor.errors import CorpusError, UsageError, describe_os_error
+from tenor.files import sha256_file
 
 INFO_NAME = "tenor.json"
 #: A larger tenor.json is refused unread.
@@ -157,6 +158,19 @@ def read_info(folder: Path) -> CorpusInfo:
             raise
         raise CorpusError(f"{path}: damaged, not JSON: import the source again") from error
     return info_from_json(value, path)
+
+
+def describe_source(path: Path) -> SourceInfo:
+    """A file, or a corpus, that another corpus is imported from.
+
+    Raises:
+        CorpusError: the folder is no sound corpus.
+        OSError: the file cannot be read.
+    """
+    if path.is_dir():
+        info = read_info(path)
+        return SourceInfo(path.name, sum(file.num_bytes for file in info.files), info.fingerprint)
+    return SourceInfo(path.name, path.stat().st_size, sha256_file(path))
 
 
 def info_from_json(value: object, path: Path) -> CorpusInfo:

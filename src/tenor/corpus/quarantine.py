@@ -6,7 +6,9 @@ Knows nothing of why a row is set aside.
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -18,6 +20,12 @@ from tenor.files import publish_file
 
 REJECTS_NAME = "rejects.jsonl"
 _SHOWN_REJECTS = 3
+_SHOWN_KINDS = 3
+#: So many kinds of rejects are told apart, whatever the source holds.
+_MAX_KINDS = 1000
+#: What differs between rows that break the same rule: the conversation's name, the message's number, what was found.
+_CONVERSATION, _NUMBER = re.compile(r"^conversation '.*?': "), re.compile(r"\[\d+\]")
+_FOUND = re.compile(r", (found|at) .*", re.DOTALL)
 
 
 class Quarantine:
@@ -26,6 +34,7 @@ class Quarantine:
     def __init__(self, spool: IO[bytes], *, stop: bool) -> None:
         self.rows = 0
         self.first: list[Reject] = []
+        self._count, self._kinds = 0, Counter[str]()
         self._spool, self._stop = spool, stop
 
     def sift(self, items: Iterator[Item]) -> Iterator[Conversation]:
@@ -45,6 +54,10 @@ class Quarantine:
         if self._stop:
             raise reject.error()
         self.rows += reject.rows
+        self._count += 1
+        kind = _describe_kind(reject)
+        if kind in self._kinds or len(self._kinds) < _MAX_KINDS:
+            self._kinds[kind] += reject.rows
         if len(self.first) < _SHOWN_REJECTS:
             self.first.append(reject)
         try:
@@ -55,14 +68,38 @@ class Quarantine:
                 f"cannot write a temporary file: {reason} (TMPDIR names the folder for them)"
             ) from error
 
-    def nothing_left(self, source: Path | str) -> InputError:
-        """The error for an import without any conversation."""
+    def nothing_left(self, source: Path | str, rejects: Path | str | None, *, known: int) -> InputError:
+        """The error for an import without any conversation; what was set aside is listed where a file is named.
+
+        Args:
+            source: what was read.
+            rejects: a file of the user's; there is no corpus whose folder could hold the list.
+            known: how many conversations were set aside since the corpus holds their ids to which is appended.
+
+        Raises:
+            StorageError: the list cannot be written.
+        """
         if not self.first:
             return InputError("expected at least one conversation, found none", path=source)
         first = self.first[0]
+        if known == self._count:
+            rule = f"all {known:,} conversations are there already, nothing is new"
+            return InputError(rule, path=source, remedy=first.remedy + self._tell_list(rejects))
         rule = f"no conversation is left: all {self.rows} rows break a rule, the first this: {first.rule}"
-        place = first.place
-        return InputError(rule, path=place.path, line=place.line, field=first.field, remedy=first.remedy)
+        if len(self._kinds) > 1:
+            kinds = [f"{kind} ({count:,})" for kind, count in self._kinds.most_common(_SHOWN_KINDS)]
+            rule += f"; the most frequent: {'; '.join(kinds)}"
+        place, remedy = first.place, first.remedy + self._tell_list(rejects)
+        return InputError(
+            rule, path=place.path, line=place.line, field=first.field, remedy=remedy.lstrip("; ")
+        )
+
+    def _tell_list(self, rejects: Path | str | None) -> str:
+        """Write the list where there is a place for it, and say where, or how to get it."""
+        if rejects is None:
+            return "; --rejects FILE lists them all"
+        self.save(Path(), Path(), rejects)
+        return f"; all are listed in {rejects}"
 
     def save(
         self, folder: Path, dest: Path, rejects: Path | str | None, *, earlier: bool = False
@@ -88,6 +125,12 @@ class Quarantine:
                 handle.write(before.read_bytes())
             shutil.copyfileobj(self._spool, handle)
         return dest / REJECTS_NAME if rejects is None else target
+
+
+def _describe_kind(reject: Reject) -> str:
+    """What rows that break the same rule have in common."""
+    rule = _FOUND.sub("", _CONVERSATION.sub("", reject.rule))
+    return rule if reject.field is None else f"{_NUMBER.sub('[]', reject.field)}: {rule}"
 
 
 def holds_rejects(path: Path) -> bool:

@@ -14,7 +14,7 @@ from tenor.corpus.readers.assembly import RawConversation, build_conversation
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.features import Features, stack_vectors
 from tenor.corpus.readers.records import Item, Limits, Reject, RowError, hash_row
-from tenor.corpus.readers.tally import Tally, used_before
+from tenor.corpus.readers.tally import Tally
 from tenor.corpus.readers.values import parse_label, parse_name, parse_split
 from tenor.corpus.schema import Conversation, Label, Place
 from tenor.errors import InputError
@@ -146,7 +146,7 @@ def _check_new(row: MessageRow, path: str, columns: ColumnMap, tally: Tally) -> 
     """Why a conversation is refused that the corpus holds to which is appended."""
     earlier = tally.seen.add(row.conversation_id, Place(path, row.line))
     if earlier is not None and earlier.path == tally.appended_to:
-        return used_before(earlier, tally)
+        return tally.used_before(earlier)
     if earlier is not None:
         raise InputError(
             f"rows of a conversation must stand together: this one's began at {earlier.path}:{earlier.line}",

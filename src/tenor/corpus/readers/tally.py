@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from tenor.corpus.info import SourceInfo, describe_source
 from tenor.corpus.readers.agreement import Agreement
 from tenor.corpus.readers.columns import ColumnMap
 from tenor.corpus.readers.records import RowError, SeenIds
@@ -41,6 +42,8 @@ class Tally:
         missing: columns that the map names and no row of JSON has held so far; None as long as no such row is read.
         seen: conversation ids so far.
         appended_to: the corpus whose ids stand among them from the beginning; None where nothing is appended to.
+        appended_sources: what that corpus was made of.
+        known: conversations so far whose ids it holds.
         agreement: what the conversations so far have in common.
     """
 
@@ -55,8 +58,11 @@ class Tally:
     missing: set[str] | None = None
     seen: SeenIds = field(default_factory=SeenIds)
     appended_to: str | None = None
+    appended_sources: tuple[SourceInfo, ...] = ()
+    known: int = 0
     agreement: Agreement = field(default_factory=Agreement)
     _noted: Collection[str] = frozenset()
+    _repeated: dict[str, bool] = field(default_factory=dict)
 
     def begin(self, path: str, unit: Unit) -> None:
         """Note that a file is read, and what its rows are.
@@ -77,7 +83,28 @@ class Tally:
         """
         earlier = self.seen.add(conversation_id, place)
         if earlier is not None:
-            raise used_before(earlier, self)
+            raise self.used_before(earlier)
+
+    def used_before(self, earlier: Place) -> RowError:
+        """The error about an id that was read before, or that the corpus holds to which is appended; then counted."""
+        remedy = "make ids unique"
+        if earlier.path == self.appended_to:
+            self.known += 1
+            if self.paths[-1] not in self._repeated:
+                self._repeated[self.paths[-1]] = self._is_repeated(Path(self.paths[-1]))
+            if self._repeated[self.paths[-1]]:
+                remedy = "this very source was imported into it before, by its SHA-256: nothing in it is new"
+            else:
+                remedy += "; if the conversation went on, import all sources into the corpus anew (--replace)"
+        return RowError("conversation_id", f"used before, at {earlier.path}:{earlier.line}", remedy)
+
+    def _is_repeated(self, path: Path) -> bool:
+        """Whether a file that is read is, byte for byte, one that the corpus was made of."""
+        sizes = {source.num_bytes for source in self.appended_sources}
+        if not path.is_dir() and path.stat().st_size not in sizes:
+            return False  # without reading it again
+        found = describe_source(path)
+        return any(found.sha256 == source.sha256 for source in self.appended_sources)
 
     def note_names(self, names: Collection[str], columns: ColumnMap) -> None:
         """Strike the keys of a row off the columns that the map names: where one is missing is known at the end."""
@@ -135,11 +162,3 @@ class Tally:
                     field=name,
                     remedy="give all files the same columns and types, or import them one by one",
                 )
-
-
-def used_before(earlier: Place, tally: Tally) -> RowError:
-    """The error about an id that was read before."""
-    remedy = "make ids unique"
-    if earlier.path == tally.appended_to:
-        remedy += "; if the conversation went on, import all sources into the corpus anew (--replace)"
-    return RowError("conversation_id", f"used before, at {earlier.path}:{earlier.line}", remedy)
