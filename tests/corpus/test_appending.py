@@ -246,3 +246,35 @@ def test_a_conversation_that_went_on_is_set_aside_where_a_row_is_a_message(tmp_p
     (tmp_path / "torn.csv").write_text(header + "d,bob,x\ne,ann,y\nd,bob,z\n")
     with pytest.raises(InputError, match="rows of a conversation must stand together"):
         import_corpus(tmp_path / "torn.csv", corpus, append=True, on_error="quarantine")
+
+
+def test_an_optional_field_that_nothing_new_has_is_doubted(tmp_path: Path) -> None:
+    """As on the day that an export calls it otherwise."""
+    full: dict[str, Any] = {"timestamps": [1.0, 2.0], "author_labels": {"a": 1}, "group": "g"}
+    corpus = import_corpus(write_jsonl([talk(1, **full)], tmp_path / "one.jsonl"), tmp_path / "corpus")
+
+    def append(number: int, extra: str = "", **fields: Any) -> list[str]:  # noqa: ANN401 - of a conversation
+        source = write_jsonl([talk(number, **fields)], tmp_path / f"{number}.jsonl")
+        source.write_text(source.read_text().replace('{"conversation_id"', f'{{{extra}"conversation_id"', 1))
+        summary = import_with_summary(source, corpus, append=True)
+        return [each for each in summary.remarks() if each.startswith("no new")]
+
+    time = (
+        "no new conversation has a time, though the corpus has: is the column called otherwise (--column "
+        "timestamp=...)?"
+    )
+    assert append(2, **full) == []
+    assert append(3, label=None) == [time]
+    assert append(4, label=None, timestamps=[1.0, None]) == []  # nobody has judged it yet
+    assert append(5, '"ts": 1, ', label=None) == [
+        time,
+        "no new conversation has a label or author label or group, though the corpus has: nothing is wrong if they are "
+        "not known yet, but if an ignored field holds them name it (--column label=..., --column author_labels=..., "
+        "--column group=...)",
+    ]
+    assert append(6, '"household": "h", ', **(full | {"group": None})) == [
+        "no new conversation has a group, though the corpus has: nothing is wrong if they are not known yet, but if an "
+        "ignored field holds them name it (--column group=...)"
+    ]
+    other = import_corpus(write_jsonl([talk(1, None)], tmp_path / "bare.jsonl"), tmp_path / "bare")
+    assert import_with_summary(write_jsonl([talk(9)], tmp_path / "9.jsonl"), other, append=True).lacking == ()

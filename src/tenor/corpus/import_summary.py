@@ -52,6 +52,7 @@ class ImportSummary:
         nobody_sequences: author sequences under a name that stands for nobody, such as ``[deleted]``, likewise.
         takeover: what became of the split plan of a corpus that was replaced; empty = nothing to say.
         replaced_classes: level -> its classes in a corpus that was replaced.
+        lacking: optional fields that the earlier corpus has and no new conversation does.
     """
 
     path: Path
@@ -77,6 +78,7 @@ class ImportSummary:
     nobody_sequences: int = 0
     takeover: str = ""
     replaced_classes: Mapping[Level, tuple[Label, ...]] = field(default_factory=dict)
+    lacking: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """The summary as lines for a person; nothing that was changed or left out goes unsaid."""
@@ -117,7 +119,7 @@ class ImportSummary:
 
     def _doubts(self) -> list[str]:
         """What is allowed and seldom meant."""
-        lines = []
+        lines = self._doubt_lacking()
         if self.backwards:
             lines.append(
                 f"in {self.backwards:,} of {self.conversations:,} conversations a message is earlier than the one "
@@ -135,6 +137,25 @@ class ImportSummary:
                 "them: give each row a name of its own, or leave it out"
             )
         return lines + _doubt_labels(dict.fromkeys(chain.from_iterable(self.classes.values())))
+
+    def _doubt_lacking(self) -> list[str]:
+        """What a renamed column would leave out; new chats have times, but seldom labels, so of these only a hint."""
+        lines, others = [], [name for name in self.lacking if name != "timestamp"]
+        if "timestamp" in self.lacking:
+            lines.append(
+                "no new conversation has a time, though the corpus has: is the column called otherwise (--column "
+                "timestamp=...)?"
+            )
+        if others and self.ignored_fields:
+            names = " or ".join(name.replace("_", " ") for name in others)
+            if self.unit == "conversation":  # whose authors' labels stand in one field
+                others = ["author_labels" if name == "author_label" else name for name in others]
+            options = ", ".join(f"--column {name}=..." for name in others)
+            lines.append(
+                f"no new conversation has a {names}, though the corpus has: nothing is wrong if they are not known "
+                f"yet, but if an ignored field holds them name it ({options})"
+            )
+        return lines
 
     def _positives(self) -> list[str]:
         """Which of two names is the positive one, said once where the levels have the same."""

@@ -10,8 +10,8 @@ import contextlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from dataclasses import replace as replace_fields
 from itertools import chain
 from pathlib import Path
@@ -24,6 +24,7 @@ from tenor.corpus.appending import find_new_classes, open_base, prepare_tally
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.import_summary import ImportSummary
 from tenor.corpus.info import CorpusInfo, EncoderInfo, describe_source, read_info
+from tenor.corpus.optional_fields import OPTIONAL_FIELDS, find_carried, find_optional
 from tenor.corpus.plan import PlanRequest, SplitBy, SplitPlan, whole_plan
 from tenor.corpus.quarantine import Quarantine, holds_rejects
 from tenor.corpus.readers.columns import ColumnMap, make_column_map
@@ -198,7 +199,8 @@ def import_with_summary(
             _add_facts(writer, tally, quarantine, base)
             rejects_path = quarantine.save(writer.folder, dest, rejects, earlier=base is not None)
         summary = _summarize(dest, counts, tally, quarantine, rejects_path)
-        return _add_corpus(summary, writer.info, base, replaced, replaced.describe(plan, settled))
+        takeover = replaced.describe(plan, settled)
+        return _add_corpus(summary, writer.info, base, counts.carried, replaced, takeover)
 
 
 def _add_facts(writer: CorpusWriter, tally: Tally, quarantine: Quarantine, base: Corpus | None) -> None:
@@ -241,7 +243,12 @@ def _summarize(
 
 
 def _add_corpus(
-    summary: ImportSummary, info: CorpusInfo | None, base: Corpus | None, replaced: Replaced, takeover: str
+    summary: ImportSummary,
+    info: CorpusInfo | None,
+    base: Corpus | None,
+    carried: Collection[str],
+    replaced: Replaced,
+    takeover: str,
 ) -> ImportSummary:
     """Add what is known of the whole corpus once it is published, and of the one that was there before."""
     if info is None:
@@ -264,6 +271,7 @@ def _add_corpus(
         earlier_conversations=base.num_conversations,
         earlier_messages=base.num_messages,
         new_classes=find_new_classes(base.info, info),
+        lacking=tuple(name for name in find_optional(base) if name not in carried),
     )
 
 
@@ -275,6 +283,7 @@ class _Counts:
     messages: int = 0
     rows: int = 0
     backwards: int = 0
+    carried: set[str] = field(default_factory=set)  # optional fields that some conversation has
 
     def add(self, conversation: Conversation, tally: Tally) -> None:
         """Count one conversation and the rows it was made of."""
@@ -282,6 +291,8 @@ class _Counts:
         self.messages += len(conversation.authors)
         self.rows += _count_rows(conversation, tally)
         self.backwards += _runs_backwards(conversation.timestamps)
+        if len(self.carried) < len(OPTIONAL_FIELDS):
+            self.carried |= find_carried(conversation)
 
 
 def _runs_backwards(timestamps: list[float | None] | None) -> bool:
