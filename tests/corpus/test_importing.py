@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -645,6 +646,22 @@ def test_unclear_sources_raise(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=message):
         import_corpus(tmp_path / name, tmp_path / "corpus")
+
+
+@pytest.mark.parametrize("ending", ["", ".jsonl"])
+def test_what_can_be_read_only_once_is_refused(tmp_path: Path, ending: str) -> None:
+    os.mkfifo(tmp_path / f"pipe{ending}")
+    remedy = "write it to a file first: import reads its source twice, for its hash is recorded"
+    for source in (tmp_path / f"pipe{ending}", Path("/dev/null")):
+        with pytest.raises(InputError, match="expected a file or folder, found a pipe or a device") as caught:
+            import_corpus(source, tmp_path / "corpus", format="jsonl")
+        assert caught.value.remedy == remedy
+    with pytest.raises(InputError, match="found the sign for standard input") as caught:
+        import_corpus("-", tmp_path / "corpus", format="jsonl")
+    assert caught.value.remedy == remedy
+    (tmp_path / "in.jsonl").write_text(line("a"))
+    os.symlink(tmp_path / "in.jsonl", tmp_path / "link.jsonl")
+    assert len(open_corpus(import_corpus(tmp_path / "link.jsonl", tmp_path / "corpus"))) == 1
 
 
 def test_wrong_arguments_raise(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ SUFFIXES: dict[str, Format] = {
     ".arrow": "arrow",
 }
 
+_WRITE = "write it to a file first: import reads its source twice, for its hash is recorded"
+
 Reader = Callable[[Path, ColumnMap | None, Limits | None, Tally | None], Iterator[Item]]
 
 
@@ -138,16 +140,31 @@ def find_files(source: Path | str, format: Format | None = None) -> list[tuple[P
                 return [(path, kind)]
             paths, what = _list_folder(path, kind), "a folder with files of a known format"
         elif path.exists():
+            _require_regular(path)
             paths, what = [path], ""
         else:
             paths = sorted(Path(name) for name in glob.glob(str(source)) if Path(name).is_file())
             what = "a file or folder"
     except OSError as error:
         raise InputError(f"cannot be read: {describe_os_error(error)}", path=path) from error
+    if not paths and str(source) == "-":
+        raise InputError(
+            "expected a file or folder, found the sign for standard input", path=path, remedy=_WRITE
+        )
     if not paths:
         remedy = f"known suffixes: {', '.join(SUFFIXES)}"
         raise InputError(f"expected {what}, found none", path=path, remedy=remedy)
     return list(zip(paths, _file_formats(paths, format), strict=True))
+
+
+def _require_regular(path: Path) -> None:
+    """Refuse what gives its bytes once, or without end.
+
+    Raises:
+        InputError: it is a pipe, a socket or a device.
+    """
+    if not path.is_file():
+        raise InputError("expected a file or folder, found a pipe or a device", path=path, remedy=_WRITE)
 
 
 def _list_folder(path: Path, format: Format | None) -> list[Path]:  # noqa: A002
