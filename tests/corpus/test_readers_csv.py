@@ -158,6 +158,19 @@ def test_a_record_over_several_lines_is_hashed_whole(tmp_path: Path) -> None:
         ("conversation_id,author\n", "expected a column 'text'"),
         ('conversation_id,"author,text\n', "a quote is opened here and not closed"),
         ("conversation_id,author,text" + ",x" * 30_000 + "\n", "expected at most 20000 columns"),
+        (
+            "conversation_id,author,text,mood,text\n",
+            "expected columns, all different, found the same name in columns 3 and 5 of 5",
+        ),
+        ("conversation_id,author,,text,\n", "found the same empty name in columns 3 and 5 of 5"),
+        (
+            "conversation_id,author,text\rc,ann,hello\rc,bob,hello\r",
+            "found CR alone, so that the whole file is",
+        ),
+        (
+            '"conversation_id","author","text"\r"c","ann","hello"\r',
+            "found CR alone, so that the whole file is",
+        ),
     ],
 )
 def test_wrong_headers_raise(tmp_path: Path, header: str, rule: str) -> None:
@@ -165,6 +178,12 @@ def test_wrong_headers_raise(tmp_path: Path, header: str, rule: str) -> None:
         list(read_csv(write(tmp_path / "in.csv", header)))
     assert rule in caught.value.rule
     assert caught.value.line == (1 if header else None)
+
+
+def test_a_carriage_return_inside_a_quoted_heading_ends_no_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "in.csv", '"conversation_id","author","text","sent\rat"\r\nc,ann,hello,1\r\n')
+    (found,) = read_csv(path)
+    assert (found.authors, found.texts) == (["ann"], ["hello"])
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 The standard library's parser has one global limit for field sizes and does not say where a quote was opened.
 The delimiter is the one of ``,``, ``;`` and tab that the header holds most of. Every value is text as it
-stands: "NA", "null" and "None" are words; an empty label, timestamp, group or split is a missing one. Knows
-    nothing of how rows
-become conversations.
+stands: "NA", "null" and "None" are words; an empty label, timestamp, group or split is a missing one. Knows nothing
+of how rows become conversations.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,9 @@ DELIMITERS = (",", ";", "\t")
 
 #: More columns are refused, so that a line of delimiters alone does not fill the memory.
 MAX_COLUMNS = 20_000
+
+#: A carriage return that ends no line, outside of quotes.
+_QUOTED, _LONE_CR = re.compile(rb'"(?:[^"]|"")*"'), re.compile(rb"\r(?!\n)")
 
 
 @dataclass(slots=True)
@@ -92,12 +95,30 @@ def _read_header(records: _Parser, path: Path, columns: ColumnMap) -> list[str]:
     header = next(records, None)
     if header is None:
         raise InputError("expected a header line, found an empty file", path=path)
+    if _LONE_CR.search(_QUOTED.sub(b"", header.data).rstrip(b"\r")):
+        raise InputError(
+            "expected lines that end in LF or in CR and LF, found CR alone, so that the whole file is one line",
+            path=path,
+            line=header.line,
+            remedy="convert them: tr '\\r' '\\n' < FILE > NEW",
+        )
     if header.fault is not None:
         raise InputError(header.fault.rule, path=path, line=header.line, remedy=header.fault.remedy)
     names = header.fields
-    if len(set(names)) < header.width:
-        rule = f"expected at most {MAX_COLUMNS} columns, all different, found {header.width}"
+    if header.width > MAX_COLUMNS:
+        rule = f"expected at most {MAX_COLUMNS} columns, found {header.width}"
         raise InputError(rule, path=path, line=header.line)
+    first: dict[str, int] = {}
+    for number, name in enumerate(names, start=1):
+        if first.setdefault(name, number) != number:
+            # by their places: a file without a header has a message where a name should be
+            found = f"the same {'name' if name else 'empty name'} in columns {first[name]} and {number}"
+            raise InputError(
+                f"expected columns, all different, found {found} of {len(names)}",
+                path=path,
+                line=header.line,
+                remedy="rename one of them, or remove it",
+            )
     needed = {"conversation_id": columns.conversation_id, "author": columns.author}
     if not columns.pick_features(names):
         needed["text"] = columns.text
