@@ -21,7 +21,7 @@ from torch import nn
 from tenor.batching import load_dataset, make_loader
 from tenor.corpus.copies import require_no_copies
 from tenor.corpus.importing import import_corpus
-from tenor.errors import SplitError, StorageError, TrainingError, UsageError
+from tenor.errors import CorpusError, SplitError, StorageError, TrainingError, UsageError
 from tenor.evaluation import test_model as evaluate_model
 from tenor.metrics.scores import explain_undefined
 from tenor.models.model_file import read_metadata
@@ -331,6 +331,55 @@ def test_fault_32_other_data(killed_run: Path, import_changed: Callable[[Change]
         TrainingError, match=r"cannot resume .*m\.run: corpus was [0-9a-f]{64}, is [0-9a-f]{64} \(use"
     ):
         train_model("conversation", corpus, model_path=killed_run, resume=True, **SETTINGS)
+
+
+def test_a_restart_forgets_an_interrupted_run(
+    small_corpus: Path, killed_run: Path, tmp_path: Path, import_changed: Callable[[Change], Path]
+) -> None:
+    """The way out that both errors name, where the corpus has changed since the run was killed."""
+    corpus = import_changed(lambda index, record: record | {"label": 1 - record["label"]})
+    for resume, message in (
+        (False, "begins anew"),
+        (True, "start anew: remove that folder, as a training does"),
+    ):
+        with pytest.raises(TrainingError, match=f"{message}.*--restart|--restart.*{message}"):
+            train_model("conversation", corpus, model_path=killed_run, resume=resume, **SETTINGS)
+    with pytest.raises(UsageError, match="expected one of resume, .* and restart, .* found both"):
+        train_model("conversation", corpus, model_path=killed_run, resume=True, restart=True, **SETTINGS)
+    before = list_files(killed_run.with_name("m.run"))
+    with pytest.raises(CorpusError):  # which is found out before anything is forgotten
+        train_model("conversation", tmp_path / "none", model_path=killed_run, restart=True, **SETTINGS)
+    assert list_files(killed_run.with_name("m.run")) == before
+    train_model("conversation", corpus, model_path=killed_run, restart=True, **SETTINGS)
+    plain = train_model("conversation", corpus, model_path=tmp_path / "plain" / "m.pt", **SETTINGS)
+    assert killed_run.read_bytes() == plain.read_bytes()
+    assert not killed_run.with_name("m.run").exists()
+    train_model(
+        "conversation", corpus, model_path=plain, restart=True, **SETTINGS
+    )  # of none there is nothing to forget
+
+
+def test_the_command_restarts(small_corpus: Path, killed_run: Path, run_cli: Callable[..., Any]) -> None:
+    command = (
+        *(
+            "train",
+            "conversation",
+            small_corpus,
+            "--model",
+            killed_run,
+            "--epochs",
+            "1",
+            "--hidden-size",
+            "8",
+        ),
+        *("--num-heads", "2", "--prior", "none", "--copies", "ignore", "--device", "cpu"),
+    )
+    done = run_cli(*command)
+    assert done.code == 1 and "--restart, restart=True, begins anew" in done.err
+    done = run_cli(*command, "--restart", "--resume")
+    assert done.code == 2 and "expected one of resume" in done.err
+    assert run_cli(*command, "--restart").code == 0
+    assert not killed_run.with_name("m.run").exists()
 
 
 def test_fault_32_other_level(small_corpus: Path, killed_run: Path) -> None:

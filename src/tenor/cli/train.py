@@ -152,6 +152,9 @@ def run(
         str, typer.Option(metavar="SECONDS", help="Save a checkpoint after so many seconds, or none.")
     ] = "300.0",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Forget the checkpoints of a run that was interrupted.")
+    ] = False,
     copies: Annotated[
         str,
         typer.Option(
@@ -197,6 +200,7 @@ def run(
         "checkpoint_every_steps": checkpoint_every_steps,
         "checkpoint_every_s": seconds,
         "resume": resume,
+        "restart": restart,
         "copies": copies,
         "trackers": () if tracker is None else tracker,
         "progress": progress,

@@ -40,6 +40,9 @@ KEPT = 2
 #: Keys of a configuration that the first versions did not write.
 _LATER_KEYS = ("classes",)
 
+#: A tuning's folder is removed by hand.
+_ANEW = "remove that folder, as a training does with --restart, restart=True"
+
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
 _STEP_FOLDER = re.compile(r"step-\d{8,}")
 
@@ -148,22 +151,32 @@ class RunFolder:
         """
         if self.exists() and self._step_folders():
             raise TrainingError(
-                f"{self.path} holds checkpoints of a training that was interrupted (--resume goes on with it; to begin "
-                "anew remove that folder, or name another model file)"
+                f"{self.path} holds checkpoints of a training that was interrupted (--resume goes on with it, "
+                "resume=True in Python; --restart, restart=True, begins anew, as whoever removes that folder does; or "
+                "name another model file)"
             )
 
-    def start(self, config: dict[str, Any]) -> None:
-        """Begin anew: forget older checkpoints, oldest first, then write down the configuration.
+    def forget(self) -> None:
+        """Forget what an interrupted run has saved, its checkpoints oldest first.
 
         Raises:
-            StorageError: something cannot be removed or written.
+            StorageError: something cannot be removed.
         """
         try:
-            (self.path / "latest").unlink(missing_ok=True)
+            for name in ("latest", "config.json"):
+                (self.path / name).unlink(missing_ok=True)
         except OSError as error:
             raise StorageError(f"cannot write {self.path}: {describe_os_error(error)}") from error
         for folder in self._step_folders():
             remove_folder(folder)
+
+    def start(self, config: dict[str, Any]) -> None:
+        """Begin anew: forget what is there, then write down the configuration.
+
+        Raises:
+            StorageError: something cannot be removed or written.
+        """
+        self.forget()
         write_json(self.path / "config.json", config)
 
     def require_same_config(self, config: dict[str, Any]) -> None:
@@ -176,9 +189,10 @@ class RunFolder:
             before = dict(json.loads((self.path / "config.json").read_text()))
         except (OSError, ValueError, TypeError) as error:
             raise TrainingError(
-                f"cannot resume {self.path}: config.json cannot be read (start anew)"
+                f"cannot resume {self.path}: config.json cannot be read (start anew): {_ANEW}"
             ) from error
-        require_same(before, config, f"{self.path}:", "use the run's own settings, or start anew")
+        remedy = f"use the run's own data and settings, or start anew: {_ANEW}"
+        require_same(before, config, f"{self.path}:", remedy)
 
     def save(self, checkpoint: Checkpoint) -> Path:
         """Publish a checkpoint; older ones beyond the kept, and damaged newer ones, are removed only afterwards.
@@ -217,7 +231,9 @@ class RunFolder:
                 return checkpoint
             logger.warning("%s is damaged; trying the one before", folder)
         if folders:
-            raise TrainingError(f"{self.path}: all {len(folders)} checkpoints are damaged (start anew)")
+            raise TrainingError(
+                f"{self.path}: all {len(folders)} checkpoints are damaged (start anew: {_ANEW})"
+            )
         return None
 
     def clear(self) -> None:

@@ -15,6 +15,7 @@ from tenor.arguments import check_real, check_whole, require_flags, require_list
 from tenor.corpus.copies import OnCopies, check_on_copies
 from tenor.corpus.sampling import MAX_FIT_CHARACTERS
 from tenor.devices import Runtime, start_runtime
+from tenor.errors import UsageError
 from tenor.models.model_file import find_model_path
 from tenor.training.checkpoint import Every
 from tenor.training.preparation import TrainingData, fit_data, prepare_data
@@ -55,6 +56,7 @@ def train_model(
     checkpoint_every_steps: int | None = None,
     checkpoint_every_s: float | None = 300.0,
     resume: bool = False,
+    restart: bool = False,
     copies: OnCopies = "refuse",
     trackers: Sequence[str] = (),
     progress: bool = True,
@@ -105,6 +107,7 @@ def train_model(
         checkpoint_every_steps: save a checkpoint after so many optimizer steps.
         checkpoint_every_s: save a checkpoint after so many seconds; None = never by time.
         resume: go on from the newest checkpoint of an interrupted run, on a CPU to the same bits.
+        restart: forget the checkpoints of an interrupted run, which else stop a training that does not resume.
         copies: what to do about texts of validation or test that stand, nearly the same, in another split:
             ``"refuse"``, ``"warn"`` or ``"ignore"``.
         trackers: names of accelerate's trackers, such as ``"tensorboard"``.
@@ -150,7 +153,11 @@ def train_model(
         micro_batch_messages=micro_batch_messages,
         fit_characters=fit_characters,
     )
-    require_flags(resume=resume, progress=progress)
+    require_flags(resume=resume, restart=restart, progress=progress)
+    if resume and restart:
+        raise UsageError(
+            "restart: expected one of resume, which goes on, and restart, which begins anew, found both"
+        )
     check_on_copies(copies)
     trackers = require_list(trackers, "trackers")
     if checkpoint_every_steps is not None:
@@ -172,6 +179,7 @@ def train_model(
         runtime=runtime,
         every=every,
         resume=resume,
+        restart=restart,
         trackers=trackers,
         progress=progress,
     )
@@ -185,6 +193,7 @@ def train_on(
     runtime: Runtime,
     every: Every,
     resume: bool = False,
+    restart: bool = False,
     trackers: Sequence[str] = (),
     progress: bool = True,
 ) -> Path:
@@ -197,6 +206,7 @@ def train_on(
         runtime: device and processes.
         every: when checkpoints are due.
         resume: see train_model; so for what follows.
+        restart: excludes `resume`.
         trackers: names of accelerate's.
         progress: show a bar.
 
@@ -207,6 +217,8 @@ def train_on(
     with contextlib.ExitStack() as stack:
         with runtime.together():
             stack.enter_context(run.folder.locked(runtime.is_main))
+            if restart and runtime.is_main:
+                run.folder.forget()
         if not (resume and run.is_finished()):
             run.open(resume, trackers)
             run.train()
