@@ -92,6 +92,9 @@ def parse_arguments() -> argparse.Namespace:
         help=f"of {', '.join(TASKS)}, or files that tenor imports",
     )
     parser.add_argument("--seeds", type=int, default=10, help="splits a task: seeds 0, 1, ...")
+    parser.add_argument(
+        "--fractions", default="0.7,0.1,0.2", help="of train, validation and test; few labels: 0.05,0.01,0.94"
+    )
     parser.add_argument("--encoder", default="lsa+dynamics")
     parser.add_argument("--input-size", type=int, default=128, help="of lsa")
     parser.add_argument(
@@ -282,13 +285,16 @@ def run_task(
 def analyze(source: Path, folder: Path, vectors: Path, seed: int, options: argparse.Namespace) -> Path:
     """The analyzed corpus of a split, in `folder`; vectors that no split changes are made once, in `vectors`."""
     encode = partial(encode_corpus, encoder=options.encoder, input_size=options.input_size, progress=False)
+    divide = partial(
+        import_corpus, seed=seed, fractions=[float(each) for each in options.fractions.split(",")]
+    )
     if not all(term.startswith(("sentence:", "static:")) for term in options.encoder.split("+")):
-        import_corpus(source, folder / "corpus", seed=seed)
+        divide(source, folder / "corpus")
         return encode(folder / "corpus", folder / "analyzed", seed=seed)
     if not vectors.exists():
         import_corpus(source, folder / "corpus")
         encode(folder / "corpus", vectors)
-    return import_corpus(vectors, folder / "analyzed", seed=seed, columns={"split": None})
+    return divide(vectors, folder / "analyzed", columns={"split": None})
 
 
 def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -298,7 +304,8 @@ def run_study(options: argparse.Namespace) -> list[dict[str, Any]]:
         [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     )
     done = {(each["corpus"], each["encoder"], each["set"], each["seed"]) for each in records}
-    told = " ".join(options.set)
+    is_usual = options.fractions == "0.7,0.1,0.2"
+    told = " ".join([*options.set, *([] if is_usual else [f"fractions={options.fractions}"])])
     tasks = [(seed, name) for seed in range(options.seeds) for name in options.corpora]
     with tempfile.TemporaryDirectory() as kept:
         for seed, name in tasks:
