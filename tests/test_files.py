@@ -87,6 +87,30 @@ def test_a_replacement_that_fails_leaves_the_old_folder(
     assert kept.name == "dest" if failures == 1 else kept.name.endswith(".old")
 
 
+@pytest.mark.parametrize("target", ["data/dest", "second"])
+def test_of_a_link_the_target_is_replaced_and_the_link_stays(tmp_path: Path, target: str) -> None:
+    """Also where the link leads to another one, and where nothing is at the end of it yet."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "second").symlink_to("data/dest")
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    for text in ("first", "another"):
+        with publish_file(link) as temporary:
+            assert temporary.parent == tmp_path / "data"
+            temporary.write_text(text)
+        assert (tmp_path / "data" / "dest").read_text() == text
+    (tmp_path / "data" / "dest").unlink()
+    for text in ("first", "another"):
+        with publish_folder(link, replace=True, marker="file") as folder:
+            fill(folder, text)
+        assert (tmp_path / "data" / "dest" / "file").read_text() == text
+    with pytest.raises(StorageError, match="link exists already"), publish_folder(link):
+        pytest.fail("it is not to be replaced")
+    assert os.readlink(link) == target
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "link", "second"]
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["dest"]
+
+
 def test_an_error_of_the_body_says_what_it_said(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="^the spool is full$"), publish_file(tmp_path / "dest"):
         raise StorageError("the spool is full")

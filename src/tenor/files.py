@@ -54,24 +54,26 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401 - JSON is any va
 def publish_file(path: Path) -> Iterator[Path]:
     """Hand out a temporary path beside `path`; on success fsync it and rename it into place.
 
+    Of a symbolic link the target is replaced, and the link stays.
+
     Raises:
         StorageError: an OSError on the way; nothing is left behind.
     """
-    path = _name(path)
-    temporary = _beside(path, "tmp")
-    if path.exists() and not path.is_file() and not path.is_dir():
+    target = _resolve(path)
+    temporary = _beside(target, "tmp")
+    if os.path.exists(path) and not target.is_file() and not target.is_dir():
         raise StorageError(
             f"cannot write {path}: expected the name of a file, found a device or a pipe, which would be replaced "
             "(write to a file)"
         )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(exist_ok=False)
         yield temporary
         with temporary.open("rb+") as handle:
             os.fsync(handle.fileno())
-        os.replace(temporary, path)
-        fsync_folder(path.parent)
+        os.replace(temporary, target)
+        fsync_folder(target.parent)
     except StorageError:
         raise
     except OSError as error:
@@ -85,6 +87,8 @@ def publish_file(path: Path) -> Iterator[Path]:
 def publish_folder(path: Path, *, replace: bool = False, marker: str | None = None) -> Iterator[Path]:
     """Hand out a temporary folder beside `path`; on success fsync its files and rename it into place.
 
+    Of a symbolic link the target is replaced, and the link stays.
+
     Args:
         path: the folder to publish.
         replace: allow `path` to exist; it is moved away only once the new folder is complete.
@@ -93,14 +97,14 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
     Raises:
         StorageError: `path` exists and may not be replaced, or an OSError on the way; nothing is left behind.
     """
-    path = _name(path)
-    if path.exists() and not replace:
+    target = _resolve(path)
+    if target.exists() and not replace:
         raise existing(path, marker)
-    temporary = _beside(path, "tmp")
+    temporary = _beside(target, "tmp")
     try:
-        if path.exists() and marker is not None:
+        if target.exists() and marker is not None:
             _require_replaceable(path, marker)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         temporary.mkdir()
         yield temporary
         for folder, _, names in os.walk(temporary):
@@ -108,8 +112,8 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
                 with open(os.path.join(folder, name), "rb+") as handle:
                     os.fsync(handle.fileno())
             fsync_folder(Path(folder))
-        _rename_folder(temporary, path, replace=replace)
-        fsync_folder(path.parent)
+        _rename_folder(temporary, target, replace=replace)
+        fsync_folder(target.parent)
     except StorageError:
         raise
     except OSError as error:
@@ -320,10 +324,9 @@ def _require_replaceable(path: Path, marker: str) -> None:
         )
 
 
-def _name(path: Path) -> Path:
-    """The path with a last name: of ``.`` and ``..`` the folder's own."""
-    path = Path(path)
-    return Path(os.path.abspath(path)) if path.name in ("", "..") else path
+def _resolve(path: Path) -> Path:
+    """Where a path leads to: a link that a rename replaced would leave its target as it was."""
+    return Path(os.path.realpath(path))
 
 
 def _beside(path: Path, suffix: str) -> Path:

@@ -179,6 +179,20 @@ def test_what_cannot_be_appended_to_raises(sources: tuple[Path, Path, Path], tmp
     assert len(open_corpus(corpus)) == 60
 
 
+def test_a_corpus_behind_a_link_is_appended_to_where_it_lies(
+    sources: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    one, two, _ = sources
+    import_corpus(one, tmp_path / "data" / "corpus")
+    link = tmp_path / "corpus"
+    link.symlink_to("data/corpus")
+    assert import_corpus(two, link, append=True) == link
+    assert len(open_corpus(tmp_path / "data" / "corpus")) == 60
+    assert link.is_symlink()
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["corpus"]
+    assert not list(tmp_path.glob(".corpus*"))
+
+
 def test_killed_while_appending_the_corpus_is_as_before(
     sources: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:
