@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -109,6 +110,54 @@ def test_of_a_link_the_target_is_replaced_and_the_link_stays(tmp_path: Path, tar
     assert os.readlink(link) == target
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data", "link", "second"]
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["dest"]
+
+
+def test_one_writer_at_a_time_checks_and_renames(tmp_path: Path) -> None:
+    """A second one waits for the first, and then sees what the first has put there."""
+    path, order = tmp_path / "dest", list[str]()
+    with publish_folder(path) as folder:
+        fill(folder, "old")
+    is_checking, goes_on = threading.Event(), threading.Event()
+
+    def check_slowly() -> None:
+        is_checking.set()
+        assert goes_on.wait(60)
+        order.append("one after " + (path / "file").read_text())
+
+    def replace(name: str, check: Callable[[], None]) -> None:
+        with publish_folder(path, replace=True, marker="file", check=check) as new:
+            fill(new, name)
+
+    one = threading.Thread(target=replace, args=("one", check_slowly))
+    check = lambda: order.append("two after " + (path / "file").read_text())  # noqa: E731
+    two = threading.Thread(target=replace, args=("two", check))
+    one.start()
+    assert is_checking.wait(60)
+    two.start()
+    two.join(0.3)
+    assert two.is_alive()
+    goes_on.set()
+    one.join()
+    two.join()
+    assert order == ["one after old", "two after one"]
+    assert (path / "file").read_text() == "two"
+
+
+def test_a_check_that_fails_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "dest"
+    path.mkdir()
+    fill(path, "old")
+
+    def refuse() -> None:
+        raise ValueError("changed")
+
+    with (
+        pytest.raises(ValueError, match="changed"),
+        publish_folder(path, replace=True, marker="file", check=refuse) as new,
+    ):
+        fill(new, "new")
+    assert (path / "file").read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["dest"]
 
 
 def test_an_error_of_the_body_says_what_it_said(tmp_path: Path) -> None:

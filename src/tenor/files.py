@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import ctypes
+import fcntl
 import hashlib
 import json
 import os
@@ -84,7 +85,13 @@ def publish_file(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def publish_folder(path: Path, *, replace: bool = False, marker: str | None = None) -> Iterator[Path]:
+def publish_folder(
+    path: Path,
+    *,
+    replace: bool = False,
+    marker: str | None = None,
+    check: Callable[[], None] | None = None,
+) -> Iterator[Path]:
     """Hand out a temporary folder beside `path`; on success fsync its files and rename it into place.
 
     Of a symbolic link the target is replaced, and the link stays.
@@ -93,6 +100,8 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
         path: the folder to publish.
         replace: allow `path` to exist; it is moved away only once the new folder is complete.
         marker: a file that a folder has that may be replaced, unless it is empty; None = any may.
+        check: called last, when all is written and no other writer of a folder with this marker can rename one to
+            `path` any more; what it raises leaves `path` as it is.
 
     Raises:
         StorageError: `path` exists and may not be replaced, or an OSError on the way; nothing is left behind.
@@ -112,7 +121,10 @@ def publish_folder(path: Path, *, replace: bool = False, marker: str | None = No
                 with open(os.path.join(folder, name), "rb+") as handle:
                     os.fsync(handle.fileno())
             fsync_folder(Path(folder))
-        _rename_folder(temporary, target, replace=replace)
+        with contextlib.nullcontext() if marker is None else _locked(target / marker):
+            if check is not None:
+                check()
+            _rename_folder(temporary, target, replace=replace)
         fsync_folder(target.parent)
     except StorageError:
         raise
@@ -284,6 +296,23 @@ def link_or_copy(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+@contextlib.contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    """Keep others who come here from replacing the folder of a file, where there is one, until the block ends.
+
+    The lock is the file's own, so that nothing is left behind; it ends with the process, however that ends. Where the
+    file system has no locks (NFS locks no file that is open for reading only) nobody is kept out.
+    """
+    with contextlib.ExitStack() as stack:
+        while file.exists():
+            handle = stack.enter_context(file.open("rb"))
+            with contextlib.suppress(OSError):
+                fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.path.samestat(os.fstat(handle.fileno()), file.stat()):
+                break  # else the folder was replaced while this one waited
+        yield
 
 
 def _rename_folder(temporary: Path, path: Path, *, replace: bool) -> None:

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from tenor.corpus import writer
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.finishing import finish_corpus
 from tenor.corpus.importing import import_corpus, import_with_summary
+from tenor.corpus.info import CorpusInfo
 from tenor.corpus.plan import SplitPlan
 from tenor.corpus.readings import count_test_read
 from tenor.corpus.schema import Conversation
@@ -191,6 +194,71 @@ def test_a_corpus_behind_a_link_is_appended_to_where_it_lies(
     assert link.is_symlink()
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["corpus"]
     assert not list(tmp_path.glob(".corpus*"))
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_of_two_writers_at_once_the_later_one_is_refused(
+    sources: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    """The other one comes in while this one hashes what it has written: its last step before the rename."""
+    one, two, everything = sources
+    corpus = import_corpus(one, tmp_path / "corpus", fractions=(0.5, 0.2, 0.3))
+    third = write_jsonl([talk(1), talk(2)], tmp_path / "third.jsonl")
+
+    def finish_after_the_other(*args: Any, **options: Any) -> CorpusInfo:  # noqa: ANN401 - handed on
+        monkeypatch.undo()
+        other = everything if is_replaced else third
+        import_corpus(other, corpus, append=not is_replaced, replace=is_replaced)
+        return finish_corpus(*args, **options)
+
+    monkeypatch.setattr(writer, "finish_corpus", finish_after_the_other)
+    with pytest.raises(
+        CorpusError, match="corpus: has changed since it was opened: try again, one writer at"
+    ):
+        import_corpus(two, corpus, append=True)
+    assert len(open_corpus(corpus, verify=True)) == (60 if is_replaced else 42)
+    assert not list(tmp_path.glob(".corpus*"))
+    if not is_replaced:
+        import_corpus(two, corpus, append=True)
+        assert len(open_corpus(corpus, verify=True)) == 62
+
+
+def test_a_reading_of_test_while_a_corpus_is_hashed_is_taken_over(
+    sources: tuple[Path, Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two, _ = sources
+    corpus = import_corpus(one, tmp_path / "corpus")
+
+    def finish_after_a_reading(*args: Any, **options: Any) -> CorpusInfo:  # noqa: ANN401 - handed on
+        assert count_test_read(corpus, level="author", model_hash="0") == 1
+        return finish_corpus(*args, **options)
+
+    monkeypatch.setattr(writer, "finish_corpus", finish_after_a_reading)
+    import_corpus(two, corpus, append=True)
+    assert count_test_read(corpus, level="author", model_hash="0") == 2
+
+
+def test_of_processes_that_append_at_once_none_is_lost(
+    sources: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    """Each of them is either in the corpus or has said that it is not."""
+    corpus = import_corpus(sources[0], tmp_path / "corpus")
+    days = []
+    for day in range(3):
+        many = (Conversation(f"{day}-{number}", ["a"] * 9, texts=["hi"] * 9) for number in range(5000))
+        days.append(write_jsonl(many, tmp_path / f"day{day}.jsonl"))
+    command = [sys.executable, "-m", "tenor", "import", "--append", "--no-progress"]
+    children = [
+        subprocess.Popen([*command, str(day), str(corpus)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        for day in days
+    ]
+    complaints = [child.communicate()[1].decode() for child in children]
+    ids = open_corpus(corpus, verify=True).table["conversation_id"].to_pylist()
+    assert 0 in [child.returncode for child in children]
+    for day, (child, complaint) in enumerate(zip(children, complaints, strict=True)):
+        found = sum(each.startswith(f"{day}-") for each in ids)
+        assert found == (5000 if child.returncode == 0 else 0)
+        assert child.returncode == 0 or "has changed since it was opened" in complaint
 
 
 def test_killed_while_appending_the_corpus_is_as_before(

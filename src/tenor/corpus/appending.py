@@ -112,15 +112,22 @@ def link_files(base: Corpus, names: Sequence[str], folder: Path) -> None:
         raise StorageError(f"cannot take over {base.path / name}: {describe_os_error(error)}") from error
 
 
+def require_unchanged(base: Corpus) -> None:
+    """Refuse to go on from a corpus that another writer has replaced, or removed.
+
+    Raises:
+        CorpusError: with the remedy.
+    """
+    if read_info(base.path) != base.info:
+        raise CorpusError(f"{base.path}: has changed since it was opened: try again, one writer at a time")
+
+
 def copy_companions(base: Corpus, folder: Path) -> None:
     """Copy what else lies in a corpus's folder, where the unpublished one has no file of that name.
 
     Raises:
-        CorpusError: the corpus has changed since it was opened.
         StorageError: a file cannot be copied.
     """
-    if read_info(base.path).fingerprint != base.info.fingerprint:
-        raise CorpusError(f"{base.path}: has changed since it was opened: try again, one writer at a time")
     own = _OWN_NAMES | {file.name for file in base.info.files}
     try:
         for path in base.path.iterdir():

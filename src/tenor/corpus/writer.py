@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tenor.corpus.appending import copy_companions, label_types, link_files
+from tenor.corpus.appending import copy_companions, label_types, link_files, require_unchanged
 from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import Corpus
 from tenor.corpus.finishing import finish_corpus
@@ -123,8 +123,9 @@ class CorpusWriter:
 
     def __enter__(self) -> CorpusWriter:
         """Create the unpublished folder."""
+        check = None if self._base is None else partial(require_unchanged, self._base)
         self._folder = self._stack.enter_context(
-            publish_folder(self._dest, replace=self._replace, marker=INFO_NAME)
+            publish_folder(self._dest, replace=self._replace, marker=INFO_NAME, check=check)
         )
         if self._base is not None:
             link_files(self._base, self._names, self._folder)
@@ -318,7 +319,7 @@ class CorpusWriter:
         self._flush()
         self._close_file()
         if self._base is not None:
-            copy_companions(self._base, self.folder)
+            require_unchanged(self._base)  # as at the end, but before all is read again
         if self._written == 0:
             raise CorpusError(f"{self._dest}: no conversation to write: check the source")
         if self._plan.strict and 0 < self._num_copied < self._written:
@@ -337,6 +338,8 @@ class CorpusWriter:
             extra_counts=self.extra_counts,
             class_order=self._class_order,
         )
+        if self._base is not None:  # now, for the test split may have been read meanwhile
+            copy_companions(self._base, self.folder)
 
 
 def _error(conversation: Conversation, field: str, rule: str, remedy: str = "") -> InputError:
