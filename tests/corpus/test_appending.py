@@ -261,6 +261,43 @@ def test_of_processes_that_append_at_once_none_is_lost(
         assert child.returncode == 0 or "has changed since it was opened" in complaint
 
 
+@pytest.mark.parametrize("brings_labels", [False, True])
+def test_damage_to_an_earlier_file_is_found_and_gets_no_new_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brings_labels: bool
+) -> None:
+    """Of a corpus too large to be compared with its hashes when it is opened; with labels its file is written anew."""
+    one = write_jsonl([talk(1, None), talk(2, None)], tmp_path / "one.jsonl")
+    two = write_jsonl([talk(3, 1 if brings_labels else None)], tmp_path / "two.jsonl")
+    corpus = import_corpus(one, tmp_path / "corpus")
+    file = corpus / "data-00000.arrow"
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b"hello", b"jello"))
+    monkeypatch.setattr("tenor.corpus.corpus.VERIFIED_BYTES", 0)
+    with pytest.raises(
+        CorpusError, match=r"corpus/data-00000.arrow: its bytes have changed \(checksum\): import"
+    ):
+        import_corpus(two, corpus, append=True)
+    assert len(open_corpus(corpus)) == 2
+    file.write_bytes(data)
+    import_corpus(two, corpus, append=True)
+    assert open_corpus(corpus, verify=True).table["text"].to_pylist() == [["hello", "you"]] * 3
+
+
+def test_damaged_offsets_of_an_earlier_file_are_no_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arrow reads where they point to, be it outside of the file."""
+    one, two = (write_jsonl([talk(each)], tmp_path / f"{each}.jsonl") for each in range(2))
+    corpus = import_corpus(one, tmp_path / "corpus")
+    file = corpus / "data-00000.arrow"
+    data = file.read_bytes()
+    monkeypatch.setattr("tenor.corpus.corpus.VERIFIED_BYTES", 0)
+    for place in range(data.index(b"new-0") - 16, len(data), 8):
+        file.write_bytes(data[:place] + bytes([data[place] ^ 0x40]) + data[place + 1 :])
+        with pytest.raises(CorpusError, match="import the source again"):
+            import_corpus(two, corpus, append=True)
+
+
 def test_killed_while_appending_the_corpus_is_as_before(
     sources: tuple[Path, Path, Path], tmp_path: Path
 ) -> None:

@@ -58,6 +58,21 @@ def test_nothing_new_reuses_everything(tmp_path: Path) -> None:
     assert open_corpus(analyzed).table.equals(before.table)
 
 
+def test_damaged_features_are_not_taken_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, analyzed = grow(conversations(90), tmp_path, dtype="float32")
+    file = analyzed / "data-00000.arrow"
+    data = file.read_bytes()
+    row = np.array(open_corpus(analyzed).feature_chunks[0][5]).tobytes()
+    place = data.index(row)
+    file.write_bytes(data[:place] + bytes([row[0] ^ 1]) + data[place + 1 :])
+    monkeypatch.setattr("tenor.corpus.corpus.VERIFIED_BYTES", 0)
+    with pytest.raises(CorpusError, match=r"data-00000.arrow: its bytes have changed \(checksum\)"):
+        encode_corpus(corpus, analyzed, update=True, progress=False)
+    file.write_bytes(data)
+    encode_corpus(corpus, analyzed, update=True, progress=False)
+    assert len(open_corpus(analyzed, verify=True)) == 90
+
+
 def test_changed_rows_are_encoded_anew(tmp_path: Path) -> None:
     rows = conversations(90)
     _, analyzed = grow(rows, tmp_path)

@@ -297,12 +297,15 @@ def open_corpus(path: Path | str, *, verify: bool | None = None) -> Corpus:
                 "truncated or changed, import the source again"
             )
         if is_verified and sha256_file(folder / file.name) != file.sha256:
-            raise CorpusError(
-                f"{folder / file.name}: its bytes have changed (checksum): import the source again"
-            )
+            raise changed_bytes(folder / file.name)
     tables = [open_table(folder / name, is_read_ahead=_is_large(info)) for name in names]
     _check_columns(folder, info, tables)
     return Corpus(folder, info, pa.concat_tables(tables), is_verified)
+
+
+def changed_bytes(path: Path) -> CorpusError:
+    """The error for a file whose bytes are not those that its corpus has the hash of."""
+    return CorpusError(f"{path}: its bytes have changed (checksum): import the source again")
 
 
 def as_corpus(corpus: Corpus | Path | str) -> Corpus:

@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from tenor.arrays import make_scalar, release_memory, to_numpy
 from tenor.corpus.class_order import ClassOrder
+from tenor.corpus.corpus import Corpus, changed_bytes
 from tenor.corpus.groups import (
     flatten,
     hash_triples,
@@ -42,7 +43,7 @@ from tenor.corpus.schema import Label, Level
 from tenor.corpus.sorting import StringSorter
 from tenor.corpus.strict import assign_strict
 from tenor.errors import CorpusError, StorageError
-from tenor.files import write_json
+from tenor.files import sha256_file, write_json
 
 
 def finish_corpus(
@@ -57,6 +58,8 @@ def finish_corpus(
     sources: Sequence[SourceInfo],
     extra_counts: dict[str, int],
     class_order: ClassOrder,
+    base: Corpus | None = None,
+    num_taken: int = 0,
 ) -> CorpusInfo:
     """Give every file the final schema and splits, describe the whole, and write the JSON files.
 
@@ -71,22 +74,29 @@ def finish_corpus(
         sources: what the corpus was imported from.
         extra_counts: more counts to record.
         class_order: of the classes.
+        base: the corpus from which the first `num_taken` files are taken over.
+        num_taken: see `base`.
 
     Raises:
-        CorpusError: a conversation_id occurs twice.
+        CorpusError: a conversation_id occurs twice, or a file of `base` is damaged: with a new hash it would pass for
+            sound.
         UsageError: a positive class that is asked for is not one of two.
     """
     tables = [open_table(folder / name, is_read_ahead=not assign_strictly) for name in names]
     splits = _assign_strict_columns(tables, plan) if assign_strictly else None
+    earlier = _EarlierFiles(base, num_taken)
     first_row = 0
     for name, table in zip(names, tables, strict=True):
         if splits is not None or table.schema != schema:
+            earlier.leave(folder / name)
             _rewrite_file(folder / name, table, schema, splits, first_row)
         first_row += table.num_rows
     del tables
     vectors = schema.field("features").type.value_type if "features" in schema.names else None
     with contextlib.closing(_Census(plan, folder)) as census:
-        files = tuple(census.take(folder / name) for name in names)
+        files = tuple(census.take(folder / name, damaged=earlier.error_of(name)) for name in names)
+        for file in files:
+            earlier.require_same(file.name, file.sha256)
         _require_unique_ids(census.ids)
         release_memory()
         info = CorpusInfo(
@@ -115,6 +125,9 @@ _NOBODY = [
     "[deleted]", "[removed]", "[deleted user]", "deleted", "deleted user", "deleted account", "unknown", "anonymous",
     "nan", "na", "n/a", "none", "null", "<na>",
 ]  # fmt: skip
+
+#: A census does not look into these.
+_LONG_COLUMNS = ("text", "features")
 
 #: Counts that are only there where they are not 0.
 _SELDOM = ("alike_authors", "nobody_sequences")
@@ -195,12 +208,13 @@ class _Hashing:
         return data
 
 
-def _read_batches(path: Path, digest: hashlib._Hash) -> Iterator[pa.RecordBatch]:
+def _read_batches(path: Path, digest: hashlib._Hash, *, is_sound: bool) -> Iterator[pa.RecordBatch]:
     """The batches of a file, not mapped: mapped pages that were read count as the process's memory.
 
     Args:
         path: the file.
         digest: is told every byte of it.
+        is_sound: False has the columns that a census reads proven, before a damaged one has it read beyond them.
 
     Raises:
         StorageError: it cannot be read.
@@ -209,11 +223,50 @@ def _read_batches(path: Path, digest: hashlib._Hash) -> Iterator[pa.RecordBatch]
         with path.open("rb") as handle:
             source = _Hashing(handle, digest)
             with pa.ipc.open_stream(source) as reader:
-                yield from reader
+                for batch in reader:
+                    for name in () if is_sound else batch.schema.names:
+                        if name not in _LONG_COLUMNS:
+                            batch.column(name).validate(full=True)
+                    yield batch
+                    del batch  # before the next is read
             while source.read(1 << 20):  # what follows the last batch
                 pass
     except (pa.ArrowException, OSError) as error:
         raise StorageError(f"cannot read {path} again: {error}") from error
+
+
+class _EarlierFiles:
+    """Files that are taken over from a corpus: damaged ones are not to be given a new hash, with which they pass."""
+
+    def __init__(self, base: Corpus | None, number: int) -> None:
+        files = () if base is None else base.info.files[:number]
+        self._hashes = {file.name: file.sha256 for file in files}
+        self._errors = (
+            {} if base is None else {file.name: changed_bytes(base.path / file.name) for file in files}
+        )
+
+    def error_of(self, name: str) -> CorpusError | None:
+        """What to say of a file that is damaged; None = it was not taken over as it is."""
+        return self._errors.get(name)
+
+    def require_same(self, name: str, digest: str) -> None:
+        """Refuse a file that was taken over and has another hash than there.
+
+        Raises:
+            CorpusError: its bytes have changed.
+        """
+        if name in self._hashes and self._hashes[name] != digest:
+            raise self._errors[name]
+
+    def leave(self, path: Path) -> None:
+        """Compare a file that is to be written anew, while its hash is still that of the corpus.
+
+        Raises:
+            CorpusError: as require_same.
+        """
+        if path.name in self._hashes:
+            self.require_same(path.name, sha256_file(path))
+            del self._hashes[path.name], self._errors[path.name]
 
 
 class _Census:
@@ -235,14 +288,24 @@ class _Census:
         self._counts: Counter[str] = Counter()
         self._authors = StringSorter(folder)
 
-    def take(self, path: Path) -> FileInfo:
-        """Read a file."""
+    def take(self, path: Path, *, damaged: CorpusError | None = None) -> FileInfo:
+        """Read a file.
+
+        Args:
+            path: of the file.
+            damaged: what is raised where it cannot be read; None = it was written just now, and can be.
+        """
         rows, digest = 0, hashlib.sha256()
-        for batch in _read_batches(path, digest):
-            self._add(pa.Table.from_batches([batch]))
-            rows += batch.num_rows
-            del batch  # before the next is read
-            release_memory()
+        try:
+            for batch in _read_batches(path, digest, is_sound=damaged is None):
+                self._add(pa.Table.from_batches([batch]))
+                rows += batch.num_rows
+                del batch  # before the next is read
+                release_memory()
+        except StorageError as error:
+            if damaged is None:
+                raise
+            raise damaged from error
         return FileInfo(path.name, path.stat().st_size, digest.hexdigest(), rows)
 
     def _add(self, table: pa.Table) -> None:

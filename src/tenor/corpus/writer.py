@@ -101,7 +101,7 @@ class CorpusWriter:
         self._label_places: dict[str, str] = {}
         self._buffer, self._written = RowBuffer(), 0
         self._num_copied, self._is_split_given = 0, False
-        self._base, self._names = base, list[str]()
+        self._base, self._names, self._num_taken = base, list[str](), 0
         self._class_order = ClassOrder() if class_order is None else class_order
         if base is not None:
             self._take_over(base, len(base.info.files) if base_files is None else base_files)
@@ -134,7 +134,7 @@ class CorpusWriter:
     def _take_over(self, base: Corpus, files: int) -> None:
         """Begin where a corpus ends."""
         taken = base.info.files[:files]
-        self._names = [file.name for file in taken]
+        self._names, self._num_taken = [file.name for file in taken], len(taken)
         self._written = sum(file.num_conversations for file in taken)
         self._num_copied = self._written if self._plan.strict else 0
         self._has_text, self._input_size = base.has_text, base.info.input_size
@@ -337,6 +337,8 @@ class CorpusWriter:
             sources=self.sources,
             extra_counts=self.extra_counts,
             class_order=self._class_order,
+            base=self._base,
+            num_taken=self._num_taken,
         )
         if self._base is not None:  # now, for the test split may have been read meanwhile
             copy_companions(self._base, self.folder)
