@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import json
@@ -146,6 +147,45 @@ def test_no_rows_round_trip(tmp_path: Path) -> None:
             pq.read_table(write_predictions(empty, tmp_path / "s.parquet", sets=none))["decision"].to_pylist()
             == []
         )
+
+
+@pytest.mark.parametrize("classes", [(0, 1), ("a", "b", "c")])
+def test_no_flipped_bit_is_read_as_another_value(classes: tuple[Any, ...], tmp_path: Path) -> None:
+    """In pages, their headers and the footer; some bits mean nothing, and then all is as it was."""
+    predictions = make_predictions(
+        classes=classes,
+        fingerprints=np.array([5, 1 << 63, 0, 7], np.uint64),
+        known_words=np.array([0.5, 1, 0, 0.25], np.float32),
+    )
+    sets = PredictionSets(np.eye(4, len(classes), dtype=np.bool_), {"alpha": 0.1})
+    path = write_predictions(predictions, tmp_path / "p.parquet", sets=sets)
+    data, refused, same = path.read_bytes(), 0, 0
+    for place in range(4, len(data), 3):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 1 << place % 8]) + data[place + 1 :])
+        try:
+            found = read_predictions(path, fingerprints=True)
+        except InputError as error:
+            refused += 1
+            if place < len(data) - 8:  # without the length of the footer there is no Parquet
+                rule = "damaged: its bytes have changed (checksum) (predict again)"
+                assert str(error) == f"{path}: {rule}"
+        else:
+            same += 1
+            assert_equal(found, predictions)
+        with contextlib.suppress(InputError):  # where the flipped bit is of another column
+            again = read_sets(path)
+            assert again is not None
+            assert (again.holds.tolist(), again.rule) == (sets.holds.tolist(), sets.rule)
+    assert refused > 5 * same > 0, (refused, same)
+
+
+def test_a_file_that_was_written_anew_by_another_tool_is_read(tmp_path: Path) -> None:
+    """Without checksums, as files of earlier versions."""
+    predictions = make_predictions()
+    path = write_predictions(predictions, tmp_path / "p.parquet")
+    assert write_predictions(predictions, tmp_path / "q.parquet").read_bytes() == path.read_bytes()
+    pq.write_table(pq.read_table(path), path)
+    assert_equal(read_predictions(path), predictions)
 
 
 def test_select_in_split_and_labelled_keep_rows_together() -> None:

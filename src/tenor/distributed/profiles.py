@@ -22,6 +22,7 @@ from tenor.errors import InputError, TenorError, UsageError
 from tenor.evaluation.applying import apply_aggregation, find_applicable
 from tenor.files import sha256_file
 from tenor.models.model_file import ModelMetadata, read_metadata
+from tenor.predictions.checksums import read_table
 from tenor.predictions.writing import FINGERPRINT, KNOWN_WORDS
 
 _BUCKET = "bucket"
@@ -143,7 +144,7 @@ def _deal(folder: ShardFolder, name: str, work: ProfileWork, done: frozenset[int
     """A predictions file with the bucket of each row's author; without the rows of buckets that are done."""
     buckets, columns = work.buckets, pa.ipc.read_schema(pa.py_buffer(work.schema)).names
     with folder.fetch(name) as local:
-        table = pq.read_table(local, partitioning=None, columns=columns)
+        table = read_table(local, remedy="remove that shard and predict again", columns=columns)
     authors = table["author"].combine_chunks().dictionary_encode()
     numbers = np.array(
         [crc32(author.encode()) % buckets for author in authors.dictionary.to_pylist()], np.int64

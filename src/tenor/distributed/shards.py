@@ -25,6 +25,7 @@ from tenor.corpus.finishing import finish_corpus
 from tenor.corpus.info import CorpusInfo, info_from_json, info_to_json
 from tenor.errors import CorpusError, InputError, StorageError
 from tenor.files import publish_file, publish_folder
+from tenor.predictions.checksums import open_writer
 
 _INFO_KEY, _MARK_KEY = b"tenor.corpus", b"tenor.shard"
 _SUFFIX = ".parquet"
@@ -102,12 +103,16 @@ class ShardFolder:
         table = table.replace_schema_metadata({**(table.schema.metadata or {}), _MARK_KEY: mark.encode()})
         try:
             if self._is_local:
-                with publish_file(Path(self.path(name))) as temporary:
-                    pq.write_table(table, temporary, compression="zstd")
+                with (
+                    publish_file(Path(self.path(name))) as temporary,
+                    open_writer(temporary, table.schema) as out,
+                ):
+                    out.write_table(table)
                 return
             with tempfile.TemporaryDirectory() as folder:
                 local = Path(folder, name)
-                pq.write_table(table, local, compression="zstd")
+                with open_writer(local, table.schema) as out:
+                    out.write_table(table)
                 self.filesystem.put_file(str(local), self.path(name))  # an object store shows it whole
         except OSError as error:
             raise StorageError(f"cannot write {self.url}/{name}: {error}") from error

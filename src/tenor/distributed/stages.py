@@ -12,14 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import open_corpus
 from tenor.corpus.importing import import_with_summary
 from tenor.corpus.writer import CorpusWriter
 from tenor.distributed.shards import ShardFolder, corpus_to_table, make_mark, table_to_corpus
 from tenor.errors import CorpusError, MissingExtraError, ModelFileError, SplitError, TenorError
+from tenor.predictions.checksums import read_table
 
 #: What an actor answers for a shard.
 Row = dict[str, Any]
@@ -159,7 +158,7 @@ class Predict(_Actor):
         from tenor.predictions import to_arrow
 
         with tempfile.TemporaryDirectory() as folder, self.source.fetch(name) as local:
-            table = pq.read_table(local, partitioning=None)
+            table = read_table(local, remedy="remove that shard and encode again")
             corpus = table_to_corpus(table, Path(folder, "corpus"), f"{self.source.url}/{name}")
             # the corpus that the shard is of, and its splits, are not known here
             predictions = replace(self.scorer.score(corpus, self.splits), caution=None)

@@ -18,6 +18,7 @@ from tenor.arguments import require_flags, require_list
 from tenor.arrays import make_array, release_memory, to_numpy
 from tenor.errors import InputError, UsageError
 from tenor.files import require_path
+from tenor.predictions.checksums import open_reader, read_columns, read_groups
 from tenor.predictions.table import (
     ID_COLUMNS,
     SPLIT_NAMES,
@@ -43,6 +44,9 @@ from tenor.strings import Strings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+#: What to do about a file that is damaged.
+_DAMAGED = "predict again"
+
 
 def read_predictions(
     path: Path | str, *, splits: Sequence[str] | None = None, fingerprints: bool = False
@@ -60,24 +64,16 @@ def read_predictions(
             id twice.
         UsageError: `splits` is no list of splits, or `fingerprints` neither True nor False.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     require_flags(fingerprints=fingerprints)
     path, splits = require_path(path, "predictions"), _require_splits(splits)
     if not path.is_file():
         raise InputError("there is no such file", path=path)
-    try:
+    with open_reader(path, remedy=_DAMAGED) as file:
         # A column at a time, and there a row group: in Arrow all take more than what they become.
-        with pq.ParquetFile(path, pre_buffer=False) as file:
+        def read(name: str) -> Iterator[pa.ChunkedArray]:
+            yield from (table.column(0) for table in read_groups(file, [name]))
 
-            def read(name: str) -> Iterator[pa.ChunkedArray]:
-                for group in range(file.num_row_groups):
-                    yield file.read_row_group(group, [name], use_threads=False).column(0)
-
-            predictions = _assemble(file.schema_arrow, read, path, splits, fingerprints=fingerprints)
-    except (pa.ArrowException, OSError) as error:
-        raise InputError("expected a Parquet file, and it cannot be read as one", path=path) from error
+        predictions = _assemble(file.schema_arrow, read, path, splits, fingerprints=fingerprints)
     release_memory()
     return predictions
 
@@ -107,19 +103,19 @@ def read_sets(path: Path | str) -> PredictionSets | None:
     """
     import pyarrow as pa
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
-    schema = pq.read_schema(path)
-    metadata = schema.metadata or {}
-    if ABSTENTION_KEY not in metadata or SET_COLUMN not in schema.names:
-        return None
+    with open_reader(Path(path), remedy=_DAMAGED) as file:
+        schema = file.schema_arrow
+        metadata = schema.metadata or {}
+        if ABSTENTION_KEY not in metadata or SET_COLUMN not in schema.names:
+            return None
+        column = read_columns(file, [SET_COLUMN]).column(0).combine_chunks()
     try:
         rule = dict(json.loads(metadata[ABSTENTION_KEY]))
     except (ValueError, TypeError, RecursionError) as error:
         raise InputError("expected a JSON object", path=path, field=ABSTENTION_KEY.decode()) from error
     classes = _read_metadata(metadata, Path(path))["classes"]
     wanted = pa.list_(pa.string() if isinstance(classes[0], str) else pa.int64())
-    column = pq.read_table(path, columns=[SET_COLUMN]).column(0).combine_chunks()
     if column.type != wanted:
         raise InputError(f"expected {wanted}, found {column.type}", path=path, field=SET_COLUMN)
     codes = pc.index_in(column.flatten(), make_array(classes, wanted.value_type))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from tenor.arrays import make_array, number_array
 from tenor.errors import UsageError
 from tenor.files import publish_file, require_path, require_replaceable
+from tenor.predictions.checksums import open_writer
 from tenor.predictions.table import (
     Floats,
     Integers,
@@ -162,8 +163,6 @@ def write_parts(path: Path | str) -> Iterator[WritePart]:
             for another format, or one at which stands a file without predictions.
         StorageError: the file cannot be written; an older file of that name is untouched.
     """
-    import pyarrow.parquet as pq
-
     path = require_path(path, "output")
     require_output(path)
     with publish_file(path) as temporary, contextlib.ExitStack() as stack:
@@ -172,9 +171,7 @@ def write_parts(path: Path | str) -> Iterator[WritePart]:
         def write(part: Predictions, sets: PredictionSets | None = None) -> None:
             table = to_arrow(part, sets)
             if not writers:
-                writers.append(
-                    stack.enter_context(pq.ParquetWriter(temporary, table.schema, compression="zstd"))
-                )
+                writers.append(stack.enter_context(open_writer(temporary, table.schema)))
             elif not table.schema.equals(writers[0].schema, check_metadata=True):
                 raise UsageError("predictions of one file: expected parts of one model, found others")
             writers[0].write_table(table)
