@@ -16,7 +16,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "tenor"
 LAYERS: tuple[frozenset[str], ...] = tuple(
     frozenset(row.split())
     for row in (
-        "errors arrays logits",
+        "errors arrays logits litter",
         "arguments seeding files progress processes strings cutting linear",
         "corpus predictions metrics aggregation ngrams",
         "encoding nn batching lexical pooled synthetic devices",

@@ -13,17 +13,13 @@ import fcntl
 import hashlib
 import json
 import os
-import re
-import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tenor.errors import StorageError, UsageError, describe_os_error
-
-#: Beside ``name``: ``.name.RANDOM.tmp`` while it is written, ``.name.RANDOM.old`` while it is replaced.
-_LITTER = re.compile(r"\.(?P<name>.+)\.[a-z0-9_]{8,16}\.(tmp|old)")
+from tenor.litter import beside, held, remove_dead
 
 
 def fsync_folder(path: Path) -> None:
@@ -61,7 +57,7 @@ def publish_file(path: Path) -> Iterator[Path]:
         StorageError: an OSError on the way; nothing is left behind.
     """
     target = _resolve(path)
-    temporary = _beside(target, "tmp")
+    temporary = beside(target, "tmp")
     if os.path.exists(path) and not target.is_file() and not target.is_dir():
         raise StorageError(
             f"cannot write {path}: expected the name of a file, found a device or a pipe, which would be replaced "
@@ -69,11 +65,13 @@ def publish_file(path: Path) -> Iterator[Path]:
         )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove_dead(target)
         temporary.touch(exist_ok=False)
-        yield temporary
-        with temporary.open("rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(temporary, target)
+        with held(temporary):
+            yield temporary
+            with temporary.open("rb+") as handle:
+                os.fsync(handle.fileno())
+            os.replace(temporary, target)
         fsync_folder(target.parent)
     except StorageError:
         raise
@@ -109,22 +107,24 @@ def publish_folder(
     target = _resolve(path)
     if target.exists() and not replace:
         raise existing(path, marker)
-    temporary = _beside(target, "tmp")
+    temporary = beside(target, "tmp")
     try:
         if target.exists() and marker is not None:
             _require_replaceable(path, marker)
         target.parent.mkdir(parents=True, exist_ok=True)
+        remove_dead(target)
         temporary.mkdir()
-        yield temporary
-        for folder, _, names in os.walk(temporary):
-            for name in names:
-                with open(os.path.join(folder, name), "rb+") as handle:
-                    os.fsync(handle.fileno())
-            fsync_folder(Path(folder))
-        with contextlib.nullcontext() if marker is None else _locked(target / marker):
-            if check is not None:
-                check()
-            _rename_folder(temporary, target, replace=replace)
+        with held(temporary):
+            yield temporary
+            for folder, _, names in os.walk(temporary):
+                for name in names:
+                    with open(os.path.join(folder, name), "rb+") as handle:
+                        os.fsync(handle.fileno())
+                fsync_folder(Path(folder))
+            with contextlib.nullcontext() if marker is None else _locked(target / marker):
+                if check is not None:
+                    check()
+                _rename_folder(temporary, target, replace=replace)
         fsync_folder(target.parent)
     except StorageError:
         raise
@@ -255,7 +255,7 @@ def remove_folder(path: Path) -> None:
     Raises:
         StorageError: it cannot be moved away.
     """
-    old = _beside(path, "old")
+    old = beside(path, "old")
     try:
         os.rename(path, old)  # needs no space on a full disk
         try:
@@ -264,26 +264,6 @@ def remove_folder(path: Path) -> None:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise StorageError(f"cannot remove {path}: {describe_os_error(error)}") from error
-
-
-def remove_litter(folder: Path, name: str | None = None) -> None:
-    """Remove what writers that were killed left in a folder; only for one who holds a lock against other writers.
-
-    Args:
-        folder: where to look, not deeper.
-        name: only what was meant to become the file or folder `name`; None = all.
-    """
-    if not folder.is_dir():
-        return
-    for path in folder.iterdir():
-        match = _LITTER.fullmatch(path.name)
-        if match is None or name not in (None, match["name"]):
-            continue
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with contextlib.suppress(OSError):
-                path.unlink()
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -321,7 +301,7 @@ def _rename_folder(temporary: Path, path: Path, *, replace: bool) -> None:
         return
     if _exchange(temporary, path):  # what was at `path` goes with the temporary folder
         return
-    old = _beside(path, "old")
+    old = beside(path, "old")
     os.rename(path, old)
     try:
         os.rename(temporary, path)
@@ -356,11 +336,6 @@ def _require_replaceable(path: Path, marker: str) -> None:
 def _resolve(path: Path) -> Path:
     """Where a path leads to: a link that a rename replaced would leave its target as it was."""
     return Path(os.path.realpath(path))
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    """A name that nothing has yet; known before anything is made, so that an interrupt finds what to remove."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(8)}.{suffix}")
 
 
 def sha256_file(path: Path) -> str:

@@ -30,7 +30,8 @@ import torch
 from safetensors.torch import load, save
 
 from tenor.errors import StorageError, TrainingError, describe_os_error, describe_value
-from tenor.files import publish_folder, remove_folder, remove_litter, write_bytes, write_json
+from tenor.files import publish_folder, remove_folder, write_bytes, write_json
+from tenor.litter import remove_litter
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,8 @@ from tenor.aggregation.trained import TRAINED, to_json
 from tenor.batching import StepLoader, hold_on_gpu, make_loader, require_level
 from tenor.devices import Runtime
 from tenor.errors import TrainingError
-from tenor.files import remove_litter, write_bytes
+from tenor.files import write_bytes
+from tenor.litter import remove_litter
 from tenor.logits import to_probs
 from tenor.metrics.objectives import parse_rule
 from tenor.metrics.scores import calculate_metrics
