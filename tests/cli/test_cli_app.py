@@ -16,8 +16,9 @@ import pytest
 
 from tenor import __version__
 from tenor.cli import train
-from tenor.cli.app import COMMANDS
+from tenor.cli.app import COMMANDS, main
 from tenor.cli.options import parse_numbers, parse_optional
+from tenor.corpus.importing import import_corpus
 
 RunCli = Callable[..., Any]
 TENOR = [sys.executable, "-m", "tenor"]
@@ -167,6 +168,42 @@ def test_ctrl_c_exits_130_and_leaves_nothing_behind(tmp_path: Path) -> None:
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, b"")
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("command", ["import", "encode"])
+def test_a_command_that_is_ended_leaves_nothing_behind(
+    tmp_path: Path, command: str, number: signal.Signals
+) -> None:
+    """No copy of chats under a hidden name."""
+    source, dest = tmp_path / "chats.jsonl", tmp_path / "dest"
+    line = '{"conversation_id": "%d", "messages": [{"author": "a", "text": "hello"}]}\n'
+    source.write_text("".join(line % index for index in range(50_000)))
+    options = [str(source)]
+    if command == "encode":
+        options = [str(import_corpus(source, tmp_path / "corpus")), "--encoder", "dynamics"]
+    before = sorted(tmp_path.iterdir())
+    process = subprocess.Popen(
+        [*TENOR, command, *options, str(dest), "--no-progress"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # noqa: PLW1509 - as above
+    )
+    while process.poll() is None and not list(tmp_path.glob(".dest.*/*")):
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (128 + number, b"", b"")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_the_command_line_leaves_signals_as_they_were(capsys: pytest.CaptureFixture[str]) -> None:
+    """A program that calls it keeps its own handlers."""
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+    assert capsys.readouterr().out == f"tenor {__version__}\n"
 
 
 def test_python_m_tenor_is_the_same_command() -> None:

@@ -12,10 +12,12 @@ import contextlib
 import functools
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from types import ModuleType
-from typing import Annotated, Any
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType, ModuleType
+from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.main import get_command
@@ -128,8 +130,26 @@ def on_first_process(run: Callable[..., None], name: str) -> Callable[..., None]
     return run_once
 
 
+@contextlib.contextmanager
+def _ending_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP become SystemExit inside, unless somebody else handles or ignores them, as nohup does."""
+    with contextlib.ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():  # no other may
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    stack.callback(signal.signal, number, signal.signal(number, _exit))
+        yield
+
+
+def _exit(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit: 0 done, 1 a TenorError, 2 wrong usage (a UsageError too), 130 interrupted.
+
+    SIGTERM and a lost terminal end a command as Ctrl-C does, with 143 and 129: what is half written, such as a copy of
+    chats, is removed on the way out. Of SIGTERM the steps of a training make their own sense (training.interruption).
 
     Args:
         arguments: instead of the process's own.
@@ -139,6 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rank = process_rank()
     with contextlib.ExitStack() as stack:
         stack.enter_context(sound_streams())
+        stack.enter_context(_ending_by_signals())
         if rank > 0:
             silence = stack.enter_context(open(os.devnull, "w"))
             stack.enter_context(contextlib.redirect_stdout(silence))
