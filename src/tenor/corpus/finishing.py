@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tenor.arrays import make_scalar, release_memory, to_numpy
+from tenor.arrays import make_array, make_scalar, release_memory, to_numpy
 from tenor.corpus.class_order import ClassOrder
 from tenor.corpus.corpus import Corpus, changed_bytes
 from tenor.corpus.groups import (
@@ -356,7 +356,7 @@ class _Census:
 def _are_nobody(names: pa.Array) -> pa.Array:
     """Which names stand for authors that are not known, as platforms and tables write them."""
     lowered = pc.utf8_lower(pc.utf8_trim_whitespace(names))
-    return pc.is_in(lowered, value_set=pa.array(_NOBODY, lowered.type))
+    return pc.is_in(lowered, value_set=make_array(_NOBODY, lowered.type))
 
 
 def _with_likeness(names: pa.Array) -> pa.Array:
