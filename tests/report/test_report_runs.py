@@ -165,6 +165,10 @@ def test_calibrated_predictions_are_not_calibrated_again(folder: Path, tmp_path:
         f"The threshold {mended.threshold:.4f} was chosen on validation by f1; chosen before the probabilities were "
         "calibrated: no interval is known." in notes
     )
+    alone = write_predictions(scored.in_split("test"), tmp_path / "test.parquet")
+    assert "by f1; chosen elsewhere: there is no labelled validation row here." in " ".join(
+        report_run(alone).sections[0].notes
+    )
     raw = " ".join(report_run(write_predictions(scored, tmp_path / "raw.parquet")).sections[0].notes)
     assert (
         f"The threshold {scored.threshold:.4f} (95% interval" in raw and "before they were written" not in raw

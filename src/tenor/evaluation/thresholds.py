@@ -94,7 +94,7 @@ def describe_threshold(
     if objective is None:
         return unknown | {"warning": "the model file does not say how it was chosen"}
     if not (predictions.in_split("validation").labels >= 0).any():
-        return unknown | {"warning": "chosen on another corpus: there is no labelled validation row here"}
+        return unknown | {"warning": "chosen elsewhere: there is no labelled validation row here"}
     chosen = choose_by_rule(predictions, objective)
     if abs(chosen.value - value) > _SAME and predictions.calibration is not None:
         return unknown | {"warning": "chosen before the probabilities were calibrated: no interval is known"}
