@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,8 @@ def test_calibrated_predictions_are_not_calibrated_again(folder: Path, tmp_path:
     shutil.copytree(folder / "corpus", tmp_path / "corpus")
     scored = predict(folder / "author.pt", tmp_path / "corpus", split="all", device="cpu")
     mended = calibrate(scored, Calibrator("temperature", ((0.25,),), {}))
+    # what is chosen anew on mended rows may be another middle between the same two
+    mended = replace(mended, threshold=mended.threshold + 0.001)  # type: ignore[operator]
     path = write_predictions(mended, tmp_path / "scores.parquet")
     notes = " ".join(report_run(path).sections[0].notes)
     assert "The probabilities were calibrated by temperature before they were written: Brier " in notes

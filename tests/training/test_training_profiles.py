@@ -402,6 +402,31 @@ def test_there_is_none_where_it_could_not_be_learned_honestly(
     assert learn_aggregation(data, 0, probs, rule) == (None, None)
 
 
+@pytest.mark.parametrize("num_classes", [2, 3])
+def test_scores_that_tell_the_wrong_way_teach_no_aggregation(
+    author_model: Path, tmp_path: Path, num_classes: int
+) -> None:
+    """As those of few labels may do by chance; learned from them, profiles would come in the reverse order."""
+    corpus = import_corpus(
+        write_chats(tmp_path / "chats.jsonl", num_classes), tmp_path / "corpus", fractions=(0.5, 0.25, 0.25)
+    )
+    config = dict(read_metadata(author_model).training["config"])
+    settings = TrainSettings(**{name: config[name] for name in TrainSettings.__dataclass_fields__})
+    data = fit_data(prepare_data(corpus, settings, copies="ignore"), settings)
+    start, rule = data.start, parse_rule("f1")
+    assert start is not None
+    shape = (len(data.validation),) if num_classes == 2 else (len(data.validation), num_classes)
+    probs = np.full(shape, 1 / num_classes)
+    honest = dataclasses.replace(
+        data, start=dataclasses.replace(start, train_prior=start.train_logits(data.train.view), pooled=None)
+    )
+    assert learn_aggregation(honest, 0, probs, rule)[0] is not None
+    turned = dataclasses.replace(
+        data, start=dataclasses.replace(start, train_prior=-start.train_logits(data.train.view), pooled=None)
+    )
+    assert learn_aggregation(turned, 0, probs, rule) == (None, None)
+
+
 @pytest.mark.parametrize("held_apart", [False, True])
 def test_authors_in_several_groups_teach_only_of_such_as_are_known_too(
     tmp_path: Path, held_apart: bool

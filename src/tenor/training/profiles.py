@@ -68,8 +68,8 @@ def learn_aggregation(
     Returns:
         The aggregation and its threshold (None for several classes). No aggregation for conversations; where a network
         has a part in the scores, or the features know training labels, so that no scores out of fold are at hand; where
-        training authors are better known to models of other folds than those to come; and where some class has fewer
-        than FEWEST training groups.
+        training authors are better known to models of other folds than those to come; where some class has fewer
+        than FEWEST training groups; and where what is learned would turn the sequences' scores round.
     """
     train, start = data.train.view, data.start
     if train.authors is None or start is None or kept_epoch > 0 or knows_labels(data.corpus):
@@ -85,7 +85,11 @@ def learn_aggregation(
         for method in LEARNED_AGGREGATIONS
     }
     method = choose_aggregation(unseen, profiles)
-    fitted = fit_aggregation(method, logits, profiles.codes, profiles.labels)
+    first, fitted = (
+        fit_aggregation(name, logits, profiles.codes, profiles.labels) for name in (_FIRST, method)
+    )
+    if not _speaks_for(first):
+        return None, None
     if num_classes > 2:
         return fitted, None
     judges, scores = collect_profiles(data.validation.view, validation_probs, others)
@@ -115,6 +119,17 @@ def choose_aggregation(
     gains = {method: standardized_gain(losses[_FIRST], loss, codes) for method, loss in losses.items()}
     best = max(gains, key=lambda method: gains[method])
     return best if gains[best] >= CONVINCING else _FIRST
+
+
+def _speaks_for(log_odds_fit: LearnedAggregation) -> bool:
+    """Whether what speaks for a class in a sequence speaks for it in a profile, by a fit of ``log_odds``.
+
+    Of few labels, scores out of fold may tell the wrong way by chance: a fold with more positives has lower ones.
+    """
+    own = log_odds_fit.coefficients[:-1]  # (C, C), or (1, 1): all but that of the number of sequences
+    if len(own) == 1:
+        return bool(own[0, 0] > 0)
+    return bool((np.diag(own) > (own.sum(axis=1) - np.diag(own)) / (len(own) - 1)).all())
 
 
 def _are_better_known(train: SequenceView, validation: SequenceView) -> bool:
