@@ -18,7 +18,7 @@ from tenor.corpus.voices import count_spoken
 from tenor.lexical import AUTHOR_PARTS, parts_of
 from tenor.logits import log_loss
 from tenor.pooled import pool_features
-from tenor.training.blending import EQUALITY, LEAST, SAMENESS
+from tenor.training.blending import EQUALITY, FEWEST, LEAST, SAMENESS
 from tenor.training.preparation import fit_data, prepare_data
 from tenor.training.settings import TrainSettings
 from tenor.training.start import blend_weights, fit_start
@@ -28,11 +28,13 @@ def test_the_blend_weighs_the_view_that_knows_and_ignores_noise() -> None:
     generator = np.random.default_rng(0)
     truth = generator.normal(size=4000)
     labels = (generator.random(4000) < 1 / (1 + np.exp(-truth))).astype(np.int64)
-    weights, shift = blend_weights([2 * truth + 1, generator.normal(size=4000)], labels)
+    weights, shift = blend_weights([2 * truth + 1, generator.normal(size=4000)], labels, np.arange(4000))
     assert weights == pytest.approx([0.5, 0.0], abs=0.06)
     assert shift == pytest.approx(-0.5, abs=0.1)
     classes = np.stack([np.zeros(4000), truth], axis=1)
-    weights, shift = blend_weights([np.pad(4 * classes, ((0, 0), (0, 1)), constant_values=-50.0)], labels)
+    weights, shift = blend_weights(
+        [np.pad(4 * classes, ((0, 0), (0, 1)), constant_values=-50.0)], labels, np.arange(4000)
+    )
     assert (weights[0], shift) == (pytest.approx(0.25, abs=0.04), 0.0)
 
 
@@ -40,7 +42,7 @@ def test_the_blend_weighs_the_view_that_knows_and_ignores_noise() -> None:
 def test_scores_without_an_error_give_bounded_weights(num_classes: int) -> None:
     labels = np.arange(50) % num_classes
     scores = np.where(labels == 1, 1.0, -1.0) if num_classes == 2 else np.eye(3)[labels]
-    weights, _ = blend_weights([scores, 0.5 * scores], labels)
+    weights, _ = blend_weights([scores, 0.5 * scores], labels, np.arange(50))
     logits = weights[0] * scores + weights[1] * 0.5 * scores
     # The best constant certainty is that of the smoothed labels: log(26) at 25 positives.
     largest = np.abs(logits).max() if num_classes == 2 else (logits.max(axis=1) - logits.min(axis=1)).max()
@@ -131,7 +133,7 @@ def test_the_blend_has_the_least_loss_by_other_means(num_classes: int) -> None:
     folds = np.arange(300) % 4
     if num_classes == 2:
         parts = [part[:, 1] - part[:, 0] for part in parts]
-    found, shift = blend_weights(parts, labels, folds)
+    found, shift = blend_weights(parts, labels, np.arange(300), folds)
     certain = np.bincount(labels) + 1.0
     certain /= np.bincount(labels) + num_classes
     targets = np.where(
@@ -174,8 +176,8 @@ def test_one_group_with_most_positives_does_not_make_the_parts_worthless() -> No
     rates = np.array([labels[folds != fold].mean() for fold in range(5)])[folds]
     scores = truth + np.log(rates / (1 - rates))
     assert np.corrcoef(scores, labels)[0, 1] < 0
-    assert blend_weights([scores], labels)[0][0] < 0.05  # they seem to tell the wrong way
-    weights, _ = blend_weights([scores], labels, folds)
+    assert blend_weights([scores], labels, np.arange(3000))[0][0] < 0.05  # they seem to tell the wrong way
+    weights, _ = blend_weights([scores], labels, np.arange(3000), folds)
     assert 0.5 < weights[0] < 1.5
 
 
@@ -185,7 +187,7 @@ def test_few_labels_leave_the_weights_equal_and_many_choose_them() -> None:
     for count in (10, 20_000):
         truth = generator.normal(0, 2, count)
         labels = (generator.random(count) < 1 / (1 + np.exp(-truth))).astype(np.int64)
-        found[count], _ = blend_weights([truth, generator.normal(0, 2, count)], labels)
+        found[count], _ = blend_weights([truth, generator.normal(0, 2, count)], labels, np.arange(count))
     assert np.abs(found[10] - 0.5).max() < 0.3
     assert np.abs(found[20_000] - [1, 0]).max() < 0.05  # the first part is the true logit
 
@@ -199,7 +201,7 @@ def test_scores_that_seem_to_tell_the_wrong_way_weigh_the_same(num_classes: int)
     parts = [generator.normal(size=(400, num_classes)) - size * codes for size in (1, 2)]
     if num_classes == 2:
         parts = [part[:, 1] - part[:, 0] + 3 for part in parts]
-    weights, shift = blend_weights(parts, labels, np.arange(400) % 5)
+    weights, shift = blend_weights(parts, labels, np.arange(400), np.arange(400) % 5)
     assert weights[0] == weights[1]
     logits = weights[0] * (parts[0] + parts[1])
     told = logits.std() if num_classes == 2 else (logits - logits[:, :1]).std(axis=0).max()
@@ -207,6 +209,20 @@ def test_scores_that_seem_to_tell_the_wrong_way_weigh_the_same(num_classes: int)
     if num_classes == 2:
         logits += shift
         assert (1 / (1 + np.exp(-logits))).mean() == pytest.approx(labels.mean(), abs=0.02)
+
+
+@pytest.mark.parametrize("groups_of_a_class", [9, 10])
+def test_a_handful_of_groups_chooses_no_weights(groups_of_a_class: int) -> None:
+    """However many rows they have: 400 rows of 18 people are 18 people."""
+    generator = np.random.default_rng(0)
+    groups = np.arange(400) % (2 * groups_of_a_class)
+    labels = groups % 2
+    truth = 2.0 * labels - 1 + generator.normal(size=400)
+    weights, shift = blend_weights([truth, generator.normal(size=400)], labels, groups, np.arange(400) % 5)
+    if groups_of_a_class < FEWEST:
+        assert weights.tolist() == [0.5, 0.5] and abs(shift) < 0.1
+    else:
+        assert weights[0] > 1 and weights[1] < 0.2
 
 
 @pytest.mark.parametrize("level", ["conversation", "author"])

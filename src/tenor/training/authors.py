@@ -88,6 +88,7 @@ def fit_authors(
     found, shift = blend_weights(
         [unseen[is_labelled] for _, unseen in fitted.values()],
         authors.labels[is_labelled],
+        authors.group_codes[is_labelled],
         codes[is_labelled],
     )
     weights = dict(zip(fitted, found.tolist(), strict=True))

@@ -19,18 +19,22 @@ EQUALITY = 20.0
 #: How firmly the folds' shifts are held to be none, likewise.
 SAMENESS = 5.0
 
+#: Unless two classes have so many groups the parts weigh the same: what a handful of groups would choose is chance.
+FEWEST = 10
+
 #: The least standard deviation of the sum over rows, in logits. Of few labels, or few groups, scores out of fold may
 #: tell the wrong way by chance, and weights of 0 would give everybody one score.
 LEAST = 0.05
 
 
 def blend_weights(
-    parts: list[FloatArray], labels: IntArray, folds: IntArray | None = None
+    parts: list[FloatArray], labels: IntArray, groups: IntArray, folds: IntArray | None = None
 ) -> tuple[FloatArray, float]:
     """The weights, none negative, and the shift of a sum of logits that are most probable a posteriori.
 
     The weights' prior is normal around equal ones, with the precision EQUALITY: chosen by the labels alone they would
-    be mostly chance where positives are few. Where their sum tells the rows apart by less than LEAST they are equal.
+    be mostly chance where positives are few. They are equal where fewer than two classes have FEWEST groups, and where
+    their sum tells the rows apart by less than LEAST.
 
     Scores out of fold know the other folds' base rate: where a fold has more positives they are lower, for its models
     were fitted on fewer, and where one group has most of them the best of models would seem to tell the wrong way
@@ -44,6 +48,7 @@ def blend_weights(
     Args:
         parts: each (N,), or (N, C) with one weight for all classes.
         labels: (N,).
+        groups: (N,) codes; rows of one group may all say the same.
         folds: (N,) from 0, of the rows; None = all scores are of one model a part.
 
     Returns:
@@ -85,10 +90,14 @@ def blend_weights(
         bounds = [(low, high)] * num_parts + [(None, None)] * (len(first) - num_parts)
         return np.asarray(minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds).x)
 
-    found = minimize_within(0.0, None)
+    num_groups = sorted(len(np.unique(groups[labels == label])) for label in range(num_classes))
+    if num_groups[-2] < FEWEST:
+        found = minimize_within(1 / num_parts, 1 / num_parts)  # for the shift that goes with them
+    else:
+        found = minimize_within(0.0, None)
     if _spread(np.tensordot(found[:num_parts], stacked, axes=1)) < LEAST:
         equal = LEAST / max(LEAST, _spread(stacked.sum(axis=0)))
-        found = minimize_within(equal, equal)  # for the shifts that go with them
+        found = minimize_within(equal, equal)
     return found[:num_parts], float(found[num_parts]) if binary else 0.0
 
 

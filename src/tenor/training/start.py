@@ -134,10 +134,14 @@ def fit_start(
         progress=progress,
     )
     if judge is None:
-        found, shift = blend_weights(list(fitted.scores.values()), view.labels, fitted.folds)
+        found, shift = blend_weights(
+            list(fitted.scores.values()), view.labels, view.group_codes, fitted.folds
+        )
     else:
         held_out = fitted.score(judge)
-        found, shift = blend_weights([held_out[name] for name in fitted.scores], judge.labels)
+        found, shift = blend_weights(
+            [held_out[name] for name in fitted.scores], judge.labels, judge.group_codes
+        )
     return _add_up(fitted, dict(zip(fitted.scores, found.tolist(), strict=True)), shift)
 
 
