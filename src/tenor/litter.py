@@ -78,9 +78,8 @@ def _remove_unless_held(litter: Path, away: Path) -> None:
     """Raises OSError where it is held, or cannot be removed."""
     with _opened(litter) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.rename(
-            litter, away
-        )  # whole: a writer that lives after all fails, and publishes no half of a folder
+        # whole, so that a writer that lives after all fails, and publishes no half of a folder
+        os.rename(litter, away)
         _remove(away)
 
 

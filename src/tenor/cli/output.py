@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tenor.evaluation.sentences import group_remarks as group_remarks
+from tenor.evaluation.sentences import group_remarks
 
 #: Width of tables where no terminal says its own.
 PLAIN_WIDTH = 140

@@ -114,8 +114,8 @@ def describe_splits(metadata: ModelMetadata, corpus: Corpus) -> str | None:
         return None
     if corpus.info.split_hash == metadata.split_hash:
         return None
-    known = metadata.training.get("splits")
-    if known is not None and known == describe_hash(view_sequences(corpus, metadata.level)):
+    by_hash = metadata.training.get("splits")
+    if by_hash is not None and by_hash == describe_hash(view_sequences(corpus, metadata.level)):
         return None
     if has_only_grown(corpus, metadata.split_hash):
         return None

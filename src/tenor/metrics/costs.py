@@ -70,9 +70,8 @@ def measure_cost(
     codes, num_groups = encode_groups(np.arange(len(truth)) if groups is None else groups, len(truth))
     sums, sizes = np.bincount(codes, costs), np.bincount(codes)
     total = float(costs.sum())
-    effective = float(
-        sizes.sum() ** 2 / (sizes**2).sum()
-    )  # as of an accuracy: WeightedMetrics.effective_groups
+    # as of an accuracy, see WeightedMetrics.effective_groups
+    effective = float(sizes.sum() ** 2 / (sizes**2).sum())
     if effective < LEAST_EFFECTIVE:
         return Cost(total, total / len(truth), None, None)
 

@@ -236,19 +236,19 @@ def _describe_scores(level: ScoredLevel, corpus: Corpus | None) -> list[str]:
     elif choice is not None:
         sentences.append(describe_choice(choice))
     if (predictions.probs <= 1).all():
-        # calibrated once already, they would be fitted to the very rows that mended them
-        already, has_validation = (
-            predictions.calibration,
-            bool((predictions.in_split("validation").labels >= 0).any()),
-        )
-        calibrator = fit_calibration(predictions) if has_validation and already is None else None
-        before = (
-            ""
-            if already is None
-            else f"The probabilities were calibrated by {already} before they were written: "
-        )
-        sentences.append(f"{before}{describe_calibration(measure_calibration(predictions, calibrator))}.")
+        sentences.append(_describe_calibration(predictions))
     return sentences
+
+
+def _describe_calibration(predictions: Predictions) -> str:
+    """Whether probabilities mean what they say; what was calibrated is not fitted anew to the rows that mended it."""
+    already = predictions.calibration
+    if already is not None:
+        measured = describe_calibration(measure_calibration(predictions, None))
+        return f"The probabilities were calibrated by {already} before they were written: {measured}."
+    has_validation = (predictions.in_split("validation").labels >= 0).any()
+    calibrator = fit_calibration(predictions) if has_validation else None
+    return f"{describe_calibration(measure_calibration(predictions, calibrator))}."
 
 
 def _audit(corpus: Corpus) -> tuple[AuditFinding, ...]:

@@ -41,7 +41,7 @@ KEPT = 2
 #: Keys of a configuration that the first versions did not write.
 _LATER_KEYS = ("classes",)
 
-#: A tuning's folder is removed by hand.
+#: How to begin anew; a tuning, whose folder is one of these too, has no option for it.
 _ANEW = "remove that folder, as a training does with --restart, restart=True"
 
 _TENSORS, _STATE = "tensors.safetensors", "state.json"
