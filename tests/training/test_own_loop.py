@@ -11,6 +11,7 @@ import torch
 
 import tenor
 from tenor.corpus.corpus import Corpus, open_corpus
+from tenor.corpus.plan import SplitPlan, split_finder
 from tenor.errors import TrainingError, UsageError
 from tenor.models.model_file import load_model, read_metadata
 from tenor.synthetic import SyntheticPlan, generate_conversations, write_jsonl
@@ -151,3 +152,23 @@ def test_unlabelled_sequences_choose_no_threshold(tmp_path: Path) -> None:
     data = tenor.load_dataset(tenor.import_corpus(source, tmp_path / "corpus"), "conversation", "validation")
     with pytest.raises(UsageError, match=r"1 of 4 sequences are unlabelled"):
         tenor.write_model(make_model(2), tmp_path / "own.safetensors", data)
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_the_splits_of_all_sequences_say_whether_a_hash_makes_them(tmp_path: Path, moved: bool) -> None:
+    """Also of training's, which are not handed in: those that a hash would put into test may have been given to it."""
+    find = split_finder(SplitPlan())
+    rows = []
+    for number in range(60):
+        name = f"c{number}"
+        split = find(name)
+        message = {"author": "a", "features": [float(number), 1.0]}
+        row = {"conversation_id": name, "messages": [message], "label": number % 2}
+        rows.append({**row, "split": "train" if moved and split == "test" else split})
+    source = tmp_path / "rows.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    corpus = tenor.import_corpus(source, tmp_path / "corpus")
+    validation = tenor.load_dataset(corpus, "conversation", "validation", labelled=True)
+    path = tenor.write_model(make_model(2), tmp_path / "own.safetensors", validation)
+    by_hash = {"seed": 0, "fractions": [0.7, 0.1, 0.2], "by": None}
+    assert read_metadata(path).training["splits"] == (None if moved else by_hash)

@@ -13,7 +13,8 @@ import numpy as np
 from tenor.arguments import describe_found
 from tenor.batching import SequenceDataset, require_level
 from tenor.corpus.growth import describe_hash
-from tenor.corpus.schema import SPLITS, UNLABELLED
+from tenor.corpus.schema import SPLITS
+from tenor.corpus.views import view_sequences
 from tenor.devices import plain_runtime
 from tenor.errors import TrainingError, UsageError
 from tenor.files import require_path
@@ -26,6 +27,8 @@ from tenor.models.scoring import score_dataset
 from tenor.models.sequence import SequenceClassifier
 from tenor.training.checkpoint import RunFolder
 from tenor.training.history import history_path
+from tenor.training.preparation import describe_corpus
+from tenor.training.requests import require_labels
 from tenor.training.thresholds import SEQUENCE, choose_thresholds
 
 
@@ -59,7 +62,7 @@ def write_model(
     _check_model(model)
     _check_data(val_data, model)
     rule = parse_rule(threshold)
-    view, info = val_data.view, val_data.view.corpus.info
+    view = val_data.view
     place = find_model_path(require_path(path, "path"), view.level)
     RunFolder.beside(place).require_unused()
     logits = score_dataset(model, val_data, plain_runtime(model.feature_mean.device))
@@ -78,17 +81,14 @@ def write_model(
         threshold=value,
         threshold_objective=threshold if chosen else None,
         profile_thresholds={name: each.value for name, each in chosen.items() if name != SEQUENCE},
-        feature_names=info.feature_names,
-        encoder_name=None if info.encoder is None else info.encoder.name,
-        encoder_hash=None if info.encoder is None else info.encoder.hash,
-        split_hash=info.split_hash,
+        **describe_corpus(view.corpus),
         config=model.config(),
         training={
             "loop": "own",
             "validation": {name: each for name, each in metrics.items() if name != "threshold"},
             "thresholds": {name: asdict(each) for name, each in chosen.items()},
             "validation_sequences": len(val_data),
-            "splits": describe_hash(view),
+            "splits": describe_hash(view_sequences(view.corpus, level).labelled()),
         },
     )
     save_model(place, model, metadata)
@@ -120,11 +120,7 @@ def _check_data(data: object, model: SequenceClassifier) -> None:
             f"val_data: expected sequences of validation, found {found} (load_dataset(corpus, level, 'validation', "
             "labelled=True))"
         )
-    unlabelled = int((view.labels == UNLABELLED).sum())
-    if unlabelled:
-        raise UsageError(
-            f"val_data: {unlabelled:,} of {len(view):,} sequences are unlabelled (load_dataset(..., labelled=True))"
-        )
+    require_labels(data, "val_data")
     for name, expected, own in (
         ("features", data.input_size, model.input_size),
         ("classes", data.num_classes, model.num_classes),

@@ -225,6 +225,17 @@ def fit_data(
     return TrainingData(data.corpus, train, validation, start, others, known_words, data.split_by)
 
 
+def describe_corpus(corpus: Corpus) -> dict[str, Any]:
+    """What a model file says of the corpus that its model was trained on: attributes of ModelMetadata."""
+    encoder = corpus.info.encoder
+    return {
+        "feature_names": corpus.info.feature_names,
+        "encoder_name": None if encoder is None else encoder.name,
+        "encoder_hash": None if encoder is None else encoder.hash,
+        "split_hash": corpus.info.split_hash,
+    }
+
+
 def knows_labels(corpus: Corpus) -> bool:
     """Whether the features of training sequences know their labels: the encoder was fine-tuned on these."""
     return corpus.info.encoder is not None and corpus.info.encoder.knows_labels

@@ -44,7 +44,7 @@ def check_pass(model: object, loader: object, loader_name: str, criterion: objec
             "own would not be computed (leave rank and world_size out; train_model works in several processes)"
         )
     require_reduction(criterion)
-    _require_labels(loader.dataset, loader_name)
+    require_labels(loader.dataset, loader_name)
     _require_fit(model, loader.dataset.num_classes, criterion)
 
 
@@ -71,8 +71,12 @@ def require_reduction(criterion: object) -> None:
         )
 
 
-def _require_labels(dataset: SequenceDataset, name: str) -> None:
-    """Refuse unlabelled sequences: -1 would be taken for a target."""
+def require_labels(dataset: SequenceDataset, name: str) -> None:
+    """Refuse unlabelled sequences: -1 would be taken for a target.
+
+    Raises:
+        UsageError: naming how many there are.
+    """
     unlabelled = int((dataset.view.labels == UNLABELLED).sum())
     if unlabelled:
         raise UsageError(

@@ -43,7 +43,7 @@ from tenor.training.history import EpochRecord, history_path, write_history
 from tenor.training.interruption import Interruption
 from tenor.training.loop import StepResult, evaluate_loader, make_passes, run_steps
 from tenor.training.passes import Pass
-from tenor.training.preparation import TrainingData, build_criterion, build_model
+from tenor.training.preparation import TrainingData, build_criterion, build_model, describe_corpus
 from tenor.training.profiles import learn_aggregation
 from tenor.training.schedule import Schedule, make_schedule
 from tenor.training.settings import TrainSettings
@@ -338,8 +338,6 @@ class Run:
     def _save_draft(self) -> None:
         """Write the kept weights; the model itself stays as it is."""
         record = self.progress.kept_record()
-        corpus = self.data.corpus
-        encoder = corpus.info.encoder
         lexical = None if self.data.start is None else self.data.start.lexical
         metadata = ModelMetadata(
             level=require_level(self.settings.level),
@@ -350,10 +348,7 @@ class Run:
                 name: chosen.value for name, chosen in self.thresholds.items() if name != SEQUENCE
             },
             aggregation=None if self.aggregation is None else to_json(self.aggregation),
-            feature_names=corpus.info.feature_names,
-            encoder_name=None if encoder is None else encoder.name,
-            encoder_hash=None if encoder is None else encoder.hash,
-            split_hash=corpus.info.split_hash,
+            **describe_corpus(self.data.corpus),
             config=self.model.config(),
             training={
                 "config": self.config(),
